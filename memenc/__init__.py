@@ -1,0 +1,25 @@
+"""memenc: read documents of any length with the encoder you already use, and give every layer a memory."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from memenc.config import MemencConfig
+from memenc.memory import available_memories
+from memenc.model import MemencModel, MemencOutput
+from memenc.state import MemoryState
+from memenc.tasks import MemencForSequenceClassification
+
+__version__ = "0.1.0"
+
+AutoConfig.register("memenc", MemencConfig, exist_ok=True)
+AutoModel.register(MemencConfig, MemencModel, exist_ok=True)
+AutoModelForSequenceClassification.register(MemencConfig, MemencForSequenceClassification, exist_ok=True)
+
+__all__ = [
+    "MemencConfig",
+    "MemencForSequenceClassification",
+    "MemencModel",
+    "MemencOutput",
+    "MemoryState",
+    "__version__",
+    "available_memories",
+]

@@ -1,0 +1,173 @@
+"""The attention function memenc registers with transformers: unfold segments, ask the memory, attend, fold back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from einops import rearrange
+from memenc_kernels import memory_attention
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from memenc.memory import Segment, State
+from memenc.memory.scan import Written, scan
+from memenc.rotary import Rotary
+
+ATTENTION_NAME = "memenc"
+# What a backbone may ask of attention that this function would have to ignore, which would be silently wrong.
+UNSUPPORTED = ("softcap", "position_bias", "s_aux", "attention_bias", "relative_position_bias")
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One call of the attention function by the backbone: queries, keys, values (rows, heads, tokens, dim)."""
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    scaling: float | None
+    dropout: float
+    causal: bool
+    sliding_window: int | None
+
+
+class AttentionContext(ABC):
+    """What travels down the backbone as the keyword `memory_context` and answers its attention calls, in order."""
+
+    @abstractmethod
+    def attend(self, call: LayerCall) -> Tensor:
+        """Attention output (rows, heads, tokens, dim) of the next layer."""
+
+
+@final
+@dataclass
+class GroupContext(AttentionContext):
+    """One group of segments on its way through the backbone, rows being (batch segments).
+
+    Args:
+        backbone: holds the rotary frequencies.
+        memories: one per attention call, in order.
+        rotaries: rotation per attention call, None where there is none.
+        states: state per attention call before the group; read, never changed.
+        valid: (batch, segments, tokens), or None if all are.
+        complete: (batch, segments), segments that are written.
+        written: for each segment, whether all, some or none of the documents write it.
+        sliding_window_layers: within_window, full or none (see MemencConfig).
+    """
+
+    backbone: nn.Module
+    memories: nn.ModuleList
+    rotaries: Sequence[Rotary | None]
+    states: Sequence[State]
+    valid: Tensor | None
+    complete: Tensor
+    written: Sequence[Written]
+    sliding_window_layers: str = "within_window"
+    new_states: list[State] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Read the memory of the next layer, attend, and keep the state its segments leave."""
+        layer = len(self.new_states)
+        if layer >= len(self.memories):
+            raise ValueError(
+                f"the backbone called attention more often than its {len(self.memories)} layers; to save memory use "
+                "activation checkpointing of the memenc model, not of the backbone inside it"
+            )
+        memory, rotary = self.memories[layer], self.rotaries[layer]
+        valid = None if self.valid is None else rearrange(self.valid, "batch segments tokens -> (batch segments) tokens")
+        call = call if valid is None else _without_padding(call, valid)
+        entries, state, loss = scan(
+            memory, self.states[layer], self._segments(call, rotary), self.complete, self.written
+        )
+        self.new_states.append(state)
+        if loss is not None:
+            self.losses.append(loss)
+        if entries is None:
+            return _attend(call, valid)
+        positions = memory.positions(call.keys.device)
+        keys = entries.keys if rotary is None else rotary.rotate(self.backbone, entries.keys, positions)
+        return _attend(
+            call,
+            valid,
+            memory_keys=keys.to(call.keys.dtype),
+            memory_values=entries.values.to(call.values.dtype),
+            memory_valid=entries.valid,
+            memory_bias=memory.bias(),
+            memory_positions=positions,
+            memory_in_sliding_window=self.sliding_window_layers != "full",
+        )
+
+    def _segments(self, call: LayerCall, rotary: Rotary | None) -> Segment:
+        """Queries, keys and values without rotation, (batch, segments, heads, tokens, dim)."""
+        queries, keys = call.queries, call.keys
+        if rotary is not None:
+            positions = -torch.arange(keys.shape[2], device=keys.device)
+            queries = rotary.rotate(self.backbone, queries, positions)
+            keys = rotary.rotate(self.backbone, keys, positions)
+        batch = self.complete.shape[0]
+        return Segment(
+            *(
+                rearrange(x, "(batch segments) heads tokens dim -> batch segments heads tokens dim", batch=batch)
+                for x in (queries, keys, call.values)
+            )
+        )
+
+
+def _attend(call: LayerCall, valid: Tensor | None, **memory: Any) -> Tensor:
+    return memory_attention(
+        call.queries,
+        call.keys,
+        call.values,
+        valid=valid,
+        scaling=call.scaling,
+        causal=call.causal,
+        sliding_window=call.sliding_window,
+        dropout=call.dropout,
+        **memory,
+    )
+
+
+def _without_padding(call: LayerCall, valid: Tensor) -> LayerCall:
+    # A NaN at a padded place would pass any mask, as 0 * NaN; zeros do not.
+    padded = ~valid[:, None, :, None]
+    queries, keys, values = (x.masked_fill(padded, 0.0) for x in (call.queries, call.keys, call.values))
+    return LayerCall(queries, keys, values, call.scaling, call.dropout, call.causal, call.sliding_window)
+
+
+def attention_function(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
+    memory_context: AttentionContext | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention in the form transformers calls it; without a `memory_context` it is plain attention."""
+    refused = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
+    if refused:
+        raise ValueError(f"{type(module).__name__} uses {', '.join(refused)}, which memenc attention does not support")
+    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    call = LayerCall(query, key, value, scaling, dropout, causal, sliding_window)
+    output = _attend(call, attention_mask) if memory_context is None else memory_context.attend(call)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def attention_mask_function(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """Hand the (rows, tokens) mask through as it is; `attention_function` builds what it needs."""
+    return None if attention_mask is None else attention_mask.bool()
+
+
+def register() -> None:
+    """Make `attn_implementation="memenc"` known to transformers; calling it again changes nothing."""
+    AttentionInterface.register(ATTENTION_NAME, attention_function)
+    AttentionMaskInterface.register(ATTENTION_NAME, attention_mask_function)

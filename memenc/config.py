@@ -1,0 +1,88 @@
+"""Configuration: the backbone's own configuration inside ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+SLIDING_WINDOW_LAYERS = ("within_window", "full", "none")
+
+
+class MemencConfig(PreTrainedConfig):
+    """What a memenc model is made of; everything in it is plain JSON.
+
+    Args:
+        backbone: configuration of the backbone, as transformers writes it, with its `model_type`.
+        attention_layers: one entry per attention call of the backbone, found by a dry run: heads, key_value_heads,
+            head_dim, sliding_window, rotary.
+        memory: name of the design, see `available_memories()`.
+        memory_options: keyword arguments of the design.
+        segment_length: tokens of one segment, special tokens included.
+        segments_per_call: segments of a document in one backbone call, or "auto" for the measured default of the device.
+        sliding_window_layers: what layers with local attention do with memory: "within_window" reads entries that lie
+            within the window, "full" reads all, "none" keeps no memory in such layers.
+        readout: name of the readout, see `memenc.readout`.
+        document_queries: learned queries of the document memory.
+        document_temperature: length, fixed or hard, see `DocumentMemory`.
+        special_tokens: {"prefix": [...], "suffix": [...], "padding": id} round every segment.
+        classifier_dropout: share of the readout set to zero before a task's head.
+    """
+
+    model_type = "memenc"
+    keys_to_ignore_at_inference = ["memory"]
+
+    backbone: dict[str, Any] | None = None
+    attention_layers: list[dict[str, Any]] | None = None
+    memory: str = "compressive"
+    memory_options: dict[str, Any] | None = None
+    segment_length: int = 512
+    segments_per_call: int | str = "auto"
+    sliding_window_layers: str = "within_window"
+    readout: str = "memory"
+    document_queries: int = 4
+    document_temperature: str = "length"
+    special_tokens: dict[str, Any] | None = None
+    classifier_dropout: float = 0.1
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self._check()
+
+    def _check(self) -> None:
+        if self.segment_length < 1:
+            raise ValueError(f"segment_length={self.segment_length}: give at least 1 token")
+        per_call = self.segments_per_call
+        if per_call != "auto" and not (isinstance(per_call, int) and per_call >= 1):
+            raise ValueError(f'segments_per_call={per_call!r}: give "auto" or a whole number of at least 1')
+        if self.sliding_window_layers not in SLIDING_WINDOW_LAYERS:
+            raise ValueError(
+                f"sliding_window_layers={self.sliding_window_layers!r}: choose one of {SLIDING_WINDOW_LAYERS}"
+            )
+
+    def backbone_config(self) -> PreTrainedConfig:
+        """Configuration object of the backbone.
+
+        Raises:
+            ValueError: there is none, or it has private keys, which could choose code to run.
+        """
+        if not self.backbone or "model_type" not in self.backbone:
+            raise ValueError(
+                "this MemencConfig names no backbone; make a model with MemencModel.from_backbone(name_or_path_or_model)"
+            )
+        private = sorted(key for key in self.backbone if key.startswith("_"))
+        if private:
+            raise ValueError(f"the backbone configuration has private keys {private}; refused, they could run code")
+        return AutoConfig.for_model(**self.backbone)
+
+    @property
+    def hidden_size(self) -> int:
+        """Numbers per token state, of the backbone."""
+        return self.backbone_config().hidden_size
+
+
+def plain_backbone_config(config: PreTrainedConfig) -> dict[str, Any]:
+    """The public part of a backbone's configuration as plain JSON."""
+    # The type of the weights is the outer model's to choose, and the attention is ours.
+    dropped = {"dtype", "torch_dtype", "architectures", "transformers_version", "id2label", "label2id", "problem_type"}
+    return {key: value for key, value in config.to_dict().items() if key not in dropped and not key.startswith("_")}

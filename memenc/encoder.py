@@ -1,0 +1,188 @@
+"""Run segments through the backbone, a group at a time, and carry the memory from group to group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from memenc.attention import GroupContext
+from memenc.backbone import layer_rotary, layer_sizes
+from memenc.config import MemencConfig
+from memenc.memory import LayerMemory, LayerSizes, Segment, build_memory
+from memenc.memory.document import DocumentMemory
+from memenc.memory.scan import scan
+from memenc.schedule import Group, groups_of
+from memenc.segments import Pending, Segments, SpecialTokens
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What reading leaves: state; token_states (batch, segments, tokens, hidden) if kept; auxiliary loss (batch,)."""
+
+    state: Tensors
+    token_states: Tensor | None
+    loss: Tensor | None
+
+
+class SegmentEncoder(nn.Module):
+    """Backbone, one memory per attention layer, the same design over the top, and the document memory.
+
+    Args:
+        config: of the model, with its attention layers filled in.
+        backbone: with memenc attention.
+    """
+
+    def __init__(self, config: MemencConfig, backbone: PreTrainedModel) -> None:
+        super().__init__()
+        layers = config.attention_layers or []
+        hidden = backbone.config.hidden_size
+        self.special = special_tokens(config)
+        self.segment_length = config.segment_length
+        self.capacity = config.segment_length - self.special.per_segment
+        self.sliding_window_layers = config.sliding_window_layers
+        self.rotaries = [layer_rotary(layer) for layer in layers]
+        self.backbone = backbone
+        self.memories = nn.ModuleList([_layer_memory(config, layer) for layer in layers])
+        # Over the top there is one head, as wide as a token state; pooling has no order that a start could disturb.
+        top = LayerSizes(1, 1, hidden, config.segment_length, sees_order=True)
+        self.top_memory = build_memory(config.memory, top, config.memory_options)
+        self.document_memory = DocumentMemory(hidden, config.document_queries, config.document_temperature)
+        self.checkpointing = False
+
+    def initial_state(self, batch: int) -> Tensors:
+        """State of `batch` documents of which nothing was read."""
+        like = next(self.backbone.parameters())
+        state = _prefixed("top", self.top_memory.initial_state(batch, like))
+        for index, memory in enumerate(self.memories):
+            state |= _prefixed(f"layers.{index}", memory.initial_state(batch, like))
+        state |= _prefixed("document", self.document_memory.initial_state(batch, like))
+        ids = torch.zeros(batch, self.capacity, dtype=torch.long, device=like.device)
+        return state | self._current(Pending(ids, ids.new_zeros(batch)), state)
+
+    def forward(
+        self, segments: Segments, state: Tensors, segments_per_call: int, keep_token_states: bool = True
+    ) -> Encoded:
+        """Read all segments after `state`; what is left of an unfinished segment is kept apart from what is committed."""
+        state = state | self._current(segments.pending, state)
+        token_states: list[Tensor] = []
+        losses: list[Tensor] = []
+        for group in groups_of(segments, segments_per_call):
+            if self.checkpointing and self.training and torch.is_grad_enabled():
+                # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
+                encoded = checkpoint(self._read_group, state, group, use_reentrant=False)
+            else:
+                encoded = self._read_group(state, group)
+            state = encoded.state
+            if keep_token_states and encoded.token_states is not None:
+                token_states.append(encoded.token_states)
+            if encoded.loss is not None:
+                losses.append(encoded.loss)
+        return Encoded(
+            state,
+            torch.cat(token_states, dim=1) if keep_token_states else None,
+            torch.stack(losses).sum(0) if losses else None,
+        )
+
+    def final_document(self, state: Tensors) -> Tensors:
+        """The document memory with the unfinished segment taken in, as if the document ended here."""
+        return self.document_memory.update(
+            part_of(state, "document"),
+            state["current.states"][:, None],
+            state["current.valid"][:, None],
+            state["current.length"],
+        )
+
+    def _read_group(self, state: Tensors, group: Group) -> Encoded:
+        token_states, context = self._through_backbone(state, group)
+        new = dict(state)
+        for index, layer_state in enumerate(context.new_states):
+            new |= _prefixed(f"layers.{index}", layer_state)
+        one_head = rearrange(token_states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
+        segments = Segment(one_head, one_head, one_head)
+        _, top_state, _ = scan(self.top_memory, part_of(state, "top"), segments, group.complete, group.written)
+        document = self.document_memory.update(
+            part_of(state, "document"),
+            token_states,
+            group.complete[..., None].expand(token_states.shape[:3]),
+            group.complete.sum(1) * self.capacity,
+        )
+        new |= _prefixed("top", top_state) | _prefixed("document", document)
+        if group.ends:
+            new |= self._keep_unfinished(state, token_states, group)
+        return Encoded(new, token_states, torch.stack(context.losses).sum(0) if context.losses else None)
+
+    def _through_backbone(self, state: Tensors, group: Group) -> tuple[Tensor, GroupContext]:
+        """Token states (batch, segments, tokens, hidden), and the context with the layers' new states."""
+        context = GroupContext(
+            backbone=self.backbone,
+            memories=self.memories,
+            rotaries=self.rotaries,
+            states=[part_of(state, f"layers.{index}") for index in range(len(self.memories))],
+            valid=group.valid,
+            complete=group.complete,
+            written=group.written,
+            sliding_window_layers=self.sliding_window_layers,
+        )
+        fold = "batch segments tokens -> (batch segments) tokens"
+        mask = None if group.valid is None else rearrange(group.valid, fold).long()
+        output = self.backbone(rearrange(group.ids, fold), attention_mask=mask, memory_context=context)
+        unfold = "(batch segments) tokens hidden -> batch segments tokens hidden"
+        return rearrange(output.last_hidden_state, unfold, batch=len(group.ids)), context
+
+    def _keep_unfinished(self, state: Tensors, token_states: Tensor, group: Group) -> Tensors:
+        """Token states of the unfinished segments that lie in this group."""
+        documents = torch.arange(len(group.partial), device=group.partial.device)
+        place = group.partial.long().argmax(1)
+        here = group.partial.any(1)
+        short = self.segment_length - token_states.shape[2]
+        states = functional.pad(token_states[documents, place], (0, 0, 0, short))
+        valid = functional.pad(group.valid[documents, place], (0, short)) & here[:, None]
+        keep = state["current.states"]
+        return {
+            # Only valid places are kept: what stands in padding is nobody's and may be anything.
+            "current.states": torch.where(valid[..., None], states.to(keep.dtype), keep),
+            "current.valid": valid | state["current.valid"],
+        }
+
+    def _current(self, pending: Pending, state: Tensors) -> Tensors:
+        """A fresh unfinished segment: own token ids, their number, and no token states yet."""
+        mean = state["document.mean"]
+        return {
+            "current.ids": pending.ids,
+            "current.length": pending.length,
+            "current.states": mean.new_zeros(len(mean), self.segment_length, mean.shape[1]),
+            "current.valid": torch.zeros(len(mean), self.segment_length, dtype=torch.bool, device=mean.device),
+        }
+
+
+def special_tokens(config: MemencConfig) -> SpecialTokens:
+    """Special tokens of every segment, as the configuration names them."""
+    named = config.special_tokens or {}
+    return SpecialTokens(
+        tuple(named.get("prefix", ())), tuple(named.get("suffix", ())), named.get("padding") or 0
+    )
+
+
+def part_of(tensors: Tensors, name: str) -> Tensors:
+    """Tensors whose names start with `name` and a dot, without it."""
+    return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
+
+
+def _prefixed(name: str, tensors: Tensors) -> Tensors:
+    return {f"{name}.{key}": value for key, value in tensors.items()}
+
+
+def _layer_memory(config: MemencConfig, layer: dict[str, Any]) -> LayerMemory:
+    sizes = layer_sizes(layer, config.segment_length)
+    if layer["sliding_window"] is not None and config.sliding_window_layers == "none":
+        return build_memory("none", sizes)
+    return build_memory(config.memory, sizes, config.memory_options)

@@ -1,0 +1,128 @@
+"""The contract of a memory design: what is kept, how it is read, what a segment writes.
+
+``Mem = Update(keys and values of a segment, Mem before)``. A design is one final class in one file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LayerSizes:
+    """What a memory must know of the attention layer it serves.
+
+    Args:
+        heads: query heads.
+        key_value_heads: heads of keys and values (fewer than `heads` with grouped queries).
+        head_dim: numbers per head.
+        segment_length: tokens of one full segment, special tokens included.
+        sees_order: the layer places memory entries by position (causal attention with rotary positions), so reading
+            them at full strength continues what it was pre-trained for.
+    """
+
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    segment_length: int
+    sees_order: bool = False
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What a segment may attend to beside itself.
+
+    Shapes: keys, values (batch, key_value_heads, entries, head_dim); valid (batch, entries) bool. Keys carry no
+    rotation; attention rotates them to the positions the memory names.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one full segment offers to be written: each (batch, heads, segment_length, head_dim), keys unrotated."""
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+class LayerMemory(nn.Module, ABC):
+    """Memory of one attention layer: a function of its state alone, per document, of constant size.
+
+    `write` receives full segments only; documents that end earlier keep their state, which the scan sees to.
+    """
+
+    def __init__(self, sizes: LayerSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+
+    @abstractmethod
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """State of `batch` documents of which nothing was read, in the type and on the device of `like`."""
+
+    @abstractmethod
+    def read(self, state: State) -> Entries | None:
+        """Entries the next segment sees, or None if there never are any."""
+
+    @abstractmethod
+    def write(self, state: State, segment: Segment) -> State:
+        """State after one more full segment; a new dictionary, the old tensors stay as they are."""
+
+    @abstractmethod
+    def bias(self) -> Tensor | None:
+        """Learned addition to the attention logits of the entries, (heads, entries): their identity, by age or slot."""
+
+    @abstractmethod
+    def positions(self, device: torch.device) -> Tensor | None:
+        """Position of every entry relative to the first token of the segment that reads, (entries,), negative."""
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Set parameters to their start: a learnable near no-op."""
+
+    def auxiliary_loss(self, state: State, segment: Segment) -> Tensor | None:
+        """Loss per document (batch,) for the write of this segment, if the design trains itself beside the task."""
+        return None
+
+
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """Zeros of this shape in the type and on the device of `like`."""
+    return torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+
+def counter(batch: int, like: Tensor) -> Tensor:
+    """A zero per document, (batch,) int64."""
+    return torch.zeros(batch, dtype=torch.long, device=like.device)
+
+
+def newest_valid(filled: Tensor, entries: int) -> Tensor:
+    """Validity of entries kept in order of age, newest last: (batch, entries) for `filled` (batch,) of them."""
+    return torch.arange(entries, device=filled.device) >= entries - filled[:, None]
+
+
+def start_of_bias(initial_bias: float | None, sizes: LayerSizes) -> float:
+    """Logit bias at which entries start: asked for, or full strength where order is seen, else about 2 % of attention.
+
+    At -4, 512 entries weigh as much as nine tokens of the segment: enough for gradient, too little to disturb a
+    pre-trained encoder that never saw such keys.
+    """
+    if initial_bias is not None:
+        return float(initial_bias)
+    return 0.0 if sizes.sees_order else -4.0
+
+
+def require_positive(**values: int) -> None:
+    """Raise ValueError naming the first option that is not a positive whole number."""
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"memory option {name}={value!r}: give a whole number of at least 1")

@@ -1,0 +1,139 @@
+"""Compressive memory: a window of recent keys and values, and slots that hold older ones compressed."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memenc.memory.base import (
+    Entries,
+    LayerMemory,
+    LayerSizes,
+    Segment,
+    State,
+    counter,
+    empty,
+    newest_valid,
+    require_positive,
+    start_of_bias,
+)
+from memenc.memory.compression import Compression, Compressor
+
+
+@final
+class CompressiveMemory(LayerMemory):
+    """What leaves the window is compressed `rate` to one into slots, first in, first out; slots know their age.
+
+    Source: Rae et al. 2019, Compressive Transformer (arXiv:1911.05507).
+
+    Args:
+        sizes: of the layer.
+        window: entries kept as they were (tokens), 0 for none; a multiple of `rate`.
+        slots: compressed entries.
+        rate: tokens per slot; must divide the segment length too.
+        compression: mean, max, convolution or learned_query.
+        reconstruction_weight: weight of the attention-reconstruction loss, which trains only the compression.
+        initial_bias: start of the learned logit bias; None chooses (see `start_of_bias`).
+    """
+
+    def __init__(
+        self,
+        sizes: LayerSizes,
+        window: int = 512,
+        slots: int = 128,
+        rate: int = 4,
+        compression: Compression = "mean",
+        reconstruction_weight: float = 0.0,
+        initial_bias: float | None = None,
+    ) -> None:
+        super().__init__(sizes)
+        require_positive(slots=slots, rate=rate)
+        if not isinstance(window, int) or window < 0:
+            raise ValueError(f"memory option window={window!r}: give a whole number of at least 0")
+        if window % rate or sizes.segment_length % rate:
+            raise ValueError(
+                f"rate={rate} must divide both window={window} and the segment length of {sizes.segment_length} "
+                f"tokens; a window of {window - window % rate} or another rate would fit"
+            )
+        self.window, self.slots, self.rate = window, slots, rate
+        self.reconstruction_weight = reconstruction_weight
+        self.initial_bias = start_of_bias(initial_bias, sizes)
+        self.compressor = Compressor(compression, rate, sizes.key_value_heads, sizes.head_dim)
+        self.window_bias = nn.Parameter(torch.empty(sizes.heads))
+        self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Compression starts as the mean (maximum for max); all entries start at the initial bias."""
+        nn.init.constant_(self.window_bias, self.initial_bias)
+        nn.init.constant_(self.slot_bias, self.initial_bias)
+        self.compressor.reset_parameters()
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Empty slots and an empty window, newest entries last."""
+        heads, dim = self.sizes.key_value_heads, self.sizes.head_dim
+        entries = self.slots + self.window
+        return {
+            "keys": empty(like, batch, heads, entries, dim),
+            "values": empty(like, batch, heads, entries, dim),
+            "tokens": counter(batch, like),
+        }
+
+    def read(self, state: State) -> Entries:
+        """Slots, oldest first, then the window."""
+        tokens = state["tokens"]
+        in_slots = ((tokens - self.window).clamp(min=0) // self.rate).clamp(max=self.slots)
+        valid = [newest_valid(in_slots, self.slots), newest_valid(tokens.clamp(max=self.window), self.window)]
+        return Entries(state["keys"], state["values"], torch.cat(valid, dim=1))
+
+    def write(self, state: State, segment: Segment) -> State:
+        """Append the segment to the window, compress what leaves it, append that to the slots."""
+        keys, leaving_keys = self._push(state["keys"], segment.keys)
+        values, leaving_values = self._push(state["values"], segment.values)
+        new_keys, new_values = self.compressor(leaving_keys, leaving_values)
+        return {
+            "keys": torch.cat([self._append(state["keys"], new_keys), keys], dim=2),
+            "values": torch.cat([self._append(state["values"], new_values), values], dim=2),
+            "tokens": state["tokens"] + segment.keys.shape[2],
+        }
+
+    def bias(self) -> Tensor:
+        """One number per head and slot, which is its age, and one per head for the window."""
+        return torch.cat([self.slot_bias, self.window_bias[:, None].expand(-1, self.window)], dim=1)
+
+    def positions(self, device: torch.device) -> Tensor:
+        """The window lies directly before the segment, and before it each slot at the middle of its tokens."""
+        age = torch.arange(self.slots - 1, -1, -1, device=device)
+        slots = -self.window - self.rate * age - (self.rate + 1) / 2
+        return torch.cat([slots, torch.arange(-self.window, 0, device=device).to(slots.dtype)])
+
+    def auxiliary_loss(self, state: State, segment: Segment) -> Tensor | None:
+        """Attention of the segment over what leaves the window must survive its compression (mean squared error).
+
+        All inputs are cut off from the graph: the loss trains the compression and nothing below it.
+        """
+        if not self.reconstruction_weight:
+            return None
+        keys = self._push(state["keys"], segment.keys)[1].detach()
+        values = self._push(state["values"], segment.values)[1].detach()
+        short_keys, short_values = self.compressor(keys, values)
+        queries = segment.queries.detach()
+        grouped = self.sizes.heads != self.sizes.key_value_heads
+        attend = functional.scaled_dot_product_attention
+        wanted = attend(queries, keys, values, enable_gqa=grouped)
+        got = attend(queries, short_keys, short_values, enable_gqa=grouped)
+        error = (got - wanted).square().mean((1, 2, 3))
+        full = state["tokens"] >= self.window
+        return self.reconstruction_weight * torch.where(full, error, 0.0)
+
+    def _push(self, entries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Window after the segment, and the tokens that leave it: as many as came in."""
+        line = torch.cat([entries[:, :, self.slots :], tokens], dim=2)
+        leaving = tokens.shape[2]
+        return line[:, :, leaving:], line[:, :, :leaving]
+
+    def _append(self, entries: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([entries[:, :, : self.slots], new], dim=2)[:, :, -self.slots :]

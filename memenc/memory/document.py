@@ -1,0 +1,169 @@
+"""The document memory: what the encoder keeps of its own output, constant in size, streamed."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+from einops import einsum, rearrange
+from torch import Tensor, nn
+
+from memenc.memory.base import State
+
+Temperature = Literal["length", "fixed", "hard"]
+
+# Temperatures relative to the one at REFERENCE_TOKENS at which accumulators are kept. They cover documents from one
+# token to beyond ten million: log(10,000,000) / log(512) = 2.6.
+TEMPERATURES = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
+REFERENCE_TOKENS = 512
+
+
+class DocumentMemory(nn.Module):
+    """Running mean and maximum, first and last first-token states, and exact attention pooling of learned queries.
+
+    Attention pooling over a whole document is streamed as in online softmax (Milakov and Gimelshein 2018,
+    arXiv:1805.02867): running maximum, sum and weighted sum per query. Attention dilutes as documents grow, so with
+    temperature ``"length"`` logits are scaled by ``log(tokens) / log(512)``, tokens being those of the whole document.
+    As that number is known only at the end, accumulators are kept at a few temperatures and the two nearest are
+    interpolated when the memory is read.
+
+    Args:
+        hidden: numbers per token state.
+        queries: learned queries.
+        temperature: length (scaled as above), fixed (plain softmax), hard (the single best token of each query).
+    """
+
+    def __init__(self, hidden: int, queries: int = 4, temperature: Temperature = "length") -> None:
+        super().__init__()
+        if temperature not in get_args(Temperature):
+            raise ValueError(f"document temperature {temperature!r}: choose one of {get_args(Temperature)}")
+        if queries < 1:
+            raise ValueError(f"document queries {queries}: give at least 1")
+        self.hidden, self.queries, self.temperature = hidden, queries, temperature
+        self.scales = TEMPERATURES if temperature == "length" else (1.0,)
+        self.query = nn.Parameter(torch.empty(queries, hidden))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Small random queries: nearly uniform attention, but different from each other so that they can part."""
+        nn.init.normal_(self.query, std=0.02)
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Nothing read; in float32 at least, whatever the type of `like`."""
+        dtype = torch.promote_types(like.dtype, torch.float32)
+
+        def full(value: float, *shape: int) -> Tensor:
+            return torch.full((batch, *shape), value, dtype=dtype, device=like.device)
+
+        scales = len(self.scales)
+        return {
+            "tokens": torch.zeros(batch, dtype=torch.long, device=like.device),
+            "positions": torch.zeros(batch, dtype=torch.long, device=like.device),
+            "mean": full(0.0, self.hidden),
+            "maximum": full(-math.inf, self.hidden),
+            "first": full(0.0, self.hidden),
+            "last": full(0.0, self.hidden),
+            "attention_maximum": full(-math.inf, self.queries),
+            "attention_sum": full(0.0, self.queries, scales),
+            "attention_weighted": full(0.0, self.queries, scales, self.hidden),
+        }
+
+    def update(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
+        """Take segments in: token_states (batch, segments, tokens, hidden), valid (batch, segments, tokens).
+
+        `own_tokens` (batch,) is how many of the valid ones are the document's own. Documents without a valid token
+        keep their state bit for bit.
+        """
+        with torch.autocast(token_states.device.type, enabled=False):
+            return self._update(state, token_states, valid, own_tokens)
+
+    def _update(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
+        states = torch.where(valid[..., None], token_states.to(state["mean"].dtype), 0.0)
+        segments = valid.any(-1)
+        touched = segments.any(-1)
+        flat = rearrange(states, "batch segments tokens hidden -> batch (segments tokens) hidden")
+        flat_valid = rearrange(valid, "batch segments tokens -> batch (segments tokens)")
+        after = (
+            self._counts_and_mean(state, flat, flat_valid, own_tokens)
+            | self._extremes(state, flat, flat_valid)
+            | self._ends(state, states[:, :, 0], segments)
+            | self._attend(state, flat, flat_valid)
+        )
+        return {
+            name: torch.where(touched.view(-1, *[1] * (new.dim() - 1)), new, state[name]) for name, new in after.items()
+        }
+
+    def pooled(self, state: State) -> Tensor:
+        """What the learned queries found in the whole document, (batch, queries, hidden); zeros if it is empty."""
+        total = state["attention_sum"].clamp(min=torch.finfo(state["attention_sum"].dtype).tiny)
+        pooled = state["attention_weighted"] / total[..., None]
+        if len(self.scales) == 1:
+            return pooled[:, :, 0]
+        wanted = state["positions"].clamp(min=1).to(pooled.dtype).log() / math.log(REFERENCE_TOKENS)
+        weights = _interpolation(wanted, torch.tensor(self.scales, dtype=pooled.dtype, device=pooled.device))
+        return einsum(pooled, weights, "batch queries scales hidden, batch scales -> batch queries hidden")
+
+    def _counts_and_mean(self, state: State, flat: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
+        new = valid.sum(1)
+        positions = state["positions"] + new
+        share = (1 / positions.clamp(min=1).to(flat.dtype))[:, None]
+        # Moving the mean by the difference stays exact where a sum over ten million tokens would lose digits.
+        mean = state["mean"] + (flat.sum(1) - new[:, None].to(flat.dtype) * state["mean"]) * share
+        return {"tokens": state["tokens"] + own_tokens, "positions": positions, "mean": mean}
+
+    def _extremes(self, state: State, flat: Tensor, valid: Tensor) -> State:
+        highest = flat.masked_fill(~valid[..., None], -math.inf).amax(1)
+        return {"maximum": torch.maximum(state["maximum"], highest)}
+
+    def _ends(self, state: State, first_tokens: Tensor, segments: Tensor) -> State:
+        """First-token states of the first and the last segment; first_tokens (batch, segments, hidden)."""
+        documents = torch.arange(len(segments), device=segments.device)
+        last = (segments * torch.arange(1, segments.shape[1] + 1, device=segments.device)).amax(1) - 1
+        fresh = (state["positions"] == 0)[:, None]
+        return {
+            "first": torch.where(fresh, first_tokens[:, 0], state["first"]),
+            "last": first_tokens[documents, last.clamp(min=0)],
+        }
+
+    def _attend(self, state: State, flat: Tensor, valid: Tensor) -> State:
+        query = self.query.to(flat.dtype)
+        logits = einsum(flat, query, "batch tokens hidden, queries hidden -> batch queries tokens")
+        logits = logits.masked_fill(~valid[:, None], -math.inf)
+        if self.temperature == "hard":
+            return self._keep_best(state, flat, logits)
+        # The result does not depend on the maximum it is computed from, so no gradient need pass through it.
+        before, scales = state["attention_maximum"], torch.tensor(self.scales, dtype=flat.dtype, device=flat.device)
+        maximum = torch.maximum(before, logits.detach().amax(-1))
+        reference = maximum.masked_fill(maximum == -math.inf, 0.0)[..., None]
+        fade = (scales * (before[..., None] - reference)).exp().masked_fill(before[..., None] == -math.inf, 0.0)
+        weights = (scales[:, None] * (logits - reference)[:, :, None].clamp(min=-1e30)).exp()
+        weights = weights.masked_fill(~valid[:, None, None], 0.0)
+        weighted = einsum(weights, flat, "batch queries scales tokens, batch tokens hidden -> batch queries scales hidden")
+        return {
+            "attention_maximum": maximum,
+            "attention_sum": state["attention_sum"] * fade + weights.sum(-1),
+            "attention_weighted": state["attention_weighted"] * fade[..., None] + weighted,
+        }
+
+    def _keep_best(self, state: State, flat: Tensor, logits: Tensor) -> State:
+        best, place = logits.max(-1)
+        chosen = flat.gather(1, place[..., None].expand(-1, -1, flat.shape[-1]))
+        # Choosing has no gradient; the straight-through factor 1 lets the queries learn by how well their choice did.
+        chosen = chosen * (1 + best - best.detach())[..., None]
+        better = best > state["attention_maximum"]
+        weighted = torch.where(better[..., None, None], chosen[:, :, None], state["attention_weighted"])
+        return {
+            "attention_maximum": torch.maximum(state["attention_maximum"], best).detach(),
+            "attention_sum": torch.where(better[..., None], 1.0, state["attention_sum"]),
+            "attention_weighted": weighted,
+        }
+
+
+def _interpolation(wanted: Tensor, grid: Tensor) -> Tensor:
+    """Linear interpolation weights of `wanted` (batch,) between neighbouring points of `grid`: (batch, points)."""
+    wanted = wanted.clamp(grid[0], grid[-1])
+    upper = torch.searchsorted(grid, wanted).clamp(1, len(grid) - 1)
+    share = (wanted - grid[upper - 1]) / (grid[upper] - grid[upper - 1])
+    weights = torch.zeros(len(wanted), len(grid), dtype=grid.dtype, device=grid.device)
+    return weights.scatter(1, upper[:, None], share[:, None]).scatter(1, upper[:, None] - 1, 1 - share[:, None])

@@ -1,0 +1,117 @@
+"""Moving average memory: segments summarised by averages, and the averages averaged over segments."""
+
+from __future__ import annotations
+
+from typing import Literal, final, get_args
+
+import torch
+from einops import einsum, reduce, repeat
+from torch import Tensor, nn
+
+from memenc.memory.base import (
+    Entries,
+    LayerMemory,
+    LayerSizes,
+    Segment,
+    State,
+    counter,
+    empty,
+    newest_valid,
+    require_positive,
+    start_of_bias,
+)
+
+Average = Literal["unweighted", "weighted", "cumulative"]
+
+
+@final
+class MovingAverageMemory(LayerMemory):
+    """Every segment is cut into `slots` equal stretches whose mean keys and values are averaged over segments.
+
+    ``slot = sum over age a of weight(a) * mean of the stretch, a segments ago``. Unweighted: the simple moving average
+    over the last `segments`; weighted: learned weights by age, per head; cumulative: the mean of all segments so far.
+
+    Args:
+        sizes: of the layer.
+        average: unweighted, weighted or cumulative.
+        segments: how many segments the first two look back.
+        slots: entries read; must divide the segment length.
+        initial_bias: start of the learned logit bias per head and slot; None chooses (see `start_of_bias`).
+    """
+
+    def __init__(
+        self,
+        sizes: LayerSizes,
+        average: Average = "weighted",
+        segments: int = 8,
+        slots: int = 16,
+        initial_bias: float | None = None,
+    ) -> None:
+        super().__init__(sizes)
+        require_positive(segments=segments, slots=slots)
+        if average not in get_args(Average):
+            raise ValueError(f"memory option average={average!r}: choose one of {get_args(Average)}")
+        if sizes.segment_length % slots:
+            raise ValueError(f"slots={slots} does not divide the segment length of {sizes.segment_length} tokens")
+        self.average, self.slots = average, slots
+        self.kept = 1 if average == "cumulative" else segments
+        self.initial_bias = start_of_bias(initial_bias, sizes)
+        self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))
+        if average == "weighted":
+            self.age_logits = nn.Parameter(torch.empty(sizes.key_value_heads, self.kept))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Equal weights for all ages; entries start at the initial bias."""
+        nn.init.constant_(self.slot_bias, self.initial_bias)
+        if self.average == "weighted":
+            nn.init.zeros_(self.age_logits)
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """No segment summarised yet; newest summary last."""
+        shape = (batch, self.sizes.key_value_heads, self.kept, self.slots, self.sizes.head_dim)
+        return {"keys": empty(like, *shape), "values": empty(like, *shape), "segments": counter(batch, like)}
+
+    def read(self, state: State) -> Entries:
+        """The averages of all slots."""
+        weights = self._weights(state["segments"], state["keys"].dtype)
+        pattern = "batch heads age slots dim, batch heads age -> batch heads slots dim"
+        return Entries(
+            einsum(state["keys"], weights, pattern),
+            einsum(state["values"], weights, pattern),
+            repeat(state["segments"] > 0, "batch -> batch slots", slots=self.slots),
+        )
+
+    def write(self, state: State, segment: Segment) -> State:
+        """Take the stretch means of the segment in."""
+        seen = state["segments"]
+        return {
+            "keys": self._take_in(state["keys"], segment.keys, seen),
+            "values": self._take_in(state["values"], segment.values, seen),
+            "segments": seen + 1,
+        }
+
+    def bias(self) -> Tensor:
+        """One number per head and slot."""
+        return self.slot_bias
+
+    def positions(self, device: torch.device) -> Tensor:
+        """Middle of each stretch, as if it lay in the segment directly before."""
+        stretch = self.sizes.segment_length / self.slots
+        return (torch.arange(self.slots, device=device) + 0.5) * stretch - 0.5 - self.sizes.segment_length
+
+    def _take_in(self, summaries: Tensor, tokens: Tensor, seen: Tensor) -> Tensor:
+        means = reduce(tokens, "batch heads (slots stretch) dim -> batch heads 1 slots dim", "mean", slots=self.slots)
+        if self.average == "cumulative":
+            return summaries + (means - summaries) / (seen + 1).to(means.dtype)[:, None, None, None, None]
+        return torch.cat([summaries, means], dim=2)[:, :, -self.kept :]
+
+    def _weights(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
+        """Weight of every kept summary, (batch, key_value_heads, kept); zero where there is none."""
+        valid = newest_valid(seen.clamp(max=self.kept), self.kept)[:, None]
+        logits = torch.zeros(self.sizes.key_value_heads, self.kept, device=seen.device, dtype=dtype)
+        if self.average == "weighted":
+            logits = self.age_logits
+        # A document of which nothing was read has no valid summary: its weights must be zeros, not 0 / 0.
+        scores = torch.where(valid, (logits - logits.amax()).exp(), 0.0)
+        return (scores / scores.sum(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)).to(dtype)

@@ -1,0 +1,325 @@
+"""The encoder as transformers knows it: documents in, token states, context representation and memory out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import ModelOutput
+
+from memenc.backbone import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
+from memenc.config import MemencConfig, plain_backbone_config
+from memenc.data.tokens import special_tokens_of, stream_token_ids
+from memenc.encoder import SegmentEncoder, part_of
+from memenc.memory import LayerMemory
+from memenc.memory.compression import Compressor
+from memenc.memory.document import DocumentMemory
+from memenc.readout import FinalMemory, Readout, build_readout
+from memenc.schedule import resolve_segments_per_call
+from memenc.segments import Pending, cut_into_segments
+from memenc.state import MemoryState, fingerprint_of
+
+
+@dataclass
+class MemencOutput(ModelOutput):
+    """Output of :class:`MemencModel`.
+
+    Args:
+        last_hidden_state: (batch, tokens, hidden) state of every input token, zeros at padding; None if not asked for.
+        pooler_output: (batch, hidden) context representation.
+        memory: state to go on reading with.
+        auxiliary_loss: scalar, mean over documents, of designs that train themselves beside the task; else None.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    memory: MemoryState | None = None
+    auxiliary_loss: Tensor | None = None
+
+
+class MemencPreTrainedModel(PreTrainedModel):
+    """What all memenc models share: configuration, initialisation, activation checkpointing by group of segments."""
+
+    config_class = MemencConfig
+    base_model_prefix = "memenc"
+    supports_gradient_checkpointing = True
+    # The library's own loss handling would divide by the number of items across accumulation steps a second time.
+    accepts_loss_kwargs = False
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, LayerMemory | Readout | DocumentMemory | Compressor):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = None, **kwargs: Any
+    ) -> None:
+        # The layers inside the backbone are left alone: a layer computed a second time would write its memory twice.
+        if getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            raise ValueError("use_reentrant=True silently cuts the gradient through memory; leave it out or set False")
+        for module in self.modules():
+            if isinstance(module, SegmentEncoder):
+                module.checkpointing = enable
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass, one group of segments at a time."""
+        return any(isinstance(module, SegmentEncoder) and module.checkpointing for module in self.modules())
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: str | PreTrainedModel,
+        memory: str = "compressive",
+        memory_options: dict[str, Any] | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        backbone_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Put a memory into a pre-trained encoder.
+
+        Args:
+            backbone: name or path for transformers, or a model (which is taken over, not copied).
+            memory: name of the design, see `available_memories()`.
+            memory_options: keyword arguments of the design.
+            tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,
+                and a model gets no special tokens.
+            backbone_options: keyword arguments for loading the backbone, such as `dtype`.
+            options: fields of :class:`MemencConfig`.
+
+        Raises:
+            ValueError: the backbone would ignore a memory, or an option does not fit.
+        """
+        loaded = load_backbone(backbone, **(backbone_options or {}))
+        if tokenizer is None and isinstance(backbone, str):
+            tokenizer = find_tokenizer(backbone)
+        if tokenizer is not None and "special_tokens" not in options:
+            prefix, suffix = special_tokens_of(tokenizer)
+            options["special_tokens"] = {"prefix": prefix, "suffix": suffix, "padding": tokenizer.pad_token_id or 0}
+        config = MemencConfig(
+            backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
+        )
+        return cls(config, backbone=loaded)
+
+
+class MemencModel(MemencPreTrainedModel):
+    """Documents of any length through a pre-trained encoder with memory.
+
+    Args:
+        config: of the model.
+        backbone: a loaded backbone with memenc attention; made from the configuration, with random weights, if None.
+    """
+
+    def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        fresh = backbone is None
+        backbone = backbone_from_config(config.backbone_config()) if backbone is None else backbone
+        backbone.config.use_cache = False
+        if config.attention_layers is None:
+            config.attention_layers = find_attention_layers(backbone)
+        _check_segment_length(config, backbone)
+        self.encoder = SegmentEncoder(config, backbone)
+        hidden = backbone.config.hidden_size
+        self.readout = build_readout(config.readout, hidden, config.document_queries)
+        self._finish(fresh)
+
+    def _finish(self, fresh: bool) -> None:
+        if fresh:
+            self.post_init()
+            return
+        # post_init initialises every module it was not told to leave alone, and would undo the loaded weights.
+        backbone, self.encoder.backbone = self.encoder.backbone, nn.Identity()
+        self.post_init()
+        self.encoder.backbone = backbone
+
+    @property
+    def backbone(self) -> PreTrainedModel:
+        """The encoder inside."""
+        return self.encoder.backbone
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Token embeddings of the backbone."""
+        return self.encoder.backbone.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embeddings of the backbone."""
+        self.encoder.backbone.set_input_embeddings(value)
+
+    @property
+    def own_tokens_per_segment(self) -> int:
+        """Tokens of a segment that are the document's own."""
+        return self.encoder.capacity
+
+    @property
+    def fingerprint(self) -> str:
+        """What a state must have been written with to be read on with this model."""
+        names = ("backbone", "memory", "memory_options", "segment_length", "special_tokens")
+        more = ("document_queries", "document_temperature", "sliding_window_layers")
+        return fingerprint_of({name: getattr(self.config, name) for name in names + more})
+
+    def initial_memory(self, batch: int) -> MemoryState:
+        """State of `batch` documents of which nothing was read yet."""
+        return MemoryState(self.encoder.initial_state(batch), self.fingerprint)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        memory: MemoryState | None = None,
+        token_type_ids: Tensor | None = None,
+        output_token_states: bool = True,
+        return_dict: bool | None = None,
+    ) -> MemencOutput | tuple:
+        """Read documents, or read on.
+
+        Args:
+            input_ids: (batch, tokens) own tokens of the documents; special tokens at their ends are recognised.
+            attention_mask: (batch, tokens), 0 at padding, which may stand anywhere; None if there is none.
+            memory: state of the same documents, to go on from; None starts afresh.
+            token_type_ids: as tokenizers give them; must be zeros.
+            output_token_states: False leaves `last_hidden_state` out, so that memory does not grow with the document.
+            return_dict: False gives a tuple.
+
+        Raises:
+            ValueError: inputs that do not fit each other, or a state of another model.
+        """
+        mask = self._checked_mask(input_ids, attention_mask, token_type_ids)
+        state = self._checked_state(memory, len(input_ids))
+        special, length = self.encoder.special, self.config.segment_length
+        pending = Pending(state["current.ids"], state["current.length"])
+        segments = cut_into_segments(input_ids, mask, special, length, pending)
+        per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
+        encoded = self.encoder(segments, state, per_call, output_token_states)
+        output = MemencOutput(
+            last_hidden_state=_token_states(encoded.token_states, segments.row_index),
+            pooler_output=self.read_out(encoded.state),
+            memory=MemoryState(encoded.state, self.fingerprint),
+            auxiliary_loss=None if encoded.loss is None else encoded.loss.mean(),
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    def read_out(self, state: dict[str, Tensor] | MemoryState) -> Tensor:
+        """The context representation (batch, hidden), a function of the state alone."""
+        tensors = state.tensors if isinstance(state, MemoryState) else state
+        final = FinalMemory(self.encoder.final_document(tensors), part_of(tensors, "top"), part_of(tensors, "current"))
+        vector = self.readout(final, self.encoder.document_memory, self.encoder.top_memory)
+        return vector.to(self.dtype)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        texts: str | Sequence[str] | Iterable[str],
+        tokenizer: PreTrainedTokenizerBase,
+        documents_per_call: int = 8,
+        tokens_per_call: int = 32_768,
+    ) -> Tensor:
+        """Context representations of texts of any length, (texts, hidden), tokenised in a stream.
+
+        Args:
+            texts: one text (gives one row), a list of texts, or any other iterable: pieces of ONE text, read in a
+                stream (a file, say) and never held as a whole.
+            tokenizer: of the backbone.
+            documents_per_call: texts read side by side.
+            tokens_per_call: tokens of each text that are read at once; bounds the memory.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            if not isinstance(texts, list | tuple):
+                return self._encode_batch([texts], tokenizer, tokens_per_call)
+            batches = [texts[start : start + documents_per_call] for start in range(0, len(texts), documents_per_call)]
+            rows = [self._encode_batch(batch, tokenizer, tokens_per_call) for batch in batches]
+            return torch.cat(rows) if rows else torch.zeros(0, self.config.hidden_size, device=self.device)
+        finally:
+            self.train(was_training)
+
+    def _encode_batch(self, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int) -> Tensor:
+        streams = [stream_pieces(text, tokenizer, tokens_per_call) for text in texts]
+        memory = self.initial_memory(len(texts))
+        while True:
+            pieces = [next(stream, []) for stream in streams]
+            if not any(pieces):
+                return self.read_out(memory)
+            longest = max(len(piece) for piece in pieces)
+            ids = torch.tensor([piece + [0] * (longest - len(piece)) for piece in pieces], device=self.device)
+            lengths = torch.tensor([len(piece) for piece in pieces], device=self.device)
+            mask = torch.arange(longest, device=self.device) < lengths[:, None]
+            memory = self(ids, mask, memory=memory, output_token_states=False).memory
+
+    def _checked_mask(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
+        if input_ids.dim() != 2 or input_ids.is_floating_point():
+            raise ValueError(
+                f"input_ids must be whole numbers of shape (batch, tokens), received {input_ids.dtype} "
+                f"{tuple(input_ids.shape)}"
+            )
+        if token_type_ids is not None and bool(token_type_ids.any()):
+            raise ValueError("token_type_ids other than 0 received: memenc reads documents, not pairs of texts")
+        if attention_mask is None:
+            return torch.ones_like(input_ids, dtype=torch.bool)
+        if attention_mask.shape != input_ids.shape:
+            raise ValueError(
+                f"attention_mask {tuple(attention_mask.shape)} does not fit input_ids {tuple(input_ids.shape)}"
+            )
+        return attention_mask.bool()
+
+    def _checked_state(self, memory: MemoryState | None, batch: int) -> dict[str, Tensor]:
+        if memory is None:
+            return self.encoder.initial_state(batch)
+        if memory.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"this memory was written by another model or configuration ({memory.fingerprint}, this model is "
+                f"{self.fingerprint}); read the documents again with this model"
+            )
+        if len(memory) != batch:
+            raise ValueError(f"memory holds {len(memory)} documents, input_ids {batch}; use memory.select(...)")
+        return memory.to(self.device).tensors
+
+
+def stream_pieces(
+    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens_per_piece: int
+) -> Iterator[list[int]]:
+    """Token ids of one text in lists of `tokens_per_piece`, the last shorter."""
+    piece: list[int] = []
+    for ids in stream_token_ids(text, tokenizer):
+        piece.extend(ids)
+        while len(piece) >= tokens_per_piece:
+            yield piece[:tokens_per_piece]
+            piece = piece[tokens_per_piece:]
+    if piece:
+        yield piece
+
+
+def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
+    """The tokenizer that lies with a model, or None if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError):
+        return None
+
+
+def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:
+    """States of the input's tokens, (batch, tokens, hidden), from rows (batch, segments, tokens, hidden)."""
+    if rows is None:
+        return None
+    flat = rows.flatten(1, 2)
+    found = flat.gather(1, row_index.clamp(min=0)[..., None].expand(-1, -1, flat.shape[-1]))
+    return torch.where((row_index >= 0)[..., None], found, 0.0)
+
+
+def _check_segment_length(config: MemencConfig, backbone: PreTrainedModel) -> None:
+    limit = maximum_segment_length(backbone.config)
+    if limit is not None and config.segment_length > limit:
+        raise ValueError(f"segment_length={config.segment_length}, but the backbone has positions for {limit} tokens")
+    named = config.special_tokens or {}
+    special = len(named.get("prefix", ())) + len(named.get("suffix", ()))
+    if config.segment_length <= special:
+        raise ValueError(f"segment_length={config.segment_length} leaves no room beside {special} special tokens")

@@ -1,0 +1,57 @@
+"""Memory readout: learned queries over the whole document and over the final memory, beside the running mean."""
+
+from __future__ import annotations
+
+from typing import final as final_class
+
+import torch
+from einops import einsum, rearrange
+from torch import Tensor, nn
+
+from memenc.memory import LayerMemory
+from memenc.memory.document import DocumentMemory
+from memenc.readout.base import FinalMemory, Readout
+
+
+@final_class
+class MemoryReadout(Readout):
+    """``mean + W [document pooling, memory pooling]`` with W starting at zero, so that it starts as the mean.
+
+    Document pooling is exact attention of the document memory's queries over all tokens; memory pooling is attention
+    of as many queries over what the design still holds of the last layer's states, and the unfinished segment.
+    """
+
+    def __init__(self, hidden: int, queries: int) -> None:
+        super().__init__(hidden, queries)
+        self.query = nn.Parameter(torch.empty(queries, hidden))
+        self.mixture = nn.Linear(2 * queries * hidden, hidden, bias=False)
+        self.reset_parameters()
+
+    def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
+        """Pool document and memory."""
+        found = torch.cat([document_memory.pooled(final.document), self._pool_memory(final, top_memory)], dim=1)
+        return final.document["mean"] + self.mixture(found.flatten(1))
+
+    def reset_parameters(self) -> None:
+        """Start as the mean; queries differ from each other so that they can part."""
+        nn.init.normal_(self.query, std=0.02)
+        nn.init.zeros_(self.mixture.weight)
+
+    def _pool_memory(self, final: FinalMemory, top_memory: LayerMemory) -> Tensor:
+        """Attention over entries and unfinished segment, (batch, queries, hidden); zeros where there is neither."""
+        states, valid = final.current["states"], final.current["valid"]
+        bias = states.new_zeros(states.shape[1])
+        entries = top_memory.read(final.top)
+        top_bias = top_memory.bias()
+        if entries is not None and top_bias is not None:
+            held = rearrange(entries.keys, "batch 1 entries hidden -> batch entries hidden")
+            states = torch.cat([held.to(states.dtype), states], dim=1)
+            valid = torch.cat([entries.valid, valid], dim=1)
+            bias = torch.cat([top_bias[0].to(bias.dtype), bias])
+        query = self.query.to(states.dtype)
+        logits = einsum(states, query, "batch entries hidden, queries hidden -> batch queries entries") + bias
+        # Documents that hold nothing would divide 0 by 0: they attend to everything and the result is taken away.
+        nothing = ~valid.any(1)
+        weights = logits.masked_fill(~(valid | nothing[:, None])[:, None], -torch.inf).softmax(-1)
+        pooled = einsum(weights, states, "batch queries entries, batch entries hidden -> batch queries hidden")
+        return torch.where(nothing[:, None, None], 0.0, pooled)

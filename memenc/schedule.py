@@ -1,0 +1,76 @@
+"""Which segments go through the backbone together. The numbers that come out do not depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memenc.memory.scan import Written
+from memenc.segments import Segments
+
+# Tokens of one backbone call at which throughput was measured to be best (benchmarks/schedules.py). On a CPU one to two
+# thousand, more only costs memory; a GPU needs enough rows to fill it.
+TOKENS_PER_CALL = {"cpu": 2_048, "cuda": 65_536}
+TOKENS_PER_CALL_ELSEWHERE = 16_384
+
+
+@dataclass(frozen=True)
+class Group:
+    """Segments of one backbone call.
+
+    Shapes: ids (batch, segments, tokens); valid like it, or None if all are; complete, partial (batch, segments).
+    `written` says for each segment whether all, some or none of the documents complete it; `ends` whether any document
+    has its unfinished segment here.
+    """
+
+    ids: Tensor
+    valid: Tensor | None
+    complete: Tensor
+    partial: Tensor
+    written: tuple[Written, ...]
+    ends: bool
+
+
+def resolve_segments_per_call(setting: int | str, device: torch.device, batch: int, segment_length: int) -> int:
+    """Segments of each document per backbone call: as set, or the measured default of the device for "auto"."""
+    if isinstance(setting, int):
+        return setting
+    tokens = TOKENS_PER_CALL.get(device.type, TOKENS_PER_CALL_ELSEWHERE)
+    return max(1, tokens // (batch * segment_length))
+
+
+def groups_of(segments: Segments, segments_per_call: int) -> Iterator[Group]:
+    """The segments of a batch in groups, in reading order."""
+    ids, valid = _without_empty_columns(segments)
+    for start in range(0, segments.count, segments_per_call):
+        part = slice(start, start + segments_per_call)
+        indices = range(segments.count)[part]
+        full = all(total >= (index + 1) * segments.capacity for total in segments.totals for index in indices)
+        yield Group(
+            ids=ids[:, part],
+            valid=None if full else valid[:, part],
+            complete=segments.complete[:, part],
+            partial=segments.partial[:, part],
+            written=tuple(_written(segments, index) for index in indices),
+            ends=any(
+                total % segments.capacity and total // segments.capacity in indices for total in segments.totals
+            ),
+        )
+
+
+def _written(segments: Segments, index: int) -> Written:
+    writing = sum(total >= (index + 1) * segments.capacity for total in segments.totals)
+    return "none" if writing == 0 else "all" if writing == len(segments.totals) else "some"
+
+
+def _without_empty_columns(segments: Segments) -> tuple[Tensor, Tensor]:
+    """Ids and validity; a batch of short documents, one unfinished segment each, needs no padding to a whole segment."""
+    special = segments.ids.shape[2] - segments.capacity
+    longest = max(segments.totals)
+    width = -(-(longest + special) // 8) * 8
+    if longest >= segments.capacity or width >= segments.ids.shape[2]:
+        return segments.ids, segments.valid
+    return segments.ids[:, :, :width], segments.valid[:, :, :width]

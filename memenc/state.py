@@ -1,0 +1,160 @@
+"""The state of reading: a plain value that goes in and comes out, never hidden on a module."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FORMAT = "memenc.memory_state"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class MemoryState:
+    """Everything memenc remembers of a batch of documents: named tensors, the first axis of each being the document.
+
+    Names are ``layers.<layer>.<tensor>`` (memory of one attention layer), ``top.<tensor>`` (the same design over the
+    token states of the last layer), ``document.<tensor>`` (the document memory) and ``current.<tensor>`` (the segment
+    that is not full yet, kept apart from what is committed).
+
+    Args:
+        tensors: name -> tensor of shape (documents, ...).
+        fingerprint: identifies the design and the configuration that wrote it; other models refuse the state.
+    """
+
+    tensors: dict[str, Tensor]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return next(iter(self.tensors.values())).shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors together; does not depend on how much was read."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def tokens_seen(self) -> Tensor:
+        """Own tokens read so far, (documents,)."""
+        return self.tensors["document.tokens"] + self.tensors["current.length"]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Tensors below one name: ``part("document")`` or ``part("layers.0")``."""
+        prefix = name + "."
+        return {key[len(prefix) :]: value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+    def select(self, indices: Sequence[int] | Tensor) -> MemoryState:
+        """Documents at these indices, in this order, repeated if an index is."""
+        index = torch.as_tensor(indices, dtype=torch.long)
+        if index.numel() and (int(index.min()) < -len(self) or int(index.max()) >= len(self)):
+            raise ValueError(f"select received indices {index.tolist()} for a state of {len(self)} documents")
+        index = index % max(1, len(self))
+        return self._map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
+
+    def fork(self, count: int) -> MemoryState:
+        """Repeat every document `count` times in a row, to read on in different ways."""
+        if count < 1:
+            raise ValueError(f"fork received {count}; give at least 1")
+        return self._map(lambda tensor: tensor.repeat_interleave(count, dim=0))
+
+    def detach(self) -> MemoryState:
+        """The same state, cut off from the graph that computed it."""
+        return self._map(lambda tensor: tensor.detach())
+
+    def to(self, device: str | torch.device, non_blocking: bool = False) -> MemoryState:
+        """The same state on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    @staticmethod
+    def cat(states: Sequence[MemoryState]) -> MemoryState:
+        """Documents of several states behind each other.
+
+        Raises:
+            ValueError: no state was given, or they come from different models.
+        """
+        if not states:
+            raise ValueError("MemoryState.cat received no states; give at least one")
+        fingerprints = {state.fingerprint for state in states}
+        if len(fingerprints) > 1:
+            raise ValueError(f"MemoryState.cat received states of different models: {sorted(fingerprints)}")
+        names = states[0].tensors
+        return MemoryState(
+            {name: torch.cat([state.tensors[name] for state in states]) for name in names},
+            states[0].fingerprint,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write one file: safetensors with format, version, fingerprint and a checksum over names, shapes and bytes.
+
+        The file appears whole or not at all: it is written beside its place, flushed to disk and renamed.
+        """
+        path = Path(path)
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.tensors.items()}
+        metadata = {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "fingerprint": self.fingerprint,
+            "checksum": _checksum(tensors, self.fingerprint),
+        }
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            save_file(tensors, temporary, metadata)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def load(path: str | Path) -> MemoryState:
+        """Read a file written by :meth:`save`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, foreign, or of a version this memenc does not read.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no memory state at {path}")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a readable memory state (damaged or foreign): {error}") from error
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} holds format {metadata.get('format')!r}, not {FORMAT!r}; it is not a memory state")
+        if metadata.get("version") != str(VERSION):
+            raise ValueError(f"{path} has version {metadata.get('version')!r}; this memenc reads version {VERSION}")
+        fingerprint = metadata.get("fingerprint", "")
+        if metadata.get("checksum") != _checksum(tensors, fingerprint):
+            raise ValueError(f"{path} is damaged: its checksum does not match its content; read the documents again")
+        return MemoryState(tensors, fingerprint)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> MemoryState:
+        return MemoryState({name: function(tensor) for name, tensor in self.tensors.items()}, self.fingerprint)
+
+
+def fingerprint_of(description: dict) -> str:
+    """Short stable hash of a JSON-able description of a configuration."""
+    text = json.dumps(description, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _checksum(tensors: dict[str, Tensor], fingerprint: str) -> str:
+    # safetensors notices a truncated file but no flipped bit, so names, types, shapes and bytes are all hashed here.
+    digest = hashlib.sha256(f"{FORMAT} {VERSION} {fingerprint}".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy() if tensor.numel() else b"")
+    return digest.hexdigest()

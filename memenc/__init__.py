@@ -3,6 +3,8 @@
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from memenc.config import MemencConfig
+from memenc.data import LongDocumentCollator
+from memenc.estimator import LongDocumentClassifier
 from memenc.memory import available_memories
 from memenc.model import MemencModel, MemencOutput
 from memenc.state import MemoryState
@@ -15,6 +17,8 @@ AutoModel.register(MemencConfig, MemencModel, exist_ok=True)
 AutoModelForSequenceClassification.register(MemencConfig, MemencForSequenceClassification, exist_ok=True)
 
 __all__ = [
+    "LongDocumentClassifier",
+    "LongDocumentCollator",
     "MemencConfig",
     "MemencForSequenceClassification",
     "MemencModel",

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import torch
 from einops import rearrange
-from memenc_kernels import memory_attention
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from memenc.memory import Segment, State
 from memenc.memory.scan import Written, scan
 from memenc.rotary import Rotary
+from memenc_kernels import memory_attention
 
 ATTENTION_NAME = "memenc"
 # What a backbone may ask of attention that this function would have to ignore, which would be silently wrong.
@@ -57,6 +57,7 @@ class GroupContext(AttentionContext):
         complete: (batch, segments), segments that are written.
         written: for each segment, whether all, some or none of the documents write it.
         sliding_window_layers: within_window, full or none (see MemencConfig).
+        dropout: share of attention weights set to zero, None for what the backbone asks.
     """
 
     backbone: nn.Module
@@ -67,6 +68,7 @@ class GroupContext(AttentionContext):
     complete: Tensor
     written: Sequence[Written]
     sliding_window_layers: str = "within_window"
+    dropout: float | None = 0.0
     new_states: list[State] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
 
@@ -79,7 +81,10 @@ class GroupContext(AttentionContext):
                 "activation checkpointing of the memenc model, not of the backbone inside it"
             )
         memory, rotary = self.memories[layer], self.rotaries[layer]
-        valid = None if self.valid is None else rearrange(self.valid, "batch segments tokens -> (batch segments) tokens")
+        valid = (
+            None if self.valid is None else rearrange(self.valid, "batch segments tokens -> (batch segments) tokens")
+        )
+        call = call if self.dropout is None else replace(call, dropout=self.dropout)
         call = call if valid is None else _without_padding(call, valid)
         entries, state, loss = scan(
             memory, self.states[layer], self._segments(call, rotary), self.complete, self.written
@@ -136,7 +141,7 @@ def _without_padding(call: LayerCall, valid: Tensor) -> LayerCall:
     # A NaN at a padded place would pass any mask, as 0 * NaN; zeros do not.
     padded = ~valid[:, None, :, None]
     queries, keys, values = (x.masked_fill(padded, 0.0) for x in (call.queries, call.keys, call.values))
-    return LayerCall(queries, keys, values, call.scaling, call.dropout, call.causal, call.sliding_window)
+    return replace(call, queries=queries, keys=keys, values=values)
 
 
 def attention_function(

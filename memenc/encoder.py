@@ -49,6 +49,7 @@ class SegmentEncoder(nn.Module):
         self.segment_length = config.segment_length
         self.capacity = config.segment_length - self.special.per_segment
         self.sliding_window_layers = config.sliding_window_layers
+        self.attention_dropout = config.attention_dropout
         self.rotaries = [layer_rotary(layer) for layer in layers]
         self.backbone = backbone
         self.memories = nn.ModuleList([_layer_memory(config, layer) for layer in layers])
@@ -71,7 +72,7 @@ class SegmentEncoder(nn.Module):
     def forward(
         self, segments: Segments, state: Tensors, segments_per_call: int, keep_token_states: bool = True
     ) -> Encoded:
-        """Read all segments after `state`; what is left of an unfinished segment is kept apart from what is committed."""
+        """Read all segments after `state`; what an unfinished segment leaves is kept apart."""
         state = state | self._current(segments.pending, state)
         token_states: list[Tensor] = []
         losses: list[Tensor] = []
@@ -131,6 +132,7 @@ class SegmentEncoder(nn.Module):
             complete=group.complete,
             written=group.written,
             sliding_window_layers=self.sliding_window_layers,
+            dropout=self.attention_dropout if self.training else 0.0,
         )
         fold = "batch segments tokens -> (batch segments) tokens"
         mask = None if group.valid is None else rearrange(group.valid, fold).long()
@@ -167,9 +169,7 @@ class SegmentEncoder(nn.Module):
 def special_tokens(config: MemencConfig) -> SpecialTokens:
     """Special tokens of every segment, as the configuration names them."""
     named = config.special_tokens or {}
-    return SpecialTokens(
-        tuple(named.get("prefix", ())), tuple(named.get("suffix", ())), named.get("padding") or 0
-    )
+    return SpecialTokens(tuple(named.get("prefix", ())), tuple(named.get("suffix", ())), named.get("padding") or 0)
 
 
 def part_of(tensors: Tensors, name: str) -> Tensors:

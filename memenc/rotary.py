@@ -25,7 +25,7 @@ class Rotary:
 
 
 def rotate(tokens: Tensor, positions: Tensor, inverse_frequencies: Tensor, interleaved: bool) -> Tensor:
-    """Rotate pairs of the leading dimensions of (..., tokens, dim) by angles position * frequency, in float32 at least."""
+    """Rotate pairs of the leading dimensions of (..., tokens, dim) by position * frequency, in float32 at least."""
     dtype = torch.promote_types(tokens.dtype, torch.float32)
     angles = positions.to(dtype)[:, None] * inverse_frequencies.to(dtype)
     cosine, sine = angles.cos(), angles.sin()

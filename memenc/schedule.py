@@ -55,19 +55,19 @@ def groups_of(segments: Segments, segments_per_call: int) -> Iterator[Group]:
             complete=segments.complete[:, part],
             partial=segments.partial[:, part],
             written=tuple(_written(segments, index) for index in indices),
-            ends=any(
-                total % segments.capacity and total // segments.capacity in indices for total in segments.totals
-            ),
+            ends=any(total % segments.capacity and total // segments.capacity in indices for total in segments.totals),
         )
 
 
 def _written(segments: Segments, index: int) -> Written:
     writing = sum(total >= (index + 1) * segments.capacity for total in segments.totals)
-    return "none" if writing == 0 else "all" if writing == len(segments.totals) else "some"
+    if writing == 0:
+        return "none"
+    return "all" if writing == len(segments.totals) and not segments.knocked_out else "some"
 
 
 def _without_empty_columns(segments: Segments) -> tuple[Tensor, Tensor]:
-    """Ids and validity; a batch of short documents, one unfinished segment each, needs no padding to a whole segment."""
+    """Ids and validity; short documents, one unfinished segment each, are not padded to a whole one."""
     special = segments.ids.shape[2] - segments.capacity
     longest = max(segments.totals)
     width = -(-(longest + special) // 8) * 8

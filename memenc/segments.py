@@ -41,7 +41,8 @@ class Segments:
     Shapes: ids, valid (batch, segments, tokens); complete, partial (batch, segments); own_tokens (batch,), tokens of
     the input that belong to the document; row_index (batch, input tokens), place of every input token in the
     flattened rows, -1 for padding. `totals` repeats the documents' lengths (own tokens, pending ones included) on the
-    host, so that nothing later has to ask the device.
+    host, so that nothing later has to ask the device. `knocked_out` says that `complete` and `partial` leave out
+    segments that are there.
     """
 
     ids: Tensor
@@ -53,6 +54,7 @@ class Segments:
     row_index: Tensor
     totals: tuple[int, ...]
     capacity: int
+    knocked_out: bool = False
 
     @property
     def count(self) -> int:
@@ -120,9 +122,7 @@ def _matches(input_ids: Tensor, rank: Tensor, candidates: Tensor, expected: tupl
     return hits & (hits.sum(1, keepdim=True) == len(expected))
 
 
-def _place(
-    input_ids: Tensor, own: Tensor, rank: Tensor, pending: Pending, length: int, padding: int
-) -> Tensor:
+def _place(input_ids: Tensor, own: Tensor, rank: Tensor, pending: Pending, length: int, padding: int) -> Tensor:
     """Own tokens without gaps, pending ones first: (batch, length). What has no place goes to a spare last column."""
     batch = input_ids.shape[0]
     content = input_ids.new_full((batch, length + 1), padding)

@@ -132,7 +132,9 @@ class MemoryState:
         except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
             raise ValueError(f"{path} is not a readable memory state (damaged or foreign): {error}") from error
         if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} holds format {metadata.get('format')!r}, not {FORMAT!r}; it is not a memory state")
+            raise ValueError(
+                f"{path} holds format {metadata.get('format')!r}, not {FORMAT!r}; it is not a memory state"
+            )
         if metadata.get("version") != str(VERSION):
             raise ValueError(f"{path} has version {metadata.get('version')!r}; this memenc reads version {VERSION}")
         fingerprint = metadata.get("fingerprint", "")

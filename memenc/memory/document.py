@@ -139,7 +139,9 @@ class DocumentMemory(nn.Module):
         fade = (scales * (before[..., None] - reference)).exp().masked_fill(before[..., None] == -math.inf, 0.0)
         weights = (scales[:, None] * (logits - reference)[:, :, None].clamp(min=-1e30)).exp()
         weights = weights.masked_fill(~valid[:, None, None], 0.0)
-        weighted = einsum(weights, flat, "batch queries scales tokens, batch tokens hidden -> batch queries scales hidden")
+        weighted = einsum(
+            weights, flat, "batch queries scales tokens, batch tokens hidden -> batch queries scales hidden"
+        )
         return {
             "attention_maximum": maximum,
             "attention_sum": state["attention_sum"] * fade + weights.sum(-1),

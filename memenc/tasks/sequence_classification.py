@@ -93,7 +93,9 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
         if kind == "multi_label_classification":
             return functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
         if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= logits.shape[-1]):
-            raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}, the head has {logits.shape[-1]}")
+            raise ValueError(
+                f"labels run from {int(labels.min())} to {int(labels.max())}, the head has {logits.shape[-1]}"
+            )
         return functional.cross_entropy(logits.float(), labels.view(-1))
 
 

@@ -1,0 +1,112 @@
+"""A trained model beside the baselines, and one honest sentence on whether its memory was worth it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import f1_score
+
+from memenc.baselines import BASELINES
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model's result.
+
+    Args:
+        name: of the model.
+        accuracy: share of right answers.
+        error: standard error of the accuracy, binomial.
+        macro_f1: mean F1 over classes.
+        training_seconds: wall time of its fit, or None if it was fitted before.
+        right: (documents,) which answers were right.
+    """
+
+    name: str
+    accuracy: float
+    error: float
+    macro_f1: float
+    training_seconds: float | None
+    right: np.ndarray
+
+    @classmethod
+    def of(cls, name: str, truth: np.ndarray, predicted: np.ndarray, seconds: float | None) -> Row:
+        """Score one model's predictions."""
+        right = np.asarray(truth) == np.asarray(predicted)
+        accuracy = float(right.mean())
+        error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
+        macro = float(f1_score(truth, predicted, average="macro", zero_division=0))
+        return cls(name, accuracy, error, macro, seconds, right)
+
+
+@dataclass(frozen=True)
+class BaselineReport:
+    """Results on the same documents, ours first, and the verdict in words."""
+
+    rows: list[Row]
+    verdict: str
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """Plain values, one dictionary per model."""
+        names = ("name", "accuracy", "error", "macro_f1", "training_seconds")
+        return [{name: getattr(row, name) for name in names} for row in self.rows]
+
+    def __str__(self) -> str:
+        lines = [f"{'model':28} {'accuracy':>18} {'macro F1':>9} {'training':>10}"]
+        for row in self.rows:
+            seconds = "-" if row.training_seconds is None else f"{row.training_seconds:,.0f} s"
+            lines.append(f"{row.name:28} {row.accuracy:9.3f} +- {row.error:5.3f} {row.macro_f1:9.3f} {seconds:>10}")
+        return "\n".join([*lines, self.verdict])
+
+
+def compare_with_baselines(
+    classifier: Any, texts: Sequence[str], labels: Sequence[Any], names: Sequence[str] | None = None
+) -> BaselineReport:
+    """Fit the baselines on what `classifier` was fitted on, and score all on these documents.
+
+    Args:
+        classifier: a fitted LongDocumentClassifier.
+        texts: documents it was not trained on.
+        labels: their labels.
+        names: of baselines; None means all.
+
+    Raises:
+        ValueError: an unknown baseline, or a classifier that was loaded and does not hold its training documents.
+    """
+    unknown = sorted(set(names or ()) - set(BASELINES))
+    if unknown:
+        raise ValueError(f"unknown baseline {', '.join(unknown)}; available: {', '.join(BASELINES)}")
+    training_texts = getattr(classifier, "training_texts_", None)
+    if training_texts is None:
+        raise ValueError("report needs the training documents, which a loaded classifier does not hold; fit it again")
+    truth = np.asarray(labels)
+    rows = [Row.of(f"memenc ({classifier.memory})", truth, classifier.predict(texts), None)]
+    for name in names or BASELINES:
+        started = time.monotonic()
+        baseline = BASELINES[name](classifier).fit(training_texts, classifier.training_labels_)
+        rows.append(Row.of(name, truth, baseline.predict(texts), time.monotonic() - started))
+    return BaselineReport(rows, verdict(rows))
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Whether the first row beats the best of the others, by an exact sign test on the documents where they differ."""
+    if len(rows) < 2:
+        return "Nothing to compare with."
+    ours, best = rows[0], max(rows[1:], key=lambda row: row.accuracy)
+    wins, losses = int((ours.right & ~best.right).sum()), int((best.right & ~ours.right).sum())
+    chance = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    difference = 100 * (ours.accuracy - best.accuracy)
+    numbers = (
+        f"{difference:+.1f} points against {best.name}, right where it was wrong {wins} times and wrong where it was "
+        f"right {losses} times, p = {chance:.2g}"
+    )
+    if chance >= 0.05:
+        return f"Memory made no difference that these {len(ours.right)} documents can show: {numbers}."
+    if difference > 0:
+        return f"Memory was worth it on this data: {numbers}."
+    return f"Memory was not worth it on this data, {best.name} is better: {numbers}."

@@ -1,0 +1,38 @@
+"""Truncation: the plain backbone, fine-tuned on the first tokens of every document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sklearn.base import ClassifierMixin, clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from transformers import AutoTokenizer
+
+from memenc.data.tokens import special_tokens_of, stream_tokens_with_offsets
+
+
+def truncate(classifier: Any, tokens: int = 512) -> ClassifierMixin:
+    """The same estimator without memory on what fits one segment of `tokens` tokens, special ones included."""
+    options = dict(classifier.model_options or {}) | {"segment_length": tokens, "readout": "mean"}
+    plain = clone(classifier).set_params(memory="none", memory_options=None, model_options=options)
+    cut = FunctionTransformer(partial(first_tokens, backbone=classifier.backbone, tokens=tokens))
+    return make_pipeline(cut, plain)
+
+
+def first_tokens(texts: Sequence[str], backbone: str, tokens: int) -> list[str]:
+    """The part of every text that its first `tokens` tokens cover, special tokens counted."""
+    tokenizer = AutoTokenizer.from_pretrained(backbone)
+    own = tokens - sum(len(ids) for ids in special_tokens_of(tokenizer))
+    return [text[: _end_of(text, tokenizer, own)] for text in texts]
+
+
+def _end_of(text: str, tokenizer: Any, own_tokens: int) -> int:
+    seen = 0
+    for _, offsets in stream_tokens_with_offsets(text, tokenizer):
+        if seen + len(offsets) > own_tokens:
+            return offsets[own_tokens - seen][0]
+        seen += len(offsets)
+    return len(text)

@@ -1,0 +1,30 @@
+"""From text to batches: streamed tokenization, records, labels, collation, batches by token budget."""
+
+from memenc.data.batches import TokenBudgetBatchSampler
+from memenc.data.collate import LongDocumentCollator
+from memenc.data.labels import Labels
+from memenc.data.records import Record, RecordReader, read_records
+from memenc.data.report import CorpusReport, corpus_report
+from memenc.data.tokens import (
+    clean_text,
+    special_tokens_of,
+    stream_token_ids,
+    stream_tokens_with_offsets,
+    tokenize_document,
+)
+
+__all__ = [
+    "CorpusReport",
+    "Labels",
+    "LongDocumentCollator",
+    "Record",
+    "RecordReader",
+    "TokenBudgetBatchSampler",
+    "clean_text",
+    "corpus_report",
+    "read_records",
+    "special_tokens_of",
+    "stream_token_ids",
+    "stream_tokens_with_offsets",
+    "tokenize_document",
+]

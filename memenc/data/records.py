@@ -1,0 +1,160 @@
+"""Read labelled texts from JSON Lines, CSV, Parquet or `datasets`, with every problem named by its line."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+
+from memenc.data.sources import ROWS_OF, Row, dataset_rows
+
+ID_COLUMN = "id"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One document of a source.
+
+    Args:
+        text: the document.
+        label: whatever stands in the label column; None when no label column was asked for.
+        id: the column "id" as a str, None when there is none.
+        line: line of a text file at which the record starts, row of a table; the first is 1.
+        rest: all other columns.
+    """
+
+    text: str
+    label: Any = None
+    id: str | None = None
+    line: int = 0
+    rest: dict[str, Any] = field(default_factory=dict)
+
+
+class RecordReader:
+    """The records of one source; every loop over it reads the source again, one record at a time.
+
+    `problems` lists, for the latest loop, the records that were skipped and why.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        text_column: str = "text",
+        label_column: str | None = "label",
+        split: str | None = None,
+        on_bad_record: Literal["error", "skip"] = "error",
+    ):
+        if on_bad_record not in ("error", "skip"):
+            raise ValueError(f"on_bad_record must be 'error' or 'skip', got {on_bad_record!r}")
+        self.source = source
+        self.text_column = text_column
+        self.label_column = label_column
+        self.split = split
+        self.on_bad_record = on_bad_record
+        self.problems: list[str] = []
+        self._kind = kind_of_source(source, split)
+
+    def __iter__(self) -> Iterator[Record]:
+        self.problems = []
+        any_good = False
+        for line, row in self._rows():
+            record = row if isinstance(row, str) else self._record(line, row)
+            if isinstance(record, Record):
+                any_good = True
+                yield record
+                continue
+            problem = f"{self.source}, line {line}: {record}"
+            if self.on_bad_record == "error":
+                raise ValueError(f"{problem}. Correct it, or pass on_bad_record='skip' to leave it out")
+            self.problems.append(problem)
+        if self.problems and not any_good:
+            raise ValueError(f"not one of {len(self.problems):,} records can be used. {self.problems[0]}")
+
+    def _rows(self) -> Iterator[Row]:
+        if self._kind in ROWS_OF:
+            return ROWS_OF[self._kind](Path(self.source))
+        return dataset_rows(open_dataset(os.fspath(self.source), self.split))
+
+    def _record(self, line: int, row: dict[str, Any]) -> Record | str:
+        """Return the record of one row, or what is wrong with it."""
+        asked = [self.text_column] if self.label_column is None else [self.text_column, self.label_column]
+        for column in asked:
+            if column not in row:
+                there = ", ".join(map(repr, row)) or "none"
+                return f"column {column!r} is missing; the columns there are: {there}"
+            if row[column] is None:
+                return f"column {column!r} is null"
+        text = row[self.text_column]
+        if not isinstance(text, str):
+            return f"column {self.text_column!r} must be text, found {type(text).__name__} {str(text)[:40]!r}"
+        label = None if self.label_column is None else row[self.label_column]
+        name = None if row.get(ID_COLUMN) is None else str(row[ID_COLUMN])
+        rest = {column: value for column, value in row.items() if column not in (*asked, ID_COLUMN)}
+        return Record(text, label, name, line, rest)
+
+
+def read_records(
+    source: str | os.PathLike[str],
+    *,
+    text_column: str = "text",
+    label_column: str | None = "label",
+    split: str | None = None,
+    on_bad_record: Literal["error", "skip"] = "error",
+) -> RecordReader:
+    """Read documents from a file, a folder saved by `datasets` or a `datasets` name: loop over the result.
+
+    Args:
+        source: .jsonl, .json (one object per line), .csv, each also .gz; .parquet; a folder; a hub name.
+        text_column: column of the documents.
+        label_column: column of the labels, None for unlabelled documents.
+        split: which part of a folder or hub dataset, such as "train".
+        on_bad_record: "error" raises at the first bad record, "skip" lists it in `.problems` and goes on.
+
+    Raises:
+        ValueError: no such file, unknown kind of file; in the loop, a bad record: file, line, what was found.
+    """
+    return RecordReader(
+        source, text_column=text_column, label_column=label_column, split=split, on_bad_record=on_bad_record
+    )
+
+
+def kind_of_source(source: str | os.PathLike[str], split: str | None) -> str:
+    """Return a file suffix or "dataset"; raise ValueError when the source is neither."""
+    path = Path(source)
+    suffix = next((suffix for suffix in ROWS_OF if path.name.lower().endswith(suffix)), None)
+    if path.is_file():
+        if suffix is None:
+            raise ValueError(f"{path}: unknown kind of file; memenc reads {', '.join(ROWS_OF)}")
+        if split is not None:
+            raise ValueError(
+                f"split={split!r} chooses within a dataset, but {path} is one file; leave it out"
+            )
+        return suffix
+    looks_like_path = os.fspath(source).startswith((".", "~")) or path.is_absolute() or len(path.parts) > 2
+    if not path.is_dir() and (suffix is not None or looks_like_path):
+        raise ValueError(f"{path}: there is no such file or folder (working directory: {Path.cwd()})")
+    return "dataset"
+
+
+def open_dataset(source: str, split: str | None) -> datasets.Dataset:
+    """Return one split of a saved folder or hub dataset; raise ValueError when there is none."""
+    try:
+        loaded = datasets.load_from_disk(source) if Path(source).is_dir() else datasets.load_dataset(source)
+    except (FileNotFoundError, ConnectionError) as error:
+        raise ValueError(
+            f"{source!r} is no file, no folder saved by datasets and no dataset within reach: {error}"
+        ) from error
+    if isinstance(loaded, datasets.DatasetDict):
+        name = next(iter(loaded)) if split is None and len(loaded) == 1 else split
+        if name is None or name not in loaded:
+            splits = ", ".join(map(str, loaded))
+            raise ValueError(f"{source} has the splits {splits}; pass one as split=, got {split!r}")
+        return loaded[name]
+    if split is not None:
+        raise ValueError(
+            f"split={split!r} chooses within a dataset, but {source} has no splits; leave it out"
+        )
+    return loaded

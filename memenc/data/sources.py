@@ -1,0 +1,155 @@
+"""Read rows out of files and datasets one at a time, each with its line number, or what is wrong with it."""
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet
+
+# (line, the columns of one record or what is wrong with it); the first line or row is 1.
+Row = tuple[int, dict[str, Any] | str]
+
+LONGEST_FIELD = 2**31 - 1  # characters; csv itself stops at 131,072, less than many documents have
+PARQUET_ROWS = 16  # decoded at a time: documents may be large
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def json_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a JSON Lines file; blank lines are passed over."""
+    for number, line in byte_lines(path):
+        if line.strip():
+            yield number, parse_json_object(line)
+
+
+def parse_json_object(line: bytes) -> dict[str, Any] | str:
+    """Return one JSON object, or what is wrong with the line."""
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return f"invalid UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line"
+    except (ValueError, RecursionError) as error:
+        hint = (
+            "; a JSON array must become JSON Lines, one object per line" if line.lstrip()[:1] == b"[" else ""
+        )
+        return f"broken JSON: {error}{hint}"
+    if not isinstance(value, dict):
+        return f"expected a JSON object with one column per key, found {type(value).__name__}"
+    return value
+
+
+def csv_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a comma-separated file whose first line names the columns.
+
+    Raises:
+        ValueError: the file is empty or its first line cannot be read.
+    """
+    # Bytes that are no UTF-8 become lone surrogates, which UTF-8 itself never gives, and are found below.
+    lines = (line.decode("utf-8", "surrogateescape") for _, line in byte_lines(path))
+    reader = csv.reader(lines, strict=True)
+    header = next_csv_row(reader)
+    if not isinstance(header, list) or not header:
+        raise ValueError(f"{path}, line 1: {header or 'no columns'}; the first line must name the columns")
+    columns = named_fields(header, header)
+    if isinstance(columns, str) or len(columns) != len(header):
+        found = columns if isinstance(columns, str) else f"the columns {header} are not all different"
+        raise ValueError(f"{path}, line 1: {found}; correct the first line")
+    while True:
+        line = reader.line_num + 1
+        fields = next_csv_row(reader)
+        if fields is None:
+            return
+        if fields:
+            yield line, fields if isinstance(fields, str) else named_fields(header, fields)
+
+
+def next_csv_row(reader: Any) -> list[str] | str | None:
+    """Return the next fields, what is wrong with them, or None at the end."""
+    previous = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return f"broken CSV: {error}"
+    finally:
+        csv.field_size_limit(previous)
+
+
+def named_fields(header: list[str], fields: list[str]) -> dict[str, Any] | str:
+    """Pair fields with their columns, or say what is wrong with them."""
+    if len(fields) != len(header):
+        return f"expected {len(header)} fields as in the first line, found {len(fields)}"
+    for name, value in zip(header, fields, strict=True):
+        damaged = next((character for character in value if "\ud800" <= character <= "\udfff"), None)
+        if damaged is not None:
+            return f"invalid UTF-8: byte 0x{ord(damaged) - 0xDC00:02x} in column {name!r}"
+    return dict(zip(header, fields, strict=True))
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a Parquet file.
+
+    Raises:
+        ValueError: not a Parquet file.
+    """
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
+    number = 0
+    with file:
+        for batch in file.iter_batches(batch_size=PARQUET_ROWS):
+            for index in range(batch.num_rows):
+                number += 1
+                yield number, parquet_row(batch.slice(index, 1))
+
+
+def parquet_row(row: Any) -> dict[str, Any] | str:
+    """Return a batch of one row as a dict, or what is wrong with it."""
+    try:
+        return row.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return f"invalid UTF-8: {error}"
+
+
+def dataset_rows(dataset: datasets.Dataset) -> Iterator[Row]:
+    """Yield the rows of a `datasets` dataset, numbered class labels replaced by their names, none by None."""
+    classes = {
+        name: kind.names for name, kind in dataset.features.items() if isinstance(kind, datasets.ClassLabel)
+    }
+    for number, row in enumerate(dataset, start=1):
+        named = {
+            column: names[row[column]] if row[column] is not None and row[column] >= 0 else None
+            for column, names in classes.items()
+        }
+        yield number, {**dict(row), **named}
+
+
+def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    r"""Yield (line number, line), cut at \n only: texts may hold U+2028 and its like.
+
+    Raises:
+        ValueError: a damaged gzip file.
+    """
+    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    number = 0
+    with opener(path, "rb") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} is a damaged gzip file, read up to line {number}: {error}") from error
+
+
+ROWS_OF: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": json_rows,
+    ".jsonl.gz": json_rows,
+    ".json": json_rows,
+    ".json.gz": json_rows,
+    ".csv": csv_rows,
+    ".csv.gz": csv_rows,
+    ".parquet": parquet_rows,
+}

@@ -1,0 +1,1 @@
+"""What a memory does: attribution of a decision to segments."""

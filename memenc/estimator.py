@@ -1,0 +1,224 @@
+"""The scikit-learn estimator: long texts in, labels out, no maximum length."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import check_is_fitted
+from transformers import AutoTokenizer, set_seed
+
+from memenc.data.labels import Labels
+from memenc.data.report import corpus_report
+from memenc.tasks import MemencForSequenceClassification
+from memenc.training.documents import TokenizedDocuments
+from memenc.training.run import predict_logits, train_classifier
+from memenc.training.settings import TrainingSettings
+
+DEFAULT_BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
+ESTIMATOR_FILE = "memenc_estimator.json"
+
+
+class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
+    """Classify documents of any length: a pre-trained encoder with memory, fine-tuned.
+
+    Args:
+        backbone: name or path of a Hugging Face encoder with its tokenizer.
+        memory: name of the memory design, see `available_memories()`.
+        memory_options: keyword arguments of the design.
+        model_options: fields of `MemencConfig`, such as {"segment_length": 256, "readout": "mean"}.
+        training: settings that differ from `TrainingSettings`, plus "validation_share" (0.1): the share of the
+            training documents that chooses the epoch.
+        verbose: show progress and a report on the corpus.
+        random_state: seed; None uses the settings' seed.
+
+    Attributes:
+        classes_: the labels, sorted.
+        model_: the fine-tuned MemencForSequenceClassification.
+        tokenizer_: of the backbone.
+        corpus_: report on the training documents.
+        history_: the training log.
+    """
+
+    def __init__(
+        self,
+        backbone: str = DEFAULT_BACKBONE,
+        memory: str = "compressive",
+        memory_options: dict[str, Any] | None = None,
+        model_options: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+        verbose: bool = True,
+        random_state: int | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.memory = memory
+        self.memory_options = memory_options
+        self.model_options = model_options
+        self.training = training
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Sequence[str], y: Sequence[Any]) -> Self:
+        """Fine-tune on texts and their labels.
+
+        Raises:
+            ValueError: something other than texts, as many labels as texts, at least two classes.
+        """
+        texts = check_texts(X)
+        values = check_labels(y, len(texts))
+        self.labels_ = Labels.infer(values)
+        self.classes_ = np.asarray(self.labels_.classes)
+        settings, validation_share = self._settings()
+        set_seed(settings.seed)
+        self.tokenizer_ = AutoTokenizer.from_pretrained(self.backbone)
+        documents = TokenizedDocuments.from_texts(
+            texts, self.tokenizer_, [self.labels_.encode(value) for value in values], self.verbose
+        )
+        self.corpus_ = corpus_report(documents.lengths)
+        if self.verbose:
+            print(self.corpus_)
+        self.model_ = self._new_model()
+        training, validation = split_validation(documents, validation_share, settings.seed)
+        self.history_ = train_classifier(self.model_, training, validation, settings, quiet=not self.verbose)
+        self.training_texts_, self.training_labels_ = texts, values
+        self.n_features_in_ = 1
+        return self
+
+    def predict_proba(self, X: Sequence[str]) -> np.ndarray:
+        """Probability of every class, (documents, classes), in the order of `classes_`."""
+        logits = torch.from_numpy(self._logits(X))
+        return logits.double().softmax(-1).numpy()
+
+    def predict(self, X: Sequence[str]) -> np.ndarray:
+        """The most probable class of every document."""
+        return self.classes_[self._logits(X).argmax(-1)]
+
+    def explain(self, text: str, documents_per_call: int = 8) -> Any:
+        """Rank the segments of one document by what the decision loses without what they wrote to memory."""
+        from memenc.diagnostics.attribution import explain
+
+        check_is_fitted(self, "model_")
+        return explain(self.model_, self.tokenizer_, text, documents_per_call)
+
+    def report(self, X: Sequence[str], y: Sequence[Any], baselines: Sequence[str] | None = None) -> Any:
+        """This model beside TF-IDF, truncation and chunk-and-pool, trained on the same documents, scored on these.
+
+        Args:
+            X: texts that were not trained on.
+            y: their labels.
+            baselines: names, see `memenc.baselines.BASELINES`; None means all.
+        """
+        from memenc.baselines.report import compare_with_baselines
+
+        check_is_fitted(self, "model_")
+        return compare_with_baselines(self, check_texts(X), check_labels(y, len(X)), baselines)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write model, tokenizer, labels and settings: a folder transformers reads too, without a pickle."""
+        check_is_fitted(self, "model_")
+        self.model_.save_pretrained(path)
+        self.tokenizer_.save_pretrained(path)
+        kept = {"classes": self.classes_.tolist(), "parameters": self.get_params(deep=False)}
+        Path(path, ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Self:
+        """A fitted classifier from a folder written by :meth:`save_pretrained` or `memenc train`.
+
+        Raises:
+            ValueError: the folder holds no such classifier.
+        """
+        file = Path(path, ESTIMATOR_FILE)
+        if not file.is_file():
+            raise ValueError(
+                f"{path} holds no {ESTIMATOR_FILE}; give a folder written by save_pretrained or memenc train"
+            )
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        classifier = cls(**kept["parameters"])
+        classifier.labels_ = Labels.infer(kept["classes"], problem_type="single_label_classification")
+        classifier.classes_ = np.asarray(kept["classes"])
+        classifier.model_ = MemencForSequenceClassification.from_pretrained(path)
+        classifier.tokenizer_ = AutoTokenizer.from_pretrained(path)
+        classifier.n_features_in_ = 1
+        return classifier
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.non_deterministic = False
+        return tags
+
+    def _logits(self, X: Sequence[str]) -> np.ndarray:
+        check_is_fitted(self, "model_")
+        documents = TokenizedDocuments.from_texts(check_texts(X), self.tokenizer_)
+        return predict_logits(self.model_, documents)
+
+    def _settings(self) -> tuple[TrainingSettings, float]:
+        given = dict(self.training or {})
+        share = given.pop("validation_share", 0.1)
+        return TrainingSettings.of(given).with_seed(self.random_state), share
+
+    def _new_model(self) -> MemencForSequenceClassification:
+        return MemencForSequenceClassification.from_backbone(
+            self.backbone,
+            self.memory,
+            copy.deepcopy(self.memory_options),
+            tokenizer=self.tokenizer_,
+            problem_type="single_label_classification",
+            id2label=dict(enumerate(str(name) for name in self.classes_)),
+            label2id={str(name): index for index, name in enumerate(self.classes_)},
+            **(self.model_options or {}),
+        )
+
+
+def split_validation(
+    documents: TokenizedDocuments, share: float, seed: int
+) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
+    """Training and validation documents, stratified where every class has two; none for validation below ten."""
+    count = round(len(documents) * share)
+    if count < 1 or len(documents) < 10:
+        return documents, None
+    labels = documents.labels
+    single = labels is not None and all(isinstance(label, int | np.integer) for label in labels)
+    stratify = (
+        labels if single and min(np.bincount(labels)[np.unique(labels)]) >= 2 and count >= len(set(labels)) else None
+    )
+    training, validation = train_test_split(
+        range(len(documents)), test_size=count, random_state=seed, stratify=stratify
+    )
+    return documents.subset(training), documents.subset(validation)
+
+
+def check_texts(texts: Any) -> list[str]:
+    """A list of texts.
+
+    Raises:
+        ValueError: one text instead of several, none at all, or something that is not text, named with its place.
+    """
+    if isinstance(texts, str):
+        raise ValueError("received one text; give a list of texts, [text]")
+    texts = list(texts)
+    if not texts:
+        raise ValueError("received no texts (0 samples); give at least one")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"document {index} is {type(text).__name__}, not text")
+    return [str(text) for text in texts]
+
+
+def check_labels(labels: Any, expected: int) -> list[Any]:
+    """A list of labels, one per text."""
+    if labels is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    values = np.asarray(labels).tolist() if not isinstance(labels, list) else list(labels)
+    if len(values) != expected:
+        raise ValueError(f"{expected} texts but {len(values)} labels (inconsistent numbers of samples)")
+    return values

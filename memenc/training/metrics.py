@@ -1,0 +1,40 @@
+"""Scores of predictions, by scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import metrics
+
+
+def scores(problem_type: str, predictions: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro F1, micro and macro F1, or errors, by kind of problem.
+
+    Args:
+        problem_type: single_label_classification, multi_label_classification or regression.
+        predictions: logits (documents, labels), or numbers (documents,).
+        truth: class numbers (documents,), zeros and ones (documents, labels), or numbers.
+    """
+    if problem_type == "regression":
+        predictions, truth = predictions.reshape(-1), truth.reshape(-1)
+        return {
+            "mean_squared_error": float(metrics.mean_squared_error(truth, predictions)),
+            "r2": float(metrics.r2_score(truth, predictions)) if len(truth) > 1 else float("nan"),
+        }
+    if problem_type == "multi_label_classification":
+        chosen = (predictions > 0).astype(int)
+        return {
+            "micro_f1": float(metrics.f1_score(truth, chosen, average="micro", zero_division=0)),
+            "macro_f1": float(metrics.f1_score(truth, chosen, average="macro", zero_division=0)),
+        }
+    chosen = predictions.argmax(-1)
+    return {
+        "accuracy": float(metrics.accuracy_score(truth, chosen)),
+        "macro_f1": float(metrics.f1_score(truth, chosen, average="macro", zero_division=0)),
+    }
+
+
+MAIN_SCORE = {
+    "single_label_classification": "accuracy",
+    "multi_label_classification": "micro_f1",
+    "regression": "r2",
+}

@@ -1,0 +1,70 @@
+"""Training settings: one declaration of every option, shared by Python, scikit-learn and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a classifier is fine-tuned.
+
+    Args:
+        epochs: passes over the training documents.
+        learning_rate: peak, of the backbone.
+        new_learning_rate: peak, of everything the backbone did not bring along: memory, readout, head.
+        weight_decay: of matrices of the backbone and the head; memory parameters, biases and norms have none.
+        warmup_share: share of the steps in which learning rates rise.
+        documents_per_step: documents behind one optimiser step.
+        tokens_per_batch: padded tokens that go forward and backward at once; a step is cut into as many parts as this
+            needs, so it bounds the memory without changing the result.
+        max_gradient_norm: gradients longer than this are cut to it.
+        patience: epochs without a better validation score after which training stops; 0 never stops early.
+        bf16: automatic mixed precision in bfloat16.
+        activation_checkpointing: keep the activations of one group of segments only and compute the others again.
+        seed: of initialisation, order and dropout.
+    """
+
+    epochs: float = 3
+    learning_rate: float = 5e-5
+    new_learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_share: float = 0.1
+    documents_per_step: int = 16
+    tokens_per_batch: int = 16_384
+    max_gradient_norm: float = 1.0
+    patience: int = 2
+    bf16: bool = False
+    activation_checkpointing: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "learning_rate", "new_learning_rate", "documents_per_step", "tokens_per_batch"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
+
+    @classmethod
+    def of(cls, values: Self | dict[str, Any] | None) -> Self:
+        """Settings from a dictionary of those that differ from the defaults.
+
+        Raises:
+            ValueError: there is no such setting.
+        """
+        if values is None:
+            return cls()
+        if isinstance(values, cls):
+            return values
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"no training setting {', '.join(unknown)}; there are: {', '.join(known)}")
+        return cls(**values)
+
+    def with_seed(self, seed: int | None) -> Self:
+        """The same with another seed; None leaves it."""
+        return self if seed is None else replace(self, seed=seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, to be written beside results."""
+        return asdict(self)

@@ -1,0 +1,109 @@
+"""The Hugging Face Trainer with two additions: parts by token budget, and a learning rate for new parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer
+
+from memenc.data.collate import LongDocumentCollator
+from memenc.tasks import MemencForSequenceClassification
+from memenc.training.parts import in_order, parts_of
+from memenc.training.settings import TrainingSettings
+
+
+class DocumentTrainer(Trainer):
+    """Trains a document classifier; the model works with the plain Trainer too, this one bounds memory and tunes rates.
+
+    Args:
+        settings: ours, beside the TrainingArguments made from them.
+        trainer_arguments: whatever transformers' Trainer takes.
+    """
+
+    def __init__(self, settings: TrainingSettings, **trainer_arguments: Any) -> None:
+        super().__init__(**trainer_arguments)
+        self.settings = settings
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+        """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        documents = len(inputs["labels"])
+        total = torch.zeros((), device=inputs["input_ids"].device)
+        for part in parts_of(inputs, self.settings.tokens_per_batch, self._own_tokens(model)):
+            share = len(part.pop("index")) / documents
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, part) * share
+            self.accelerator.backward(loss)
+            total = total + loss.detach()
+        return total / self.args.gradient_accumulation_steps
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Loss, logits and labels of a batch, read part by part."""
+        inputs = self._prepare_inputs(inputs)
+        losses, logits, indices = [], [], []
+        for part in parts_of(inputs, self.settings.tokens_per_batch, self._own_tokens(model)):
+            index = part.pop("index")
+            with torch.no_grad(), self.compute_loss_context_manager():
+                output = model(**part)
+            if output.loss is not None:
+                losses.append(output.loss.detach().float() * len(index))
+            logits.append(output.logits.detach().float())
+            indices.append(index)
+        loss = torch.stack(losses).sum() / len(inputs["input_ids"]) if losses else None
+        if prediction_loss_only:
+            return loss, None, None
+        return loss, in_order(logits, indices), inputs.get("labels")
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """AdamW with the groups of :func:`parameter_groups`."""
+        if self.optimizer is None:
+            groups = parameter_groups(self.model, self.settings)
+            self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+        return self.optimizer
+
+    def _own_tokens(self, model: nn.Module) -> int:
+        unwrapped = self.accelerator.unwrap_model(model)
+        return (
+            unwrapped.get_base_model().memenc.own_tokens_per_segment
+            if is_peft(unwrapped)
+            else (unwrapped.memenc.own_tokens_per_segment)
+        )
+
+
+def is_peft(model: nn.Module) -> bool:
+    """Whether PEFT is wrapped round the model."""
+    return not isinstance(model, MemencForSequenceClassification)
+
+
+def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Parameters by learning rate (backbone or new) and weight decay (matrices of backbone and head, or none).
+
+    Gates, biases and slot identities of memories shrink to nothing under weight decay and hardly move at a backbone's
+    learning rate.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            new = ".backbone." not in name
+            memory = ".memories." in name or ".top_memory." in name or ".document_memory." in name
+            decays = parameter.dim() > 1 and not memory
+            groups.setdefault((new, decays), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": settings.new_learning_rate if new else settings.learning_rate,
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for (new, decays), parameters in groups.items()
+    ]
+
+
+def collator_for(model: MemencForSequenceClassification) -> LongDocumentCollator:
+    """Pads documents to whole segments of this model."""
+    special = model.memenc.encoder.special
+    return LongDocumentCollator(special.padding, model.config.segment_length, special.per_segment)

@@ -98,7 +98,8 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
         """The most probable class of every document."""
-        return self.classes_[self._logits(X).argmax(-1)]
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(-1)]
 
     def explain(self, text: str, documents_per_call: int = 8) -> Any:
         """Rank the segments of one document by what the decision loses without what they wrote to memory."""

@@ -119,8 +119,10 @@ class MemencModel(MemencPreTrainedModel):
 
     def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        fresh = backbone is None
-        backbone = backbone_from_config(config.backbone_config()) if backbone is None else backbone
+        if backbone is None:
+            backbone = backbone_from_config(config.backbone_config())
+        else:
+            _leave_weights_alone(backbone)
         backbone.config.use_cache = False
         if config.attention_layers is None:
             config.attention_layers = find_attention_layers(backbone)
@@ -128,16 +130,7 @@ class MemencModel(MemencPreTrainedModel):
         self.encoder = SegmentEncoder(config, backbone)
         hidden = backbone.config.hidden_size
         self.readout = build_readout(config.readout, hidden, config.document_queries)
-        self._finish(fresh)
-
-    def _finish(self, fresh: bool) -> None:
-        if fresh:
-            self.post_init()
-            return
-        # post_init initialises every module it was not told to leave alone, and would undo the loaded weights.
-        backbone, self.encoder.backbone = self.encoder.backbone, nn.Identity()
         self.post_init()
-        self.encoder.backbone = backbone
 
     @property
     def backbone(self) -> PreTrainedModel:
@@ -304,6 +297,12 @@ def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError):
         return None
+
+
+def _leave_weights_alone(module: nn.Module) -> None:
+    # post_init initialises every module that does not say it was; it would undo the loaded weights.
+    for part in module.modules():
+        part._is_hf_initialized = True
 
 
 def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:

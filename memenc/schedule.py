@@ -70,7 +70,7 @@ def _without_empty_columns(segments: Segments) -> tuple[Tensor, Tensor]:
     """Ids and validity; short documents, one unfinished segment each, are not padded to a whole one."""
     special = segments.ids.shape[2] - segments.capacity
     longest = max(segments.totals)
-    width = -(-(longest + special) // 8) * 8
+    width = -(-max(1, longest + special) // 8) * 8
     if longest >= segments.capacity or width >= segments.ids.shape[2]:
         return segments.ids, segments.valid
     return segments.ids[:, :, :width], segments.valid[:, :, :width]

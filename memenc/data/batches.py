@@ -117,7 +117,8 @@ def batch_borders(
     longest = numpy.repeat(segments[neighbourhoods[:-1]], numpy.diff(neighbourhoods))
     borders = [0]
     while borders[-1] < len(segments):
-        documents = min(max(1, capacity // int(longest[borders[-1]])), max_documents or len(segments))
+        documents = max(1, capacity // int(longest[borders[-1]]))
+        documents = documents if max_documents is None else min(documents, max_documents)
         if drop_last and borders[-1] + documents > len(segments):
             break
         borders.append(min(borders[-1] + documents, len(segments)))

@@ -51,7 +51,7 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
         self.memenc = MemencModel(config, backbone)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(self.memenc.backbone.config.hidden_size, config.num_labels)
-        self._init_weights(self.classifier)
+        self.post_init()
 
     def forward(
         self,
@@ -88,15 +88,17 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         kind = self.config.problem_type or _guess_problem_type(logits, labels)
+        # Half precision is not enough for a loss.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if kind == "regression":
-            return functional.mse_loss(logits.squeeze(-1).float(), labels.float().view_as(logits.squeeze(-1)))
+            predicted = logits.squeeze(-1)
+            return functional.mse_loss(predicted, labels.to(predicted).view_as(predicted))
         if kind == "multi_label_classification":
-            return functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
-        if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= logits.shape[-1]):
-            raise ValueError(
-                f"labels run from {int(labels.min())} to {int(labels.max())}, the head has {logits.shape[-1]}"
-            )
-        return functional.cross_entropy(logits.float(), labels.view(-1))
+            return functional.binary_cross_entropy_with_logits(logits, labels.to(logits))
+        low, high = (int(labels.min()), int(labels.max())) if labels.numel() else (0, 0)
+        if low < 0 or high >= logits.shape[-1]:
+            raise ValueError(f"labels run from {low} to {high}, the head has {logits.shape[-1]}")
+        return functional.cross_entropy(logits, labels.view(-1))
 
 
 def _guess_problem_type(logits: Tensor, labels: Tensor) -> str:

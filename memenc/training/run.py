@@ -91,6 +91,7 @@ def _trainer(
     kind = model.config.problem_type or "single_label_classification"
     trainer = DocumentTrainer(
         settings,
+        model.memenc.own_tokens_per_segment,
         model=model,
         args=_arguments(settings, output, MAIN_SCORE[kind], validation is not None, device),
         train_dataset=training,

@@ -19,12 +19,14 @@ class DocumentTrainer(Trainer):
 
     Args:
         settings: ours, beside the TrainingArguments made from them.
+        tokens_per_segment: own tokens of a segment; parts are budgeted in whole segments.
         trainer_arguments: whatever transformers' Trainer takes.
     """
 
-    def __init__(self, settings: TrainingSettings, **trainer_arguments: Any) -> None:
+    def __init__(self, settings: TrainingSettings, tokens_per_segment: int, **trainer_arguments: Any) -> None:
         super().__init__(**trainer_arguments)
         self.settings = settings
+        self.tokens_per_segment = tokens_per_segment
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
@@ -32,7 +34,7 @@ class DocumentTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         documents = len(inputs["labels"])
         total = torch.zeros((), device=inputs["input_ids"].device)
-        for part in parts_of(inputs, self.settings.tokens_per_batch, self._own_tokens(model)):
+        for part in parts_of(inputs, self.settings.tokens_per_batch, self.tokens_per_segment):
             share = len(part.pop("index")) / documents
             with self.compute_loss_context_manager():
                 loss = self.compute_loss(model, part) * share
@@ -46,7 +48,7 @@ class DocumentTrainer(Trainer):
         """Loss, logits and labels of a batch, read part by part."""
         inputs = self._prepare_inputs(inputs)
         losses, logits, indices = [], [], []
-        for part in parts_of(inputs, self.settings.tokens_per_batch, self._own_tokens(model)):
+        for part in parts_of(inputs, self.settings.tokens_per_batch, self.tokens_per_segment):
             index = part.pop("index")
             with torch.no_grad(), self.compute_loss_context_manager():
                 output = model(**part)
@@ -65,19 +67,6 @@ class DocumentTrainer(Trainer):
             groups = parameter_groups(self.model, self.settings)
             self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
         return self.optimizer
-
-    def _own_tokens(self, model: nn.Module) -> int:
-        unwrapped = self.accelerator.unwrap_model(model)
-        return (
-            unwrapped.get_base_model().memenc.own_tokens_per_segment
-            if is_peft(unwrapped)
-            else (unwrapped.memenc.own_tokens_per_segment)
-        )
-
-
-def is_peft(model: nn.Module) -> bool:
-    """Whether PEFT is wrapped round the model."""
-    return not isinstance(model, MemencForSequenceClassification)
 
 
 def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:

@@ -1,0 +1,120 @@
+"""A label hidden in one sentence: accuracy against document length, for memenc designs and for simple baselines.
+
+    python benchmarks/documents/decisive_sentence.py --backbone PATH [--models compressive,tf-idf] [--seeds 0]
+
+Every model is trained on the same short documents and tested on unseen filler, subjects and (variant "paraphrase")
+phrasings at every length. Finished rows are kept in benchmarks/results/decisive_sentence.csv and not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+
+from memenc.baselines import BASELINES
+from memenc.data.decisive_sentence import generate
+from memenc.estimator import LongDocumentClassifier
+from memenc.results import environment
+
+RESULTS = Path(__file__).parents[1] / "results" / "decisive_sentence.csv"
+# Chunks of about 60 tokens -> documents to test on: fewer of the long ones, which cost sixty times as much.
+TEST_DOCUMENTS = {4: 600, 16: 600, 64: 300, 256: 150}
+TRAINING_CHUNKS = (2, 12)
+
+
+def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
+    """An unfitted classifier: a memenc design, or a baseline with the same backbone and training budget."""
+    memory = name if name not in BASELINES else "none"
+    options = {"compressive": {"window": 128, "slots": 64, "rate": 4}, "windowed": {"window": 128}}.get(memory)
+    ours = LongDocumentClassifier(
+        arguments.backbone,
+        memory=memory,
+        memory_options=options,
+        model_options={"segment_length": 128},
+        training={
+            "epochs": arguments.epochs,
+            "learning_rate": arguments.learning_rate,
+            "validation_share": 0.0,
+            "bf16": arguments.bf16,
+        },
+        random_state=seed,
+    )
+    return BASELINES[name](ours) if name in BASELINES else ours
+
+
+def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
+    """Train one model and yield one row per test length."""
+    training = generate(arguments.training_documents, TRAINING_CHUNKS, "train", variant, seed)
+    started = time.monotonic()
+    classifier = classifier_named(name, arguments, seed)
+    classifier.fit([document.text for document in training], [document.label for document in training])
+    seconds = time.monotonic() - started
+    for chunks, count in TEST_DOCUMENTS.items():
+        count = max(8, round(count * arguments.test_share))
+        test = generate(count, chunks, "test", variant, 1_000 + seed)
+        truth = np.array([document.label for document in test])
+        started = time.monotonic()
+        right = classifier.predict([document.text for document in test]) == truth
+        accuracy = float(right.mean())
+        yield {
+            "model": name,
+            "variant": variant,
+            "seed": seed,
+            "tokens": chunks * 60,
+            "accuracy": round(accuracy, 4),
+            "standard_error": round(float(np.sqrt(accuracy * (1 - accuracy) / count)), 4),
+            "test_documents": count,
+            "training_documents": arguments.training_documents,
+            "training_chunks": "-".join(map(str, TRAINING_CHUNKS)),
+            "epochs": arguments.epochs,
+            "learning_rate": arguments.learning_rate,
+            "training_seconds": round(seconds),
+            "test_seconds": round(time.monotonic() - started),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--models", default="compressive,none,tf-idf,truncate,chunk-and-pool")
+    parser.add_argument("--variants", default="fixed,paraphrase")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--training-documents", type=int, default=1200)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--test-share", type=float, default=1.0, help="share of the test documents, for a quick look")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    facts = {key: value for key, value in environment().items() if isinstance(value, str | int | float)}
+    done = {
+        (row["model"], row["variant"], row["seed"])
+        for row in (csv.DictReader(arguments.output.open()) if arguments.output.exists() else [])
+    }
+    for seed in map(int, arguments.seeds.split(",")):
+        for variant in arguments.variants.split(","):
+            for name in arguments.models.split(","):
+                if (name, variant, str(seed)) in done:
+                    continue
+                rows = [row | facts for row in measure(name, variant, seed, arguments)]
+                print(*((row["model"], row["variant"], row["tokens"], row["accuracy"]) for row in rows), sep="\n")
+                append(arguments.output, rows)
+
+
+def append(path: Path, rows: list[dict]) -> None:
+    """Add finished rows to the results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

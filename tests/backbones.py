@@ -1,0 +1,126 @@
+"""Tiny random backbones of every supported kind, and of the kinds that must be refused."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import AutoConfig, AutoModel
+
+VOCABULARY = 60
+HIDDEN = 32
+HEADS = 4
+LAYERS = 2
+SEGMENT = 16
+# Ids below are special in one configuration or another; documents of the tests do without them.
+FIRST_ID = 5
+
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 48,
+    "max_position_embeddings": 512,
+}
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+    "hidden_dropout",
+)
+# Their defaults name tokens of a full vocabulary.
+TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What makes a tiny configuration of one kind, and what the dry run must find in it."""
+
+    options: dict = field(default_factory=dict)
+    causal: bool = False
+    rotary: bool = False
+    key_value_heads: int = HEADS
+    sliding_windows: tuple = (None, None)
+    # Gemma normalises, and takes its softmax, in float32 whatever the type of its weights.
+    precision: torch.dtype = torch.float64
+
+
+GROUPED = {"num_key_value_heads": 2}
+
+BACKBONES = {
+    "bert": Kind(),
+    "roberta": Kind({"pad_token_id": 1}),
+    "xlm-roberta": Kind({"pad_token_id": 1}),
+    "distilbert": Kind({"dim": HIDDEN, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": 48}),
+    "electra": Kind({"embedding_size": 16}),
+    "albert": Kind({"embedding_size": 16}),
+    "modernbert": Kind(
+        {
+            **TOKENS,
+            "num_hidden_layers": 3,
+            "local_attention": 8,
+            "global_attn_every_n_layers": 2,
+            "cls_token_id": 1,
+            "sep_token_id": 2,
+        },
+        rotary=True,
+        # Four tokens to either side and the token itself.
+        sliding_windows=(None, 5, None),
+    ),
+    "eurobert": Kind({**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, key_value_heads=2),
+    "gte": Kind(rotary=True),
+    "nomic_bert": Kind(rotary=True),
+    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, key_value_heads=2),
+    "qwen3": Kind({**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, key_value_heads=2),
+    "mistral": Kind(
+        {**TOKENS, **GROUPED, "sliding_window": 6},
+        causal=True,
+        rotary=True,
+        key_value_heads=2,
+        sliding_windows=(6, 6),
+    ),
+    "gemma2": Kind(
+        {**TOKENS, **GROUPED, "head_dim": 8, "sliding_window": 6, "attn_logit_softcapping": None},
+        causal=True,
+        rotary=True,
+        key_value_heads=2,
+        sliding_windows=(6, None),
+        precision=torch.float32,
+    ),
+}
+
+ROTARY = tuple(name for name, kind in BACKBONES.items() if kind.rotary)
+CAUSAL = tuple(name for name, kind in BACKBONES.items() if kind.causal)
+
+DISPATCH = "does not dispatch its attention"
+# kind -> (options, a part of the message that must give the reason)
+REFUSED = {
+    "gemma2": ({**TOKENS, **GROUPED, "head_dim": 8}, "softcap"),
+    "mpnet": ({}, DISPATCH),
+    "deberta-v2": ({}, DISPATCH),
+    "roformer": ({}, DISPATCH),
+    "big_bird": ({}, DISPATCH),
+    "convbert": ({"embedding_size": 32}, DISPATCH),
+    "longformer": ({"attention_window": [8, 8]}, DISPATCH),
+}
+
+
+def tiny_config(kind, **overrides):
+    """Configuration of one kind, without dropout."""
+    options = BACKBONES[kind].options if kind in BACKBONES else {}
+    config = AutoConfig.for_model(kind, **{**SIZES, **options, **overrides})
+    for name in DROPOUTS:
+        if isinstance(getattr(config, name, None), float):
+            setattr(config, name, 0.0)
+    return config
+
+
+def tiny_backbone(kind="bert", strength=0.15, **overrides):
+    """Random model in evaluation mode; noise of `strength` on all parameters makes attention far from uniform."""
+    model = AutoModel.from_config(tiny_config(kind, **overrides))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(strength * torch.randn_like(parameter))
+    return model.eval()

@@ -1,0 +1,36 @@
+"""The verdict says what the numbers can carry, and no more."""
+
+import numpy as np
+import pytest
+
+from memenc.baselines.report import Row, verdict
+from memenc.baselines.truncate import first_tokens
+from tests.tiny import save_tiny_backbone
+
+
+def row(name, right):
+    return Row(name, float(np.mean(right)), 0.0, 0.0, None, np.array(right, dtype=bool))
+
+
+def test_verdicts():
+    all_right, half, none_right = [True] * 40, [True, False] * 20, [False] * 40
+    assert verdict([row("ours", all_right), row("tf-idf", half)]).startswith("Memory was worth it")
+    assert verdict([row("ours", none_right), row("tf-idf", half)]).startswith("Memory was not worth it")
+    assert "made no difference" in verdict([row("ours", half), row("tf-idf", half)])
+    one_better = [True, True, *half[2:]]
+    text = verdict([row("ours", one_better), row("a", half), row("b", none_right)])
+    assert "made no difference" in text and "+2.5 points against a" in text and "p = 1" in text
+
+
+def test_truncation_keeps_what_the_first_tokens_cover(tmp_path):
+    backbone = save_tiny_backbone(tmp_path)
+    texts = ["word1  word2 word3 word4", "word1", "", "word5 " * 500]
+    assert first_tokens(texts, backbone, tokens=4) == ["word1  word2 ", "word1", "", "word5 word5 "]
+
+
+@pytest.mark.parametrize("wins", [0, 1, 5])
+def test_few_differences_prove_nothing(wins):
+    right = np.zeros(100, dtype=bool)
+    better = right.copy()
+    better[:wins] = True
+    assert "made no difference" in verdict([row("ours", better), row("other", right)])

@@ -1,0 +1,176 @@
+"""Models, documents and comparisons that the contract tests share."""
+
+import random
+
+import torch
+
+from memenc import MemencModel, MemoryState
+from tests.backbones import FIRST_ID, SEGMENT, VOCABULARY, tiny_backbone
+from tests.memory.designs import DESIGNS
+
+SPECIAL = {"prefix": [1], "suffix": [2], "padding": 0}
+CAPACITY = SEGMENT - 2
+EXACT = {torch.float64: 1e-12, torch.float32: 1e-5}
+
+
+def build(design="compressive_mean", kind="bert", dtype=torch.float32, lively=True, model_class=MemencModel, **options):
+    """Model of one row of the design table; `lively` moves every parameter away from its start."""
+    row = DESIGNS[design] if isinstance(design, str) else design
+    options = {"special_tokens": SPECIAL, "segments_per_call": 1, "segment_length": SEGMENT, **options}
+    backbone = tiny_backbone(kind)
+    model = model_class.from_backbone(backbone, memory=row.memory, memory_options=dict(row.options), **options)
+    if lively:
+        enliven(model)
+    return model.to(dtype).eval()
+
+
+@torch.no_grad()
+def enliven(model):
+    """Read memory at full strength, and give every parameter outside the backbone a part in the output."""
+    for name, parameter in model.named_parameters():
+        if ".backbone." in name:
+            continue
+        if name.endswith("_bias"):
+            parameter.zero_()
+        parameter.add_(0.2 * torch.randn_like(parameter))
+
+
+def tokens(*shape):
+    return torch.randint(FIRST_ID, VOCABULARY, shape)
+
+
+def ragged(documents, width=None, pad="right"):
+    """Ids and mask (batch, width) of a list of id tensors; masked places hold ids of real tokens."""
+    width = max([len(document) for document in documents] + [width or 0])
+    ids, mask = tokens(len(documents), width), torch.zeros(len(documents), width, dtype=torch.long)
+    for row, document in enumerate(documents):
+        count = len(document)
+        places = {
+            "right": range(count),
+            "left": range(width - count, width),
+            "interior": sorted(random.sample(range(width), count)),
+        }[pad]
+        places = torch.tensor(list(places), dtype=torch.long)
+        ids[row, places], mask[row, places] = document, 1
+    return ids, mask
+
+
+def documents_of(*lengths):
+    return [tokens(length) for length in lengths]
+
+
+def difference(left, right):
+    """Largest deviation relative to the largest finite number of `right`; infinite where they differ in kind."""
+    left, right = left.detach(), right.detach()
+    assert left.shape == right.shape and left.dtype == right.dtype
+    if not left.is_floating_point():
+        return 0.0 if torch.equal(left, right) else float("inf")
+    finite = right.isfinite()
+    if not torch.equal(left.isfinite(), finite) or not torch.equal(left[~finite], right[~finite]):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    left, right = left[finite], right[finite]
+    return float((left - right).abs().max() / right.abs().max().clamp(min=1e-30))
+
+
+def assert_close(left, right, tolerance, what=""):
+    found = difference(left, right)
+    assert found <= tolerance, f"{what} differs by {found:.2e}, allowed {tolerance:.0e}; seed {torch.initial_seed()}"
+
+
+def assert_states_close(left, right, tolerance):
+    assert left.tensors.keys() == right.tensors.keys() and left.fingerprint == right.fingerprint
+    for name, tensor in right.tensors.items():
+        assert_close(left.tensors[name], tensor, tolerance, name)
+
+
+def assert_states_equal(left, right):
+    assert left.tensors.keys() == right.tensors.keys() and left.fingerprint == right.fingerprint
+    for name, tensor in right.tensors.items():
+        assert torch.equal(left.tensors[name], tensor), f"{name} is not bit-identical; seed {torch.initial_seed()}"
+
+
+def gradients(model, output):
+    """Gradient by parameter name of a number to which every output contributes, each with another weight."""
+    generator = torch.Generator().manual_seed(0)
+    total = 0.0 if output.auxiliary_loss is None else output.auxiliary_loss
+    for value in (output.last_hidden_state, output.pooler_output):
+        total = total + (value * torch.randn(value.shape, generator=generator, dtype=value.dtype)).sum()
+    model.zero_grad(set_to_none=True)
+    total.backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def assert_gradients_close(left, right, tolerance):
+    """Relative to each parameter's own gradient, or to 1e-3 of the largest one: some are zero but for rounding."""
+    largest = max(float(gradient.abs().max()) for gradient in right.values() if gradient is not None)
+    for name, wanted in right.items():
+        if wanted is None:
+            assert left[name] is None, f"{name} got a gradient in one schedule only"
+            continue
+        allowed = tolerance * max(float(wanted.abs().max()), 1e-3 * largest)
+        found = float((left[name] - wanted).abs().max())
+        assert found <= allowed, f"gradient of {name}: {found:.2e} > {allowed:.2e}; seed {torch.initial_seed()}"
+
+
+def read(model, ids, mask=None, segments_per_call=None, **arguments):
+    if segments_per_call is not None:
+        model.config.segments_per_call = segments_per_call
+    return model(ids, mask, **arguments)
+
+
+def check_schedules_agree(model, ids, mask, tolerance):
+    """I1: outputs, state and gradients of every way to group the segments."""
+    model.train()
+    wanted = read(model, ids, mask, 1)
+    wanted_gradients = gradients(model, wanted)
+    for segments_per_call in (2, 3, 100):
+        got = read(model, ids, mask, segments_per_call)
+        assert_close(got.last_hidden_state, wanted.last_hidden_state, tolerance, "last_hidden_state")
+        assert_close(got.pooler_output, wanted.pooler_output, tolerance, "pooler_output")
+        assert_states_close(got.memory, wanted.memory, tolerance)
+        if wanted.auxiliary_loss is not None:
+            assert_close(got.auxiliary_loss, wanted.auxiliary_loss, tolerance, "auxiliary_loss")
+        # Gradients pass through more sums than outputs do.
+        assert_gradients_close(gradients(model, got), wanted_gradients, 10 * tolerance)
+
+
+@torch.no_grad()
+def check_padding_is_nothing(model, document, others, pads=("right", "left", "interior")):
+    """I3: a document's state is bit-identical whatever its batch holds, at a constant shape of the backbone call."""
+    alone = None
+    for neighbours in ([tokens(1) for _ in others], others):
+        for pad in pads:
+            ids, mask = ragged([document, *neighbours], len(document) + 3 * CAPACITY, pad)
+            output = read(model, ids, mask, 1)
+            state, vector = output.memory.select([0]), output.pooler_output[0]
+            states = output.last_hidden_state[0, mask[0].bool()]
+            assert not output.last_hidden_state[~mask.bool()].any(), "token states at padding are zeros"
+            if alone is None:
+                alone = state, vector, states
+            assert_states_equal(state, alone[0])
+            assert torch.equal(vector, alone[1]) and torch.equal(states, alone[2]), f"seed {torch.initial_seed()}"
+
+
+def cut_at_random(document, pieces):
+    """The document in `pieces` pieces, some of them empty and some of one token."""
+    cuts = sorted(random.choices(range(len(document) + 1), k=pieces - 1))
+    if len(cuts) > 3:
+        cuts[1] = cuts[0]
+        cuts[3] = min(cuts[2] + 1, len(document))
+    cuts = [0, *sorted(cuts), len(document)]
+    return [document[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def feed(model, pieces_by_document, path=None):
+    """Read documents piece by piece, the state saved and loaded between if there is a `path`: vector and state."""
+    memory = None
+    for pieces in zip(*pieces_by_document, strict=True):
+        ids, mask = ragged(list(pieces))
+        output = model(ids, mask, memory=memory)
+        memory = output.memory
+        if path is not None:
+            memory.save(path)
+            memory = MemoryState.load(path)
+    return output.pooler_output, memory

@@ -1,0 +1,216 @@
+"""What is saved comes back bit for bit: models, heads, configurations, and a state in another process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from memenc import MemencConfig, MemencForSequenceClassification, MemencModel, MemoryState
+from tests.backbones import BACKBONES, SEGMENT, tiny_backbone
+from tests.memory.checks import CAPACITY, SPECIAL, assert_states_equal, build, documents_of, ragged, tokens
+from tests.memory.designs import DESIGNS
+
+ROOT = Path(__file__).parents[2]
+every_design = pytest.mark.parametrize("design", DESIGNS)
+every_backbone = pytest.mark.parametrize("kind", BACKBONES)
+
+
+def assert_same_numbers(left, right):
+    ids, mask = ragged(documents_of(3 * CAPACITY + 2, 5, 0))
+    with torch.no_grad():
+        got, wanted = left(ids, mask), right(ids, mask)
+    assert torch.equal(got[0], wanted[0]) and torch.equal(got[1], wanted[1])
+    assert_states_equal(got.memory, wanted.memory)
+
+
+@every_design
+def test_a_saved_model_gives_the_same_numbers(design, tmp_path):
+    model = build(design)
+    model.save_pretrained(tmp_path)
+    again = MemencModel.from_pretrained(tmp_path)
+    assert not again.training
+    assert_same_numbers(again, model)
+
+
+@every_backbone
+def test_every_backbone_is_saved_and_loaded(kind, tmp_path):
+    model = build("compressive_convolution", kind)
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    assert type(again) is MemencModel and type(again.backbone) is type(model.backbone)
+    # Buffers that are not saved, such as rotary frequencies, must come back as well.
+    for (name, buffer), (_, wanted) in zip(again.named_buffers(), model.named_buffers(), strict=True):
+        assert torch.equal(buffer, wanted), name
+    assert_same_numbers(again, model)
+
+
+def classifier(design="compressive_learned_query", **options):
+    return build(design, model_class=MemencForSequenceClassification, num_labels=3, **options)
+
+
+def logits(model, ids):
+    with torch.no_grad():
+        return model(ids).logits
+
+
+def test_a_saved_head_gives_the_same_numbers(tmp_path):
+    model, ids = classifier(), tokens(2, 3 * CAPACITY + 2)
+    model.save_pretrained(tmp_path)
+    for loader in (MemencForSequenceClassification, AutoModelForSequenceClassification):
+        again = loader.from_pretrained(tmp_path)
+        assert type(again) is MemencForSequenceClassification and again.config.num_labels == 3
+        assert torch.equal(logits(again, ids), logits(model, ids))
+
+
+def test_the_base_of_a_head_and_a_head_on_a_base(tmp_path):
+    model, ids = classifier(), tokens(2, 3 * CAPACITY + 2)
+    model.save_pretrained(tmp_path / "head")
+    base = MemencModel.from_pretrained(tmp_path / "head")
+    assert torch.equal(base(ids).pooler_output, model.memenc(ids).pooler_output)
+    base.save_pretrained(tmp_path / "base")
+    fresh = MemencForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=5)
+    assert torch.equal(fresh.memenc(ids).pooler_output, base(ids).pooler_output)
+    assert logits(fresh, ids).shape == (2, 5) and fresh.classifier.weight.abs().max() > 0
+    assert not fresh.classifier.bias.any()
+
+
+def test_loaded_weights_are_those_of_the_backbone():
+    backbone = tiny_backbone()
+    wanted = {name: parameter.clone() for name, parameter in backbone.named_parameters() if "pooler" not in name}
+    for model_class in (MemencModel, MemencForSequenceClassification):
+        model = model_class.from_backbone(backbone, memory="windowed", segment_length=SEGMENT)
+        found = dict(model.base_model.backbone.named_parameters())
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+def test_a_backbone_is_loaded_by_path(tmp_path):
+    backbone, ids = tiny_backbone(), tokens(2, 40)
+    backbone.save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    by_path = MemencModel.from_backbone(str(tmp_path), memory="windowed", segment_length=SEGMENT).eval()
+    torch.manual_seed(1)
+    by_model = MemencModel.from_backbone(backbone, memory="windowed", segment_length=SEGMENT).eval()
+    assert torch.equal(by_path(ids).pooler_output, by_model(ids).pooler_output)
+
+
+def test_a_model_from_its_configuration_alone_has_the_same_shape():
+    model = build("compressive_convolution")
+    torch.manual_seed(2)
+    again = AutoModel.from_config(MemencConfig.from_dict(model.config.to_dict()))
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    assert {name: value.shape for name, value in again.state_dict().items()} == shapes
+    assert (again.encoder.memories[0].slot_bias == -4).all()
+    assert again.backbone.get_input_embeddings().weight.std() < 0.05
+
+
+def test_the_configuration_survives_a_round_trip(tmp_path):
+    config = build("compressive_convolution", "modernbert", readout="attention", document_queries=2).config
+    config.save_pretrained(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert type(again) is MemencConfig
+    for name in config.to_dict().keys() - {"transformers_version", "_name_or_path"}:
+        assert getattr(again, name) == getattr(config, name), name
+    assert not any(key.startswith("_") for key in again.backbone)
+
+
+def test_private_keys_of_a_backbone_configuration_are_refused(tmp_path):
+    build("none").save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    content["backbone"]["_attn_implementation_internal"] = "someone/kernel"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="_attn_implementation_internal"):
+        MemencModel.from_pretrained(tmp_path)
+
+
+def test_a_state_outlives_the_model_that_wrote_it(tmp_path):
+    model, ids = build("average_weighted", "eurobert"), tokens(2, 25)
+    memory = model(ids).memory.detach()
+    model.save_pretrained(tmp_path)
+    again = MemencModel.from_pretrained(tmp_path)
+    assert again.fingerprint == model.fingerprint
+    assert torch.equal(again(ids, memory=memory).pooler_output, model(ids, memory=memory).pooler_output)
+
+
+IN_ANOTHER_PROCESS = """
+import sys, torch
+from pathlib import Path
+from memenc import MemencModel, MemoryState
+folder = Path(sys.argv[1])
+model = MemencModel.from_pretrained(folder / "model").double()
+ids = torch.load(folder / "rest.pt")
+with torch.no_grad():
+    output = model(ids, memory=MemoryState.load(folder / "state"))
+output.memory.save(folder / "final")
+torch.save(output.pooler_output, folder / "vector.pt")
+"""
+
+
+@torch.no_grad()
+def test_another_process_reads_on(tmp_path):
+    model, ids = build("compressive_learned_query"), tokens(2, 4 * CAPACITY + 9)
+    model.save_pretrained(tmp_path / "model")
+    model.double()
+    model(ids[:, :33]).memory.save(tmp_path / "state")
+    torch.save(ids[:, 33:], tmp_path / "rest.pt")
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path)]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    whole, final = model(ids), MemoryState.load(tmp_path / "final")
+    for name, tensor in whole.memory.tensors.items():
+        torch.testing.assert_close(final.tensors[name], tensor, rtol=1e-12, atol=1e-12)
+    vector = torch.load(tmp_path / "vector.pt")
+    torch.testing.assert_close(vector, whole.pooler_output, rtol=1e-12, atol=1e-12)
+
+
+@every_design
+@torch.no_grad()
+def test_half_precision_is_near_full(design, tmp_path):
+    model, ids = build(design), tokens(2, 3 * CAPACITY + 2)
+    model.save_pretrained(tmp_path)
+    wanted = model(ids)
+    half = MemencModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    got = half(ids)
+    assert got.pooler_output.dtype == torch.bfloat16
+    assert (got.pooler_output - wanted.pooler_output).norm() / wanted.pooler_output.norm() < 0.1
+    assert got.memory.nbytes == half.initial_memory(2).nbytes
+    again = half(tokens(2, 9), memory=got.memory).pooler_output
+    assert again.isfinite().all()
+
+
+@every_design
+@pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float64), ids=str)
+@torch.no_grad()
+def test_a_backbone_of_another_precision_is_taken_as_it_is(design, dtype):
+    row = DESIGNS[design]
+    model = MemencModel.from_backbone(
+        tiny_backbone().to(dtype),
+        memory=row.memory,
+        memory_options=row.options,
+        segment_length=SEGMENT,
+        special_tokens=SPECIAL,
+    )
+    assert model.dtype == dtype
+    output = model.eval()(tokens(2, 3 * CAPACITY + 2))
+    assert output.pooler_output.dtype == dtype and output.pooler_output.isfinite().all()
+
+
+@every_design
+def test_autocast_trains(design):
+    model = build(design).train()
+    ids = tokens(2, 3 * CAPACITY + 2)
+    wanted = model(ids).pooler_output
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(ids)
+        loss = output.pooler_output.float().square().mean() + output.last_hidden_state.float().square().mean()
+    loss.backward()
+    assert (output.pooler_output - wanted).norm() / wanted.norm() < 0.1
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert output.memory.nbytes == model.initial_memory(2).nbytes

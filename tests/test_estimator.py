@@ -1,0 +1,195 @@
+"""The scikit-learn estimator: learns, persists, refuses, and passes scikit-learn's own checks where they apply."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+
+from memenc import LongDocumentClassifier
+from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def tiny_classifier(backbone, **changes):
+    options = {
+        "memory_options": TINY_MEMORY,
+        "model_options": TINY_MODEL,
+        "training": TINY_TRAINING,
+        "verbose": False,
+        "random_state": 0,
+    }
+    return LongDocumentClassifier(backbone, **(options | changes))
+
+
+@pytest.fixture(scope="module")
+def fitted(backbone):
+    texts, labels = tiny_documents(160, (5, 60), seed=1)
+    return tiny_classifier(backbone).fit(texts, labels)
+
+
+def test_learns_a_word_in_documents_longer_than_any_it_was_trained_on(fitted):
+    texts, labels = tiny_documents(60, (80, 120), seed=2)
+    assert fitted.score(texts, labels) >= 0.9
+
+
+def test_probabilities_are_ordered_like_classes(fitted):
+    texts, _ = tiny_documents(10, (5, 60), seed=3)
+    probabilities = fitted.predict_proba(texts)
+    assert probabilities.shape == (10, 2)
+    assert np.allclose(probabilities.sum(1), 1)
+    assert (fitted.classes_[probabilities.argmax(1)] == fitted.predict(texts)).all()
+    assert fitted.classes_.tolist() == ["bad", "good"]
+
+
+def test_order_and_neighbours_do_not_change_predictions(fitted):
+    texts, _ = tiny_documents(30, (1, 200), seed=4)
+    together = fitted.predict_proba(texts)
+    alone = np.concatenate([fitted.predict_proba([text]) for text in texts])
+    assert np.abs(together - alone).max() < 1e-5
+
+
+def test_saved_classifier_predicts_the_same(fitted, tmp_path):
+    texts, _ = tiny_documents(10, (5, 60), seed=5)
+    fitted.save_pretrained(tmp_path / "saved")
+    loaded = LongDocumentClassifier.from_pretrained(tmp_path / "saved")
+    assert (loaded.predict_proba(texts) == fitted.predict_proba(texts)).all()
+    assert loaded.classes_.tolist() == fitted.classes_.tolist()
+    assert not list((tmp_path / "saved").glob("*.pkl"))
+    with pytest.raises(ValueError, match="fit it again"):
+        loaded.report(texts, ["good"] * 10)
+    with pytest.raises(ValueError, match="memenc_estimator"):
+        LongDocumentClassifier.from_pretrained(tmp_path)
+
+
+def test_same_seed_same_model(backbone):
+    texts, labels = tiny_documents(24, (5, 40), seed=6)
+    short = TINY_TRAINING | {"epochs": 1}
+    first, second = (tiny_classifier(backbone, training=short).fit(texts, labels).predict_proba(texts) for _ in range(2))
+    assert (first == second).all()
+    other = tiny_classifier(backbone, training=short, random_state=1).fit(texts, labels).predict_proba(texts)
+    assert (first != other).any()
+
+
+def test_explain_finds_the_decisive_segment(fitted):
+    texts, labels = tiny_documents(12, (60, 90), seed=7)
+    found = 0
+    for text, label in zip(texts, labels, strict=True):
+        explanation = fitted.explain(text)
+        own = fitted.model_.memenc.own_tokens_per_segment
+        words = text.split()
+        place = next(index for index, word in enumerate(words) if word in ("excellent", "terrible"))
+        assert len(explanation.evidence) == -(-len(words) // own)
+        found += explanation.label == label and explanation.evidence[0].segment == place // own
+    assert found >= 9
+    with pytest.raises(ValueError, match="no tokens"):
+        fitted.explain("  ")
+
+
+def test_report_compares_on_the_same_documents(fitted):
+    texts, labels = tiny_documents(40, (5, 60), seed=8)
+    report = fitted.report(texts, labels, baselines=["tf-idf", "truncate"])
+    assert [row.name for row in report.rows] == ["memenc (compressive)", "tf-idf", "truncate"]
+    assert report.rows[0].accuracy == fitted.score(texts, labels)
+    assert report.verdict.startswith("Memory ")
+    with pytest.raises(ValueError, match="unknown baseline"):
+        fitted.report(texts, labels, baselines=["gpt"])
+
+
+def test_works_in_cross_validation_and_pipeline(backbone):
+    texts, labels = tiny_documents(24, (5, 20), seed=9)
+    classifier = tiny_classifier(backbone, training=TINY_TRAINING | {"epochs": 1})
+    assert cross_val_score(classifier, texts, labels, cv=2).shape == (2,)
+    pipeline = make_pipeline(FunctionTransformer(list), clone(classifier)).fit(texts, labels)
+    assert set(pipeline.predict(texts)) <= {"good", "bad"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        ("one text", ["a"], "list of texts"),
+        ([], [], "no texts"),
+        (["a", None], ["x", "y"], "document 1 is NoneType"),
+        (["a", "b"], ["x"], "2 texts but 1 labels"),
+        (["a", "b"], ["x", "x"], "class"),
+    ],
+)
+def test_refuses(backbone, texts, labels, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_classifier(backbone).fit(texts, labels)
+
+
+def test_refuses_settings_that_do_not_exist(backbone):
+    texts, labels = tiny_documents(4, (5, 6), seed=10)
+    with pytest.raises(ValueError, match="no training setting epoch"):
+        tiny_classifier(backbone, training={"epoch": 3}).fit(texts, labels)
+    with pytest.raises(ValueError, match="unknown memory"):
+        tiny_classifier(backbone, memory="elephant").fit(texts, labels)
+    with pytest.raises(ValueError, match="no option windows"):
+        tiny_classifier(backbone, memory_options={"windows": 4}).fit(texts, labels)
+
+
+def test_odd_texts_are_read(fitted):
+    odd = ["", "   ", "word1", "\x00", "\ud800 word2", "x" * 100_000, "\u2028", "excellent " * 3_000]
+    probabilities = fitted.predict_proba(odd)
+    assert np.isfinite(probabilities).all()
+    assert (probabilities[0] == probabilities[1]).all()
+
+
+# Scikit-learn's check_estimator yields nothing for estimators that take text: most checks feed tables of numbers.
+# These are the ones that feed nothing; the tests after them do with texts what the others do with tables.
+CHECKS = [
+    estimator_checks.check_estimator_cloneable,
+    estimator_checks.check_estimator_tags_renamed,
+    estimator_checks.check_valid_tag_types,
+    estimator_checks.check_estimator_repr,
+    estimator_checks.check_no_attributes_set_in_init,
+    estimator_checks.check_parameters_default_constructible,
+    estimator_checks.check_get_params_invariance,
+    estimator_checks.check_set_params,
+    estimator_checks.check_mixin_order,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_passes_check_of_scikit_learn(check):
+    assert check("LongDocumentClassifier", LongDocumentClassifier()) is None
+
+
+def test_unfitted_raises_not_fitted(backbone):
+    for call in ("predict", "predict_proba"):
+        with pytest.raises(NotFittedError):
+            getattr(tiny_classifier(backbone), call)(["a text"])
+
+
+def test_fit_changes_no_parameter_and_fitting_again_gives_the_same(backbone):
+    texts, labels = tiny_documents(12, (5, 40), seed=11)
+    classifier = tiny_classifier(backbone, training=TINY_TRAINING | {"epochs": 1})
+    before = repr(classifier.get_params())
+    first = classifier.fit(texts, labels).predict_proba(texts)
+    assert repr(classifier.get_params()) == before
+    assert (classifier.fit(texts, labels).predict_proba(texts) == first).all()
+
+
+def test_pickled_copy_predicts_the_same(fitted):
+    texts, _ = tiny_documents(6, (5, 60), seed=12)
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert (copy.predict_proba(texts) == fitted.predict_proba(texts)).all()
+
+
+@pytest.mark.parametrize("container", [list, tuple, np.array], ids=["list", "tuple", "array"])
+def test_takes_any_sequence_and_any_kind_of_label(backbone, container):
+    texts, labels = tiny_documents(12, (5, 20), seed=13)
+    numbers = [7 if label == "good" else 3 for label in labels]
+    classifier = tiny_classifier(backbone, training=TINY_TRAINING | {"epochs": 1})
+    predicted = classifier.fit(container(texts), container(numbers)).predict(container(texts))
+    assert set(predicted.tolist()) <= {3, 7}

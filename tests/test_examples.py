@@ -1,0 +1,34 @@
+"""Every example runs, and does what it says."""
+
+import runpy
+from pathlib import Path
+
+from tests.tiny import save_tiny_backbone
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_reading_on_equals_reading_at_once():
+    assert runpy.run_path(str(EXAMPLES / "02_read_on.py"))["main"]() < 1e-5
+
+
+def test_classifying_runs(tmp_path, capsys):
+    example = runpy.run_path(str(EXAMPLES / "01_classify.py"))
+    # The tiny backbone has 64 positions and a vocabulary that knows none of the words: this only runs the code.
+    example["main"].__globals__["LongDocumentClassifier"] = small(example["LongDocumentClassifier"])
+    accuracy = example["main"](save_tiny_backbone(tmp_path), documents=16, epochs=1)
+    assert 0.0 <= accuracy <= 1.0
+    assert "the decisive sentence was:" in capsys.readouterr().out
+
+
+def small(classifier):
+    def make(backbone, **options):
+        options["model_options"] = {"segment_length": 32}
+        return classifier(backbone, **options)
+
+    return make
+
+
+def test_examples_are_short():
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text().splitlines()) < 80, path.name

@@ -1,0 +1,154 @@
+"""Cutting documents into segments, against a slow reference in plain Python."""
+
+import random
+
+import pytest
+import torch
+
+from memenc.segments import Pending, SpecialTokens, cut_into_segments
+
+FIRST_ID, VOCABULARY = 10, 40
+
+
+def reference(document, special, segment_length, pending):
+    """Rows, the place of every input token in them (None: nowhere), and what is left: lists of numbers."""
+    prefix, suffix = list(special.prefix), list(special.suffix)
+    leading = len(prefix) if prefix and document[: len(prefix)] == prefix else 0
+    rest = document[leading:]
+    trailing = len(suffix) if suffix and rest[len(rest) - len(suffix) :] == suffix else 0
+    own = pending + rest[: len(rest) - trailing]
+    capacity = segment_length - special.per_segment
+    rows = [prefix + own[at : at + capacity] + suffix for at in range(0, len(own), capacity)]
+    places = [index for index in range(leading)]
+    for rank in range(len(pending), len(own)):
+        places.append(rank // capacity * segment_length + len(prefix) + rank % capacity)
+    if own:
+        end = (len(rows) - 1) * segment_length + len(rows[-1]) - len(suffix)
+        places += [end + index for index in range(trailing)]
+    else:
+        places = [None] * (leading + trailing)
+    left = own[len(own) // capacity * capacity :]
+    return rows, places, left, len(own) - len(pending)
+
+
+def random_document(special):
+    length = random.choice([0, 0, 1, 2, random.randrange(40)])
+    document = [random.randrange(FIRST_ID, VOCABULARY) for _ in range(length)]
+    if random.random() < 0.3:
+        # Special ids somewhere inside, which must stay.
+        document = [random.choice([*special.prefix, *special.suffix, token]) for token in document]
+    if random.random() < 0.5:
+        document = [*special.prefix, *document]
+    if random.random() < 0.5:
+        document = [*document, *special.suffix]
+    return document
+
+
+def random_special():
+    ids = random.sample(range(1, FIRST_ID), 4)
+    prefix, suffix = random.randrange(3), random.randrange(3)
+    special = SpecialTokens(tuple(ids[:prefix]), tuple(ids[2 : 2 + suffix]), random.choice([0, ids[0]]))
+    if random.random() < 0.2 and prefix == suffix:
+        special = SpecialTokens(special.prefix, special.prefix, special.padding)
+    return special
+
+
+def lay_out(documents):
+    """Ids and mask with padding anywhere, and the columns at which every document's tokens stand."""
+    width = max(map(len, documents)) + random.randrange(5)
+    ids = torch.randint(1, VOCABULARY, (len(documents), width))
+    mask = torch.zeros(len(documents), width, dtype=torch.bool)
+    columns = [sorted(random.sample(range(width), len(document))) for document in documents]
+    for row, (document, places) in enumerate(zip(documents, columns, strict=True)):
+        ids[row, places] = torch.tensor(document, dtype=torch.long)
+        mask[row, places] = True
+    return ids, mask, columns
+
+
+def pending_of(lists, capacity):
+    ids = torch.randint(1, VOCABULARY, (len(lists), capacity))
+    for row, numbers in enumerate(lists):
+        ids[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
+    return Pending(ids, torch.tensor([len(numbers) for numbers in lists]))
+
+
+def check_document(segments, index, document, columns, special, segment_length, pending):
+    rows, places, left, own_tokens = reference(document, special, segment_length, pending)
+    capacity = segment_length - special.per_segment
+    for number in range(segments.count):
+        row = rows[number] if number < len(rows) else []
+        padded = row + [special.padding] * (segment_length - len(row))
+        assert segments.ids[index, number].tolist() == padded
+        assert segments.valid[index, number].tolist() == [True] * len(row) + [False] * (segment_length - len(row))
+        full = len(row) == segment_length
+        assert bool(segments.complete[index, number]) == full
+        assert bool(segments.partial[index, number]) == bool(row and not full)
+    assert segments.totals[index] == len(pending) + own_tokens
+    assert int(segments.own_tokens[index]) == own_tokens
+    assert int(segments.pending.length[index]) == len(left) < capacity
+    assert segments.pending.ids[index].tolist() == left + [special.padding] * (capacity - len(left))
+    found = segments.row_index[index]
+    assert found[columns].tolist() == [-1 if place is None else place for place in places]
+    flat = segments.ids[index].flatten()
+    own_places = [(place, token) for place, token in zip(places, document, strict=True) if place is not None]
+    assert all(int(flat[place]) == token for place, token in own_places)
+    elsewhere = torch.ones(len(found), dtype=torch.bool)
+    elsewhere[columns] = False
+    assert (found[elsewhere] == -1).all()
+
+
+@pytest.mark.parametrize("repetition", range(60))
+def test_against_the_reference(repetition):
+    random.seed(torch.initial_seed() + repetition)
+    torch.manual_seed(torch.initial_seed() + repetition)
+    special = random_special()
+    segment_length = special.per_segment + random.randrange(1, 9)
+    capacity = segment_length - special.per_segment
+    documents = [random_document(special) for _ in range(random.randrange(1, 6))]
+    pending = [[random.randrange(1, VOCABULARY) for _ in range(random.randrange(capacity))] for _ in documents]
+    ids, mask, columns = lay_out(documents)
+    segments = cut_into_segments(ids, mask, special, segment_length, pending_of(pending, capacity))
+    longest = max(segments.totals)
+    assert segments.count == max(1, -(-longest // capacity)) and segments.capacity == capacity
+    for index, document in enumerate(documents):
+        check_document(segments, index, document, columns[index], special, segment_length, pending[index])
+
+
+def nothing_pending(batch, capacity):
+    return Pending(torch.zeros(batch, capacity, dtype=torch.long), torch.zeros(batch, dtype=torch.long))
+
+
+BERT = SpecialTokens((1,), (2,), 0)
+
+
+def cut(document, special=BERT, segment_length=6):
+    ids = torch.tensor([document], dtype=torch.long)
+    pending = nothing_pending(1, segment_length - special.per_segment)
+    return cut_into_segments(ids, torch.ones_like(ids, dtype=torch.bool), special, segment_length, pending)
+
+
+def test_special_tokens_at_the_ends_are_not_doubled():
+    bare, dressed = cut([11, 12, 13, 14, 15]), cut([1, 11, 12, 13, 14, 15, 2])
+    assert bare.ids.tolist() == dressed.ids.tolist() == [[[1, 11, 12, 13, 14, 2], [1, 15, 2, 0, 0, 0]]]
+    assert dressed.row_index.tolist() == [[0, 1, 2, 3, 4, 7, 8]]
+    assert bare.row_index.tolist() == [[1, 2, 3, 4, 7]]
+    assert bare.totals == dressed.totals == (5,)
+
+
+def test_half_a_prefix_is_an_own_token():
+    special = SpecialTokens((1, 3), (2,), 0)
+    assert cut([1, 11, 2], special).ids.tolist() == [[[1, 3, 1, 11, 2, 0]]]
+
+
+def test_a_document_of_special_tokens_only_is_empty():
+    segments = cut([1, 2])
+    assert segments.totals == (0,) and not segments.valid.any()
+    assert segments.row_index.tolist() == [[-1, -1]]
+    assert segments.ids.tolist() == [[[0] * 6]]
+
+
+def test_one_token_serves_as_both_ends():
+    both = SpecialTokens((1,), (1,), 0)
+    assert cut([1], both).totals == (0,)
+    assert cut([1, 1], both).totals == (0,)
+    assert cut([1, 1, 1], both).totals == (1,)

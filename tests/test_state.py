@@ -1,0 +1,346 @@
+"""The state as a value: its files, their damage, and its arithmetic over documents."""
+
+import json
+import pickle
+import random
+import resource
+import struct
+import threading
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import memenc.state
+from memenc import MemoryState
+from tests.memory.checks import CAPACITY, assert_states_equal, build, documents_of, feed, ragged, read, tokens
+
+MUTATIONS = 500
+
+
+def small_state(documents=2):
+    tensors = {
+        "layers.0.keys": torch.randn(documents, 2, 3, 4),
+        "layers.0.filled": torch.arange(documents),
+        "document.tokens": torch.arange(documents) + 5,
+        "document.maximum": torch.full((documents, 3), -torch.inf),
+        "document.mean": torch.randn(documents, 3).to(torch.bfloat16),
+        "current.ids": torch.randint(0, 9, (documents, 3)),
+        "current.length": torch.arange(documents),
+        "current.valid": torch.rand(documents, 3) < 0.5,
+        "top.empty": torch.zeros(documents, 0, 2),
+    }
+    return MemoryState(tensors, "fingerprint of a model")
+
+
+def test_a_saved_state_comes_back(tmp_path):
+    for state in (small_state(), small_state(1), small_state(0), build().initial_memory(3)):
+        state.save(tmp_path / "state")
+        again = MemoryState.load(str(tmp_path / "state"))
+        assert_states_equal(again, state)
+        assert {n: t.dtype for n, t in again.tensors.items()} == {n: t.dtype for n, t in state.tensors.items()}
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_gradients_and_views_are_no_obstacle(tmp_path):
+    state = build()(tokens(3, 40)).memory
+    assert any(tensor.requires_grad for tensor in state.tensors.values())
+    shuffled = state.select([2, 0])
+    shuffled.save(tmp_path / "state")
+    assert_states_equal(MemoryState.load(tmp_path / "state"), shuffled.detach())
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        MemoryState.load(tmp_path / "nowhere")
+
+
+def header_of(content):
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def with_header(header, rest):
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + rest
+
+
+def flip_bit(content):
+    place = random.randrange(8 * len(content))
+    changed = bytearray(content)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
+
+
+def flip_bit_of_header(content):
+    return flip_bit(content[:1500]) + content[1500:]
+
+
+def truncate(content):
+    return content[: random.randrange(len(content))]
+
+
+def extend(content):
+    return content + random.randbytes(random.choice([1, 8, 64]))
+
+
+def overwrite(content):
+    start = random.randrange(len(content))
+    return content[:start] + random.randbytes(random.randrange(1, 40)) + content[start + 40 :]
+
+
+def rename_tensor(content):
+    header, rest = header_of(content)
+    name = random.choice([name for name in header if name != "__metadata__"])
+    header[name + random.choice("xyz.")] = header.pop(name)
+    return with_header(header, rest)
+
+
+def swap_tensors(content):
+    header, rest = header_of(content)
+    one, other = random.sample([name for name in header if name != "__metadata__"], 2)
+    header[one], header[other] = header[other], header[one]
+    return with_header(header, rest)
+
+
+def drop_tensor(content):
+    header, rest = header_of(content)
+    header.pop(random.choice([name for name in header if name != "__metadata__"]))
+    return with_header(header, rest)
+
+
+def change_shape(content):
+    header, rest = header_of(content)
+    entry = header[random.choice([name for name in header if name != "__metadata__"])]
+    shapes = [[1, *entry["shape"]], [*entry["shape"], 1], [], entry["shape"][::-1], [-1], [2**63], "x", None]
+    entry["shape"] = random.choice(shapes)
+    return with_header(header, rest)
+
+
+def change_type(content):
+    header, rest = header_of(content)
+    entry = header[random.choice([name for name in header if name != "__metadata__"])]
+    entry["dtype"] = random.choice(["F32", "I32", "U64", "F16", "BF16", "F8_E4M3", "C64", "X", 3])
+    return with_header(header, rest)
+
+
+def change_metadata(content):
+    header, rest = header_of(content)
+    metadata = header["__metadata__"]
+    key = random.choice(list(metadata))
+    change = random.choice(["drop", "change", "swap"])
+    if change == "drop":
+        del metadata[key]
+    elif change == "change":
+        metadata[key] = random.choice(["", "0", "2", metadata[key] + "0", metadata[key].upper() + " "])
+    else:
+        header["__metadata__"] = random.choice([{}, None, [], "x", {key: 1}])
+    return with_header(header, rest)
+
+
+DAMAGE = (
+    flip_bit,
+    flip_bit_of_header,
+    truncate,
+    extend,
+    overwrite,
+    rename_tensor,
+    swap_tensors,
+    drop_tensor,
+    change_shape,
+    change_type,
+    change_metadata,
+)
+
+
+@pytest.mark.parametrize("documents", (1, 2))
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_damage_is_refused_or_harmless(damage, documents, tmp_path):
+    state, path = small_state(documents), tmp_path / "state"
+    state.save(path)
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(MUTATIONS // len(DAMAGE)):
+        changed = damage(whole)
+        path.write_bytes(changed)
+        try:
+            again = MemoryState.load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            assert_states_equal(again, state)
+    assert refused > 0
+
+
+def test_an_unchanged_header_is_not_mistaken_for_damage(tmp_path):
+    state, path = small_state(), tmp_path / "state"
+    state.save(path)
+    path.write_bytes(with_header(*header_of(path.read_bytes())))
+    assert_states_equal(MemoryState.load(path), state)
+
+
+PICKLE = pickle.dumps({"document.tokens": [1, 2]})
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "state"
+    contents = {
+        "nothing": b"",
+        "text": b"once upon a time",
+        "pickle": PICKLE,
+        "pickle behind a length": struct.pack("<Q", len(PICKLE)) + PICKLE,
+        "a header that never ends": struct.pack("<Q", 2**62) + b"{}",
+    }
+    for name, content in contents.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="state"):
+            MemoryState.load(path)
+        assert path.read_bytes() == content, name
+    torch.save({"document.tokens": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="state"):
+        MemoryState.load(path)
+    save_file({"document.tokens": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="format None"):
+        MemoryState.load(path)
+
+
+def test_another_version_is_refused_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(memenc.state, "VERSION", 7)
+    small_state().save(tmp_path / "state")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="version '7'"):
+        MemoryState.load(tmp_path / "state")
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    path, old = tmp_path / "state", small_state()
+    old.save(path)
+    large = MemoryState({"document.tokens": torch.zeros(1, 100_000)}, "x")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(Exception, match=r"(?i)file too large|i/o|space|io"):
+            large.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_states_equal(MemoryState.load(path), old)
+    assert [found.name for found in tmp_path.iterdir()] == ["state"]
+
+
+def test_an_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path, old = tmp_path / "state", small_state()
+    old.save(path)
+
+    def interrupted(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(memenc.state, "save_file", interrupted)
+    with pytest.raises(OSError, match="No space left"):
+        small_state().save(path)
+    assert_states_equal(MemoryState.load(path), old)
+    assert [found.name for found in tmp_path.iterdir()] == ["state"]
+
+
+def test_two_threads_may_save_to_one_place(tmp_path):
+    states, failures = [small_state() for _ in range(4)], []
+
+    def save_often(state):
+        try:
+            for _ in range(20):
+                state.save(tmp_path / "state")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=save_often, args=[state]) for state in states]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    loaded = MemoryState.load(tmp_path / "state")
+    assert any(torch.equal(loaded.tensors["layers.0.keys"], state.tensors["layers.0.keys"]) for state in states)
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_the_file_is_plain_safetensors(tmp_path):
+    state = small_state()
+    state.save(tmp_path / "state")
+    found = load_file(tmp_path / "state")
+    assert found.keys() == state.tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.tensors.items())
+
+
+def test_a_model_refuses_the_state_of_another():
+    model, ids = build(), tokens(2, 20)
+    memory = model(ids).memory
+    for other in (build("windowed_one_segment"), build(segment_length=32), build(document_queries=3), build(kind="gte")):
+        with pytest.raises(ValueError, match=memory.fingerprint):
+            other(ids, memory=memory)
+    with pytest.raises(ValueError, match="memory holds 2 documents, input_ids 3"):
+        model(tokens(3, 5), memory=memory)
+
+
+@torch.no_grad()
+def test_documents_are_selected_repeated_and_joined():
+    model = build("compressive_convolution")
+    documents = documents_of(3 * CAPACITY + 2, 5, 2 * CAPACITY)
+    memory = model(*ragged(documents)).memory
+    assert len(memory) == 3 and len(memory.select([])) == 0
+    assert_states_equal(memory.select([0, 1, 2]), memory)
+    assert_states_equal(memory.select(torch.tensor([-1])), memory.select([2]))
+    assert_states_equal(MemoryState.cat([memory.select([2]), memory.select([0, 1])]), memory.select([2, 0, 1]))
+    assert_states_equal(memory.fork(2), memory.select([0, 0, 1, 1, 2, 2]))
+    assert_states_equal(memory.to("cpu"), memory)
+    for wrong in ([3], [-4]):
+        with pytest.raises(ValueError, match=str(wrong[0])):
+            memory.select(wrong)
+    with pytest.raises(ValueError, match="0"):
+        memory.fork(0)
+    with pytest.raises(ValueError, match="no states"):
+        MemoryState.cat([])
+    with pytest.raises(ValueError, match="different models"):
+        MemoryState.cat([memory, build("none").initial_memory(1)])
+
+
+def test_a_mask_selects_what_it_marks_or_is_refused():
+    memory = small_state(3)
+    try:
+        selected = memory.select(torch.tensor([False, True, True]))
+    except ValueError:
+        return
+    assert_states_equal(selected, memory.select([1, 2]))
+
+
+@torch.no_grad()
+def test_a_selected_state_reads_on():
+    model = build("compressive_mean")
+    documents, more = documents_of(3 * CAPACITY + 2, 5), tokens(2, 17)
+    memory = model(*ragged(documents)).memory
+    together = model(more, memory=memory)
+    swapped = model(more[[1, 0]], memory=memory.select([1, 0]))
+    assert torch.equal(swapped.pooler_output, together.pooler_output[[1, 0]])
+    forked = model(more[[0, 0]], memory=memory.select([0]).fork(2))
+    assert torch.equal(forked.pooler_output[0], forked.pooler_output[1])
+    _, again = feed(model, [[documents[0], more[0]], [documents[1], more[1]]])
+    assert_states_equal(again, together.memory)
+
+
+def test_detaching_cuts_the_gradient():
+    model = build().train()
+    memory = model(tokens(1, 2 * CAPACITY)).memory
+    assert memory.tensors["layers.0.keys"].requires_grad
+    detached = memory.detach()
+    assert not any(tensor.requires_grad for tensor in detached.tensors.values())
+    assert memory.tensors["layers.0.keys"].requires_grad
+
+
+def test_reading_leaves_the_old_state_as_it_was():
+    model = build("average_weighted")
+    memory = model(tokens(2, 3 * CAPACITY + 1)).memory.detach()
+    copies = {name: tensor.clone() for name, tensor in memory.tensors.items()}
+    for segments_per_call in (1, 100):
+        read(model, tokens(2, 40), None, segments_per_call, memory=memory)
+        assert all(torch.equal(memory.tensors[name], copy) for name, copy in copies.items())

@@ -58,7 +58,9 @@ def schedules(arguments: argparse.Namespace) -> list[dict]:
     """Rows of design x segments per call."""
     dtype = torch.bfloat16 if arguments.device == "cuda" else torch.float32
     models = {
-        name: MemencModel.from_backbone(backbone(arguments.backbone), memory=name, memory_options=options, segment_length=512)
+        name: MemencModel.from_backbone(
+            backbone(arguments.backbone), memory=name, memory_options=options, segment_length=512
+        )
         .to(arguments.device, dtype)
         .eval()
         for name, options in DESIGNS.items()
@@ -113,7 +115,10 @@ def streaming_memory(path: str | None, lengths: list[int]) -> list[dict]:
     for tokens in lengths:
         done = subprocess.run(
             [sys.executable, "-c", STREAM.format(path=path, tokens=tokens)],
-            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
         print(rows[-1], file=sys.stderr)
@@ -140,7 +145,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--segments-per-call", type=int, nargs="+", default=[1, 2, 4, 8, 32])
-    parser.add_argument("--streaming", type=int, nargs="*", default=[], help="lengths for peak memory, such as 100000 1000000")
+    parser.add_argument(
+        "--streaming", type=int, nargs="*", default=[], help="lengths for peak memory, such as 100000 1000000"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     suffix = "" if arguments.device == "cpu" else f"_{arguments.device}"

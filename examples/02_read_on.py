@@ -1,6 +1,6 @@
 """Read a document in pieces: stop, save what is remembered, load it, read on. The result is that of one reading.
 
-    python examples/02_read_on.py
+python examples/02_read_on.py
 """
 
 import tempfile

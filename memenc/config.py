@@ -70,9 +70,7 @@ class MemencConfig(PreTrainedConfig):
             ValueError: there is none, or it has private keys, which could choose code to run.
         """
         if not self.backbone or "model_type" not in self.backbone:
-            raise ValueError(
-                "this MemencConfig names no backbone; make a model with MemencModel.from_backbone(...)"
-            )
+            raise ValueError("this MemencConfig names no backbone; make a model with MemencModel.from_backbone(...)")
         private = sorted(key for key in self.backbone if key.startswith("_"))
         if private:
             raise ValueError(f"the backbone configuration has private keys {private}; refused, they could run code")

@@ -15,8 +15,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 from transformers import AutoTokenizer, set_seed
 
+from memenc.baselines.report import BaselineReport, compare_with_baselines
 from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
+from memenc.diagnostics.attribution import Explanation, explain
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits, train_classifier
@@ -101,10 +103,8 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return self.classes_[logits.argmax(-1)]
 
-    def explain(self, text: str, documents_per_call: int = 8) -> Any:
+    def explain(self, text: str, documents_per_call: int = 8) -> Explanation:
         """Rank the segments of one document by what the decision loses without what they wrote to memory."""
-        from memenc.diagnostics.attribution import explain
-
         check_is_fitted(self, "model_")
         return explain(self.model_, self.tokenizer_, text, documents_per_call)
 
@@ -116,8 +116,6 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             y: their labels.
             baselines: names, see `memenc.baselines.BASELINES`; None means all.
         """
-        from memenc.baselines.report import compare_with_baselines
-
         check_is_fitted(self, "model_")
         return compare_with_baselines(self, check_texts(X), check_labels(y, len(X)), baselines)
 

@@ -74,7 +74,9 @@ def commit() -> str | None:
     return f"{head}+changes" if head and changes else head or None
 
 
-def write_results(path_without_suffix: str | os.PathLike[str], records: Sequence[Mapping[str, Any]], **facts: Any) -> None:
+def write_results(
+    path_without_suffix: str | os.PathLike[str], records: Sequence[Mapping[str, Any]], **facts: Any
+) -> None:
     """Write PATH.json (environment, facts and records) and PATH.csv (one row per record); each appears whole.
 
     Args:

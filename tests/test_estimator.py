@@ -74,7 +74,9 @@ def test_saved_classifier_predicts_the_same(fitted, tmp_path):
 def test_same_seed_same_model(backbone):
     texts, labels = tiny_documents(24, (5, 40), seed=6)
     short = TINY_TRAINING | {"epochs": 1}
-    first, second = (tiny_classifier(backbone, training=short).fit(texts, labels).predict_proba(texts) for _ in range(2))
+    first, second = (
+        tiny_classifier(backbone, training=short).fit(texts, labels).predict_proba(texts) for _ in range(2)
+    )
     assert (first == second).all()
     other = tiny_classifier(backbone, training=short, random_state=1).fit(texts, labels).predict_proba(texts)
     assert (first != other).any()

@@ -19,9 +19,9 @@ RANKS = [
     ["model"],
     ["tasks"],
     ["training"],
-    ["estimator"],
     ["baselines"],
     ["diagnostics"],
+    ["estimator"],
     ["cli"],
 ]
 RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

@@ -18,9 +18,7 @@ def test_kernels_folder_is_no_package():
 
 def test_wheel_holds_only_our_packages(tmp_path):
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", str(tmp_path)]
-    build = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], capture_output=True, text=True
-    )
+    build = subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], capture_output=True, text=True)
     assert build.returncode == 0, build.stdout + build.stderr
     (wheel,) = tmp_path.glob("memenc-*.whl")
     names = zipfile.ZipFile(wheel).namelist()

@@ -19,7 +19,7 @@ def reference(document, special, segment_length, pending):
     own = pending + rest[: len(rest) - trailing]
     capacity = segment_length - special.per_segment
     rows = [prefix + own[at : at + capacity] + suffix for at in range(0, len(own), capacity)]
-    places = [index for index in range(leading)]
+    places = list(range(leading))
     for rank in range(len(pending), len(own)):
         places.append(rank // capacity * segment_length + len(prefix) + rank % capacity)
     if own:

@@ -16,9 +16,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from decisive_sentence import append
 from sklearn.metrics import f1_score
 
-from decisive_sentence import append
 from memenc.baselines import BASELINES
 from memenc.data import read_records
 from memenc.estimator import LongDocumentClassifier

@@ -39,9 +39,7 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
         seed: int = 0,
         drop_last: bool = False,
     ):
-        check_positive(
-            tokens_per_batch=tokens_per_batch, segment_tokens=segment_tokens, max_documents=max_documents
-        )
+        check_positive(tokens_per_batch=tokens_per_batch, segment_tokens=segment_tokens, max_documents=max_documents)
         segments = segments_of(lengths, segment_tokens)
         self.batch_size = None  # for accelerate: batches differ in size
         self.drop_last = drop_last
@@ -51,9 +49,7 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
         self._order = numpy.argsort(-segments, kind="stable")
         self._neighbourhoods = neighbourhood_borders(segments[self._order])
         capacity = tokens_per_batch // segment_tokens
-        self._batches = batch_borders(
-            segments[self._order], self._neighbourhoods, capacity, max_documents, drop_last
-        )
+        self._batches = batch_borders(segments[self._order], self._neighbourhoods, capacity, max_documents, drop_last)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose shuffling the next loop follows.

@@ -88,9 +88,7 @@ class LongDocumentCollator:
             return ids
         found = f"{name} has {len(ids):,} tokens, over max_tokens={self.max_tokens:,}"
         if self.on_overflow == "error":
-            raise ValueError(
-                f"{found}; use max_tokens=None to read all of it, or on_overflow='truncate' to cut it"
-            )
+            raise ValueError(f"{found}; use max_tokens=None to read all of it, or on_overflow='truncate' to cut it")
         if self.on_overflow == "warn":
             warnings.warn(f"{found}: the last {len(ids) - self.max_tokens:,} are dropped", stacklevel=3)
         return ids[: self.max_tokens]
@@ -103,33 +101,23 @@ def padding_id(source: int | PreTrainedTokenizerBase) -> int:
     if not isinstance(source, PreTrainedTokenizerBase):
         raise ValueError(f"pass a tokenizer or the id of its padding token (0 or more), got {source!r}")
     if not isinstance(source.pad_token_id, int):
-        raise ValueError(
-            f"{type(source).__name__} has no padding token; set tokenizer.pad_token, or pass an id"
-        )
+        raise ValueError(f"{type(source).__name__} has no padding token; set tokenizer.pad_token, or pass an id")
     return source.pad_token_id
 
 
 def name_of(feature: Mapping[str, Any], position: int) -> str:
     """Return how messages call a document."""
-    return (
-        f"document {feature['id']!r}"
-        if feature.get("id") is not None
-        else f"document {position} of the batch"
-    )
+    return f"document {feature['id']!r}" if feature.get("id") is not None else f"document {position} of the batch"
 
 
 def own_tokens(feature: Mapping[str, Any], position: int) -> numpy.ndarray:
     """Return the ids of one document as int64 (tokens,); raise ValueError when they are something else."""
     name = name_of(feature, position)
     if "input_ids" not in feature:
-        raise ValueError(
-            f"{name} has no 'input_ids', only {', '.join(map(str, feature)) or 'nothing'}; tokenize it"
-        )
+        raise ValueError(f"{name} has no 'input_ids', only {', '.join(map(str, feature)) or 'nothing'}; tokenize it")
     ids = numpy.asarray(feature["input_ids"])
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise ValueError(
-            f"input_ids of {name} must be one list of integers, got shape {ids.shape} of {ids.dtype}"
-        )
+        raise ValueError(f"input_ids of {name} must be one list of integers, got shape {ids.shape} of {ids.dtype}")
     mask = feature.get("attention_mask")
     if mask is not None and len(mask) != len(ids):
         raise ValueError(f"attention_mask of {name} has {len(mask)} entries for {len(ids)} tokens")

@@ -32,19 +32,13 @@ class Labels:
 
     def __post_init__(self) -> None:
         if self.problem_type not in PROBLEM_TYPES:
-            raise ValueError(
-                f"problem_type must be one of {', '.join(PROBLEM_TYPES)}, got {self.problem_type!r}"
-            )
+            raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}, got {self.problem_type!r}")
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "classes", tuple(self.classes) or self.names)
         if len(self.classes) != len(self.names) or len(set(self.names)) != len(self.names):
-            raise ValueError(
-                f"names must be distinct, one per class, got names {self.names}, classes {self.classes}"
-            )
+            raise ValueError(f"names must be distinct, one per class, got names {self.names}, classes {self.classes}")
         if (self.problem_type == REGRESSION) != (not self.names):
-            raise ValueError(
-                f"{self.problem_type} with the class names {self.names}: only regression has none"
-            )
+            raise ValueError(f"{self.problem_type} with the class names {self.names}: only regression has none")
 
     @property
     def num_labels(self) -> int:
@@ -140,9 +134,7 @@ class Labels:
 
 def looks_like(values: Sequence[Any]) -> str:
     """Return the problem type that the labels suggest."""
-    if any(isinstance(value, float) for value in values) and all(
-        type(value) in (int, float) for value in values
-    ):
+    if any(isinstance(value, float) for value in values) and all(type(value) in (int, float) for value in values):
         return REGRESSION
     return MULTI if isinstance(values[0], (list, tuple, set, frozenset)) else SINGLE
 

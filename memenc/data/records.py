@@ -129,9 +129,7 @@ def kind_of_source(source: str | os.PathLike[str], split: str | None) -> str:
         if suffix is None:
             raise ValueError(f"{path}: unknown kind of file; memenc reads {', '.join(ROWS_OF)}")
         if split is not None:
-            raise ValueError(
-                f"split={split!r} chooses within a dataset, but {path} is one file; leave it out"
-            )
+            raise ValueError(f"split={split!r} chooses within a dataset, but {path} is one file; leave it out")
         return suffix
     looks_like_path = os.fspath(source).startswith((".", "~")) or path.is_absolute() or len(path.parts) > 2
     if not path.is_dir() and (suffix is not None or looks_like_path):
@@ -154,7 +152,5 @@ def open_dataset(source: str, split: str | None) -> datasets.Dataset:
             raise ValueError(f"{source} has the splits {splits}; pass one as split=, got {split!r}")
         return loaded[name]
     if split is not None:
-        raise ValueError(
-            f"split={split!r} chooses within a dataset, but {source} has no splits; leave it out"
-        )
+        raise ValueError(f"split={split!r} chooses within a dataset, but {source} has no splits; leave it out")
     return loaded

@@ -33,9 +33,7 @@ def parse_json_object(line: bytes) -> dict[str, Any] | str:
     except UnicodeDecodeError as error:
         return f"invalid UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line"
     except (ValueError, RecursionError) as error:
-        hint = (
-            "; a JSON array must become JSON Lines, one object per line" if line.lstrip()[:1] == b"[" else ""
-        )
+        hint = "; a JSON array must become JSON Lines, one object per line" if line.lstrip()[:1] == b"[" else ""
         return f"broken JSON: {error}{hint}"
     if not isinstance(value, dict):
         return f"expected a JSON object with one column per key, found {type(value).__name__}"
@@ -117,9 +115,7 @@ def parquet_row(row: Any) -> dict[str, Any] | str:
 
 def dataset_rows(dataset: datasets.Dataset) -> Iterator[Row]:
     """Yield the rows of a `datasets` dataset, numbered class labels replaced by their names, none by None."""
-    classes = {
-        name: kind.names for name, kind in dataset.features.items() if isinstance(kind, datasets.ClassLabel)
-    }
+    classes = {name: kind.names for name, kind in dataset.features.items() if isinstance(kind, datasets.ClassLabel)}
     for number, row in enumerate(dataset, start=1):
         named = {
             column: names[row[column]] if row[column] is not None and row[column] >= 0 else None

@@ -15,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
+from memenc.training.parts import in_order, parts_of
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
 from memenc.training.trainer import DocumentTrainer, collator_for
@@ -56,12 +57,10 @@ def train_classifier(
 def predict_logits(
     model: MemencForSequenceClassification,
     documents: TokenizedDocuments,
-    tokens_per_batch: int = 16_384,
+    tokens_per_batch: int = 8_192,
     documents_per_batch: int = 64,
 ) -> np.ndarray:
     """Logits (documents, labels) in the order of the documents, read in parts of similar length."""
-    from memenc.training.parts import in_order, parts_of
-
     model.eval()
     collate, own = collator_for(model), model.memenc.own_tokens_per_segment
     order = np.argsort([-length for length in documents.lengths], kind="stable")

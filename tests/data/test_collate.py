@@ -37,9 +37,7 @@ def test_a_segment_shorter_than_eight_tokens():
     assert collate([document(6)])["input_ids"].shape == (1, 10)
 
 
-@pytest.mark.parametrize(
-    "kind", [list, numpy.array, torch.tensor, lambda ids: numpy.array(ids, dtype=numpy.int32)]
-)
+@pytest.mark.parametrize("kind", [list, numpy.array, torch.tensor, lambda ids: numpy.array(ids, dtype=numpy.int32)])
 def test_every_token_comes_back(kind):
     lengths = [random.randint(0, 200) for _ in range(8)]
     documents = [document(tokens) for tokens in lengths]

@@ -151,9 +151,7 @@ BAD_CSV = {
 def test_bad_csv_records_are_named_or_skipped(tmp_path, case):
     bad, message = BAD_CSV[case]
     before, after = random.randint(0, 5), random.randint(1, 5)
-    path = write_lines(
-        tmp_path / "a.csv", ["text,label\n", *["good,x\n"] * before, bad, *["good,x\n"] * after]
-    )
+    path = write_lines(tmp_path / "a.csv", ["text,label\n", *["good,x\n"] * before, bad, *["good,x\n"] * after])
     check_bad_record(path, before + 2, message)
 
 
@@ -203,9 +201,7 @@ def test_invalid_utf8_in_parquet(tmp_path):
 
 
 def test_a_damaged_file_is_refused_even_when_skipping(tmp_path):
-    whole = gzip.compress(
-        "".join(json.dumps({"text": str(n), "label": 1}) + "\n" for n in range(5000)).encode()
-    )
+    whole = gzip.compress("".join(json.dumps({"text": str(n), "label": 1}) + "\n" for n in range(5000)).encode())
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "b.jsonl.gz").write_bytes(b"plain")
     (tmp_path / "c.parquet").write_bytes(b"plain")
@@ -234,9 +230,7 @@ def test_a_new_loop_starts_with_no_problems(tmp_path):
 
 def labelled_dataset():
     names = datasets.ClassLabel(names=["no", "yes"])
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": names, "id": datasets.Value("int32")}
-    )
+    features = datasets.Features({"text": datasets.Value("string"), "label": names, "id": datasets.Value("int32")})
     rows = {"text": ["a", "b", "c"], "label": [1, 0, -1], "id": [5, 6, 7]}
     return datasets.Dataset.from_dict(rows, features=features)
 

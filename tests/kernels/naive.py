@@ -38,7 +38,9 @@ def naive_attention(queries, keys, values, **options):
                 logits = keys[row, head // group, seen] @ queries[row, head, query] * scaling
                 bias = options.get("memory_bias")
                 if bias is not None and entries:
-                    logits = logits + torch.stack([bias[head, key] if key < entries else bias.new_zeros(()) for key in seen])
+                    logits = logits + torch.stack(
+                        [bias[head, key] if key < entries else bias.new_zeros(()) for key in seen]
+                    )
                 output[row, head, query] = logits.softmax(0) @ values[row, head // group, seen]
     return output
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
+
 from memenc_kernels import memory_attention
 from memenc_kernels.memory_attention import reference
-
 from tests.kernels.naive import naive_attention
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -115,7 +115,7 @@ def test_gradients_are_those_of_the_formula():
         tensors = [inputs[name].requires_grad_() for name in names]
         weight = torch.randn_like(inputs["queries"]) * seen_queries(inputs)
         found, wanted = (
-            torch.autograd.grad((function(**inputs, **option) * weight).sum(), tensors)
+            torch.autograd.grad((function(**inputs, **option) * weight).sum(), tensors, materialize_grads=True)
             for function in (memory_attention, naive_attention)
         )
         for name, left, right in zip(names, found, wanted, strict=True):
@@ -180,10 +180,19 @@ def test_half_precision_is_near_the_formula():
 
 
 FAULTS = {
-    "the bias is forgotten": ("_attend_with_bias", lambda function: lambda q, k, v, m, b, s, d: function(q, k, v, m, 0 * b, s, d)),
-    "everything is valid": ("_mask", lambda function: lambda queries, valid, memory_valid, entries, causal: None),
-    "heads are paired wrongly": ("_repeat_heads", lambda function: lambda t, heads: t.repeat(1, heads // t.shape[1], 1, 1)),
-    "the window is one too wide": ("_near", lambda function: lambda q, window, p, m: function(q, window + 1, p, m)),
+    "the bias is forgotten": (
+        "_attend_with_bias",
+        lambda attend: lambda q, k, v, mask, bias, *rest: attend(q, k, v, mask, 0 * bias, *rest),
+    ),
+    "everything is valid": ("_mask", lambda mask: lambda *arguments: None),
+    "heads are paired wrongly": (
+        "_repeat_heads",
+        lambda repeat: lambda tensor, heads: tensor.repeat(1, heads // tensor.shape[1], 1, 1),
+    ),
+    "the window is one too wide": (
+        "_near",
+        lambda near: lambda queries, window, *rest: near(queries, window + 1, *rest),
+    ),
 }
 
 
@@ -193,6 +202,7 @@ def test_a_planted_fault_is_noticed(fault, monkeypatch):
     inputs = random_inputs((2, 6, 2, 9, 8, 5))
     inputs["valid"] = torch.arange(9) < torch.tensor([[9], [5]])
     inputs["memory_valid"] = torch.tensor([[True, False, True, True, False]] * 2)
+    inputs["memory_positions"] = torch.arange(-5, 0)
     options = {"sliding_window": 4}
     check(inputs, options, 1e-12)
     monkeypatch.setattr(reference, name, make(getattr(reference, name)))

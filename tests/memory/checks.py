@@ -1,6 +1,7 @@
 """Models, documents and comparisons that the contract tests share."""
 
 import random
+from itertools import pairwise
 
 import torch
 
@@ -160,7 +161,7 @@ def cut_at_random(document, pieces):
         cuts[1] = cuts[0]
         cuts[3] = min(cuts[2] + 1, len(document))
     cuts = [0, *sorted(cuts), len(document)]
-    return [document[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [document[start:end] for start, end in pairwise(cuts)]
 
 
 def feed(model, pieces_by_document, path=None):

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from memenc.memory import Segment, State
+from memenc.memory import LayerMemory, Segment, State
 from memenc.memory.scan import Written, scan
 from memenc.rotary import Rotary
 from memenc_kernels import memory_attention
@@ -61,7 +61,7 @@ class GroupContext(AttentionContext):
     """
 
     backbone: nn.Module
-    memories: nn.ModuleList
+    memories: Sequence[LayerMemory]
     rotaries: Sequence[Rotary | None]
     states: Sequence[State]
     valid: Tensor | None
@@ -92,9 +92,9 @@ class GroupContext(AttentionContext):
         self.new_states.append(state)
         if loss is not None:
             self.losses.append(loss)
-        if entries is None:
-            return _attend(call, valid)
         positions = memory.positions(call.keys.device)
+        if entries is None or positions is None:
+            return _attend(call, valid)
         keys = entries.keys if rotary is None else rotary.rotate(self.backbone, entries.keys, positions)
         return _attend(
             call,

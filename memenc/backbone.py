@@ -65,14 +65,14 @@ def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     return _without_pooler(AutoModel.from_config(config, attn_implementation=ATTENTION_NAME))
 
 
-def _model_class(config: PreTrainedConfig) -> type:
+def _model_class(config: PreTrainedConfig) -> Any:
     try:
         return AutoModel._model_mapping[type(config)]
     except KeyError:
         raise ValueError(f"transformers has no AutoModel for the backbone type {config.model_type!r}") from None
 
 
-def _require_dispatch(model_class: type) -> None:
+def _require_dispatch(model_class: Any) -> None:
     if not (model_class._can_set_attn_implementation() and model_class._supports_attention_backend):
         raise ValueError(
             f"{model_class.__name__} cannot be a backbone: it does not dispatch its attention through transformers' "
@@ -85,7 +85,7 @@ def _require_dispatch(model_class: type) -> None:
 def _without_pooler(backbone: PreTrainedModel) -> PreTrainedModel:
     # A pooler reads the first token of one segment; nothing uses it here, and unused weights trouble DDP.
     if "add_pooling_layer" in inspect.signature(type(backbone).__init__).parameters:
-        backbone.pooler = None
+        backbone.register_module("pooler", None)
     return backbone
 
 
@@ -113,8 +113,7 @@ def find_attention_layers(backbone: PreTrainedModel) -> list[dict[str, Any]]:
 
 def _dry_run(backbone: PreTrainedModel, position: int | None) -> list[LayerCall]:
     """Attention calls for a short text, all of whose tokens stand at one position (None: where they do)."""
-    device = backbone.get_input_embeddings().weight.device
-    ids = torch.arange(1, DRY_RUN_TOKENS + 1, device=device)[None] % backbone.config.vocab_size
+    ids = torch.arange(1, DRY_RUN_TOKENS + 1, device=backbone.device)[None] % backbone.config.vocab_size
     recorder = DryRun()
     arguments: dict[str, Any] = {} if position is None else {"position_ids": torch.full_like(ids, position)}
     with torch.no_grad():

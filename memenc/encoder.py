@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -59,11 +59,16 @@ class SegmentEncoder(nn.Module):
         self.document_memory = DocumentMemory(hidden, config.document_queries, config.document_temperature)
         self.checkpointing = False
 
+    @property
+    def layer_memories(self) -> list[LayerMemory]:
+        """One memory per attention layer, in the order in which the backbone calls them."""
+        return cast(list[LayerMemory], list(self.memories))
+
     def initial_state(self, batch: int) -> Tensors:
         """State of `batch` documents of which nothing was read."""
         like = next(self.backbone.parameters())
         state = _prefixed("top", self.top_memory.initial_state(batch, like))
-        for index, memory in enumerate(self.memories):
+        for index, memory in enumerate(self.layer_memories):
             state |= _prefixed(f"layers.{index}", memory.initial_state(batch, like))
         state |= _prefixed("document", self.document_memory.initial_state(batch, like))
         ids = torch.zeros(batch, self.capacity, dtype=torch.long, device=like.device)
@@ -125,7 +130,7 @@ class SegmentEncoder(nn.Module):
         """Token states (batch, segments, tokens, hidden), and the context with the layers' new states."""
         context = GroupContext(
             backbone=self.backbone,
-            memories=self.memories,
+            memories=self.layer_memories,
             rotaries=self.rotaries,
             states=[part_of(state, f"layers.{index}") for index in range(len(self.memories))],
             valid=group.valid,
@@ -147,7 +152,8 @@ class SegmentEncoder(nn.Module):
         here = group.partial.any(1)
         short = self.segment_length - token_states.shape[2]
         states = functional.pad(token_states[documents, place], (0, 0, 0, short))
-        valid = functional.pad(group.valid[documents, place], (0, short)) & here[:, None]
+        # An unfinished segment has padding behind it, so validity is always there.
+        valid = functional.pad(cast(Tensor, group.valid)[documents, place], (0, short)) & here[:, None]
         keep = state["current.states"]
         return {
             # Only valid places are kept: what stands in padding is nobody's and may be anything.

@@ -185,15 +185,14 @@ def split_validation(
     count = round(len(documents) * share)
     if count < 1 or len(documents) < 10:
         return documents, None
-    labels = documents.labels
-    single = labels is not None and all(isinstance(label, int | np.integer) for label in labels)
-    stratify = (
-        labels if single and min(np.bincount(labels)[np.unique(labels)]) >= 2 and count >= len(set(labels)) else None
-    )
-    training, validation = train_test_split(
-        range(len(documents)), test_size=count, random_state=seed, stratify=stratify
-    )
-    return documents.subset(training), documents.subset(validation)
+    labels = np.asarray(documents.labels)
+    stratify = None
+    if labels.ndim == 1 and labels.dtype.kind in "iu":
+        classes, sizes = np.unique(labels, return_counts=True)
+        stratify = labels if sizes.min() >= 2 and count >= len(classes) else None
+    indices = np.arange(len(documents))
+    training, validation = train_test_split(indices, test_size=count, random_state=seed, stratify=stratify)
+    return documents.subset(list(training)), documents.subset(list(validation))
 
 
 def check_texts(texts: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from memenc.backbone import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
 from memenc.config import MemencConfig, plain_backbone_config
@@ -302,7 +302,7 @@ def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
 def _leave_weights_alone(module: nn.Module) -> None:
     # post_init initialises every module that does not say it was; it would undo the loaded weights.
     for part in module.modules():
-        part._is_hf_initialized = True
+        setattr(part, "_is_hf_initialized", True)  # noqa: B010 - nn.Module types its attributes as tensors
 
 
 def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import clone
 
 
-def chunk_and_pool(classifier: Any, readout: str = "mean") -> ClassifierMixin:
+def chunk_and_pool(classifier: Any, readout: str = "mean") -> Any:
     """The same estimator without memory in any layer, pooled by the plain mean (or maximum) over the document."""
     options = dict(classifier.model_options or {}) | {"readout": readout}
-    return clone(classifier).set_params(memory="none", memory_options=None, model_options=options)
+    plain: Any = clone(classifier)
+    return plain.set_params(memory="none", memory_options=None, model_options=options)

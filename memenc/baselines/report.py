@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import f1_score
-
 from memenc.baselines import BASELINES
+from memenc.training.metrics import f1
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Row:
         right = np.asarray(truth) == np.asarray(predicted)
         accuracy = float(right.mean())
         error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
-        macro = float(f1_score(truth, predicted, average="macro", zero_division=0))
+        macro = f1(np.asarray(truth), np.asarray(predicted), "macro")
         return cls(name, accuracy, error, macro, seconds, right)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import ClassifierMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 
-def tfidf(classifier: Any) -> ClassifierMixin:
+def tfidf(classifier: Any) -> Any:
     """Words and pairs of words, sublinear counts, logistic regression (C = 10, as in the usual strong recipe)."""
     # Only the data is shared with the classifier it is compared with.
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoConfig, AutoTokenizer
@@ -15,14 +15,15 @@ from memenc.backbone import maximum_segment_length
 from memenc.data.tokens import special_tokens_of, stream_tokens_with_offsets
 
 
-def truncate(classifier: Any, tokens: int = 512) -> ClassifierMixin:
+def truncate(classifier: Any, tokens: int = 512) -> Any:
     """The same estimator without memory on what fits one segment of `tokens` tokens, special ones included.
 
     Backbones with fewer positions read as many as they have.
     """
     tokens = min(tokens, maximum_segment_length(AutoConfig.from_pretrained(classifier.backbone)) or tokens)
     options = dict(classifier.model_options or {}) | {"segment_length": tokens, "readout": "mean"}
-    plain = clone(classifier).set_params(memory="none", memory_options=None, model_options=options)
+    plain: Any = clone(classifier)
+    plain.set_params(memory="none", memory_options=None, model_options=options)
     cut = FunctionTransformer(partial(first_tokens, backbone=classifier.backbone, tokens=tokens))
     return make_pipeline(cut, plain)
 

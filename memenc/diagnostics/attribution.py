@@ -82,11 +82,12 @@ def explain(
     own = segments.capacity
     evidence = [
         SegmentEvidence(
-            index, loss, tokenizer.decode(ids[0, index * own : (index + 1) * own], skip_special_tokens=True)
+            index, loss, str(tokenizer.decode(ids[0, index * own : (index + 1) * own], skip_special_tokens=True))
         )
         for index, loss in enumerate(losses)
     ]
-    name = (model.config.id2label or {}).get(label, str(label))
+    names: dict = model.config.id2label or {}
+    name = names.get(label, str(label))
     ranked = sorted(evidence, key=lambda item: -item.loss)
     return Explanation(name, float(whole.softmax(-1)[label]), ranked)
 

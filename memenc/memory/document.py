@@ -34,7 +34,7 @@ class DocumentMemory(nn.Module):
         temperature: length (scaled as above), fixed (plain softmax), hard (the single best token of each query).
     """
 
-    def __init__(self, hidden: int, queries: int = 4, temperature: Temperature = "length") -> None:
+    def __init__(self, hidden: int, queries: int = 4, temperature: str = "length") -> None:
         super().__init__()
         if temperature not in get_args(Temperature):
             raise ValueError(f"document temperature {temperature!r}: choose one of {get_args(Temperature)}")

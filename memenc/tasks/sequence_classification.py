@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from memenc.config import MemencConfig
 from memenc.model import MemencModel, MemencPreTrainedModel
@@ -50,7 +50,7 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
             raise ValueError(f"problem_type={config.problem_type!r}: choose one of {PROBLEM_TYPES}")
         self.memenc = MemencModel(config, backbone)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(self.memenc.backbone.config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(self.memenc.backbone.config.hidden_size, config.num_labels or 1)
         self.post_init()
 
     def forward(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn import metrics
 
@@ -23,14 +25,20 @@ def scores(problem_type: str, predictions: np.ndarray, truth: np.ndarray) -> dic
     if problem_type == "multi_label_classification":
         chosen = (predictions > 0).astype(int)
         return {
-            "micro_f1": float(metrics.f1_score(truth, chosen, average="micro", zero_division=0)),
-            "macro_f1": float(metrics.f1_score(truth, chosen, average="macro", zero_division=0)),
+            "micro_f1": f1(truth, chosen, "micro"),
+            "macro_f1": f1(truth, chosen, "macro"),
         }
     chosen = predictions.argmax(-1)
     return {
         "accuracy": float(metrics.accuracy_score(truth, chosen)),
-        "macro_f1": float(metrics.f1_score(truth, chosen, average="macro", zero_division=0)),
+        "macro_f1": f1(truth, chosen, "macro"),
     }
+
+
+def f1(truth: np.ndarray, predicted: np.ndarray, average: str) -> float:
+    """F1 averaged as scikit-learn names it; a class that was neither there nor predicted counts as 0."""
+    options: Any = {"average": average, "zero_division": 0}
+    return float(metrics.f1_score(truth, predicted, **options))
 
 
 MAIN_SCORE = {

@@ -64,7 +64,7 @@ def predict_logits(
     model.eval()
     collate, own = collator_for(model), model.memenc.own_tokens_per_segment
     order = np.argsort([-length for length in documents.lengths], kind="stable")
-    rows = torch.zeros(len(documents), model.config.num_labels)
+    rows = torch.zeros(len(documents), model.classifier.out_features)
     for start in range(0, len(order), documents_per_batch):
         chosen = order[start : start + documents_per_batch]
         batch = collate([{"input_ids": documents[int(index)]["input_ids"]} for index in chosen])

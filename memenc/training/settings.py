@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TrainingSettings:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
 
     @classmethod
-    def of(cls, values: Self | dict[str, Any] | None) -> Self:
+    def of(cls, values: TrainingSettings | dict[str, Any] | None) -> TrainingSettings:
         """Settings from a dictionary of those that differ from the defaults.
 
         Raises:
@@ -54,7 +54,7 @@ class TrainingSettings:
         """
         if values is None:
             return cls()
-        if isinstance(values, cls):
+        if isinstance(values, TrainingSettings):
             return values
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
@@ -62,7 +62,7 @@ class TrainingSettings:
             raise ValueError(f"no training setting {', '.join(unknown)}; there are: {', '.join(known)}")
         return cls(**values)
 
-    def with_seed(self, seed: int | None) -> Self:
+    def with_seed(self, seed: int | None) -> TrainingSettings:
         """The same with another seed; None leaves it."""
         return self if seed is None else replace(self, seed=seed)
 

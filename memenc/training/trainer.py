@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class DocumentTrainer(Trainer):
         for part in parts_of(inputs, self.settings.tokens_per_batch, self.tokens_per_segment):
             share = len(part.pop("index")) / documents
             with self.compute_loss_context_manager():
-                loss = self.compute_loss(model, part) * share
+                loss = cast(Tensor, self.compute_loss(model, part)) * share
             self.accelerator.backward(loss)
             total = total + loss.detach()
         return total / self.args.gradient_accumulation_steps
@@ -64,7 +64,7 @@ class DocumentTrainer(Trainer):
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """AdamW with the groups of :func:`parameter_groups`."""
         if self.optimizer is None:
-            groups = parameter_groups(self.model, self.settings)
+            groups = parameter_groups(cast(nn.Module, self.model), self.settings)
             self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
         return self.optimizer
 

@@ -31,7 +31,7 @@ def readout_model(readout, **options):
 
 
 def all_states(model, document):
-    """States (tokens, hidden) of every segment of a document, special tokens included, as the backbone puts them out."""
+    """States (tokens, hidden) of every segment, special tokens included, as the backbone puts them out."""
     caught = []
     hook = model.backbone.register_forward_hook(
         lambda module, inputs, output: caught.append(output.last_hidden_state.detach())

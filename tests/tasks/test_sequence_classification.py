@@ -49,12 +49,15 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("guessed", (False, True))
+# Several numbers cannot be told from several labels, so nobody can guess that they are meant.
+CASES = [
+    (problem, guessed) for problem in PROBLEMS for guessed in (False, True) if (problem, guessed) != ("numbers", True)
+]
+
+
+@pytest.mark.parametrize("problem, guessed", CASES)
 def test_losses_are_those_of_torch(problem, guessed):
     kind, count, make_labels, loss = PROBLEMS[problem]
-    if guessed and problem == "numbers":
-        pytest.skip("several numbers cannot be told from several labels")
     model, (ids, mask), labels = classifier(labels=count), batch(), make_labels()
     if not guessed:
         model.config.problem_type = kind

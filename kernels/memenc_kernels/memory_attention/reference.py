@@ -46,7 +46,7 @@ def memory_attention(
     Returns:
         (rows, heads, tokens, dim).
     """
-    scaling = queries.shape[-1] ** -0.5 if scaling is None else scaling
+    scaling = float(queries.shape[-1] ** -0.5) if scaling is None else scaling
     entries = 0 if memory_keys is None else memory_keys.shape[2]
     mask = _mask(queries, valid, memory_valid, entries, causal)
     if sliding_window is not None:

@@ -43,6 +43,8 @@ def load_backbone(source: str | PreTrainedModel, **kwargs: Any) -> PreTrainedMod
     """
     register()
     if isinstance(source, PreTrainedModel):
+        # Of a model with a head only the encoder inside is wanted.
+        source = source.base_model
         _require_dispatch(type(source))
         source.set_attn_implementation(ATTENTION_NAME)
         return _without_pooler(source)
@@ -85,7 +87,7 @@ def _require_dispatch(model_class: Any) -> None:
 def _without_pooler(backbone: PreTrainedModel) -> PreTrainedModel:
     # A pooler reads the first token of one segment; nothing uses it here, and unused weights trouble DDP.
     if "add_pooling_layer" in inspect.signature(type(backbone).__init__).parameters:
-        backbone.register_module("pooler", None)
+        setattr(backbone, "pooler", None)  # noqa: B010 - nn.Module types its attributes as modules
     return backbone
 
 

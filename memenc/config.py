@@ -53,8 +53,8 @@ class MemencConfig(PreTrainedConfig):
         self._check()
 
     def _check(self) -> None:
-        if self.segment_length < 1:
-            raise ValueError(f"segment_length={self.segment_length}: give at least 1 token")
+        if not isinstance(self.segment_length, int) or self.segment_length < 1:
+            raise ValueError(f"segment_length={self.segment_length!r}: give a whole number of at least 1 token")
         per_call = self.segments_per_call
         if per_call != "auto" and not (isinstance(per_call, int) and per_call >= 1):
             raise ValueError(f'segments_per_call={per_call!r}: give "auto" or a whole number of at least 1')
@@ -62,6 +62,14 @@ class MemencConfig(PreTrainedConfig):
             raise ValueError(
                 f"sliding_window_layers={self.sliding_window_layers!r}: choose one of {SLIDING_WINDOW_LAYERS}"
             )
+
+        for name, value in (self.special_tokens or {}).items():
+            if name not in ("prefix", "suffix", "padding"):
+                raise ValueError(f"special_tokens has no {name!r}; it has prefix, suffix and padding")
+            if not isinstance(value, int if name == "padding" else list | tuple):
+                raise ValueError(
+                    f"special_tokens: {name}={value!r}; prefix and suffix are lists of ids, padding is one"
+                )
 
     def backbone_config(self) -> PreTrainedConfig:
         """Configuration object of the backbone.

@@ -72,7 +72,15 @@ class SegmentEncoder(nn.Module):
             state |= _prefixed(f"layers.{index}", memory.initial_state(batch, like))
         state |= _prefixed("document", self.document_memory.initial_state(batch, like))
         ids = torch.zeros(batch, self.capacity, dtype=torch.long, device=like.device)
-        return state | self._current(Pending(ids, ids.new_zeros(batch)), state)
+        no = torch.zeros(batch, dtype=torch.bool, device=like.device)
+        nothing = Pending(ids, ids.new_zeros(batch), started=no, opened=no)
+        return state | self._current(nothing, state)
+
+    def pending(self, state: Tensors) -> Pending:
+        """What the next call must know of the one before: the unfinished segment, and how the document began."""
+        length = state["current.length"]
+        started = state["document.tokens"] + length > 0
+        return Pending(state["current.ids"], length, started, state["current.opened"])
 
     def forward(
         self, segments: Segments, state: Tensors, segments_per_call: int, keep_token_states: bool = True
@@ -95,12 +103,16 @@ class SegmentEncoder(nn.Module):
         return Encoded(
             state,
             torch.cat(token_states, dim=1) if keep_token_states else None,
-            torch.stack(losses).sum(0) if losses else None,
+            torch.stack(losses).sum(0) / self._writes(segments) if losses else None,
         )
+
+    def _writes(self, segments: Segments) -> Tensor:
+        """How many segments times layers are written for every document: losses are means over them."""
+        return segments.complete.sum(1).clamp(min=1) * len(self.memories)
 
     def final_document(self, state: Tensors) -> Tensors:
         """The document memory with the unfinished segment taken in, as if the document ended here."""
-        return self.document_memory.update(
+        return self.document_memory.take_in(
             part_of(state, "document"),
             state["current.states"][:, None],
             state["current.valid"][:, None],
@@ -115,7 +127,7 @@ class SegmentEncoder(nn.Module):
         one_head = rearrange(token_states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
         segments = Segment(one_head, one_head, one_head)
         _, top_state, _ = scan(self.top_memory, part_of(state, "top"), segments, group.complete, group.written)
-        document = self.document_memory.update(
+        document = self.document_memory.take_in(
             part_of(state, "document"),
             token_states,
             group.complete[..., None].expand(token_states.shape[:3]),
@@ -167,6 +179,7 @@ class SegmentEncoder(nn.Module):
         return {
             "current.ids": pending.ids,
             "current.length": pending.length,
+            "current.opened": pending.opened,
             "current.states": mean.new_zeros(len(mean), self.segment_length, mean.shape[1]),
             "current.valid": torch.zeros(len(mean), self.segment_length, dtype=torch.bool, device=mean.device),
         }

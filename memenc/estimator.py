@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 from transformers import AutoTokenizer, set_seed
 
-from memenc.baselines.report import BaselineReport, compare_with_baselines
+from memenc.baselines.report import compare_with_baselines
 from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
 from memenc.diagnostics.attribution import Explanation, explain

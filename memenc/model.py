@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from memenc.backbone import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
@@ -20,7 +21,7 @@ from memenc.memory.compression import Compressor
 from memenc.memory.document import DocumentMemory
 from memenc.readout import FinalMemory, Readout, build_readout
 from memenc.schedule import resolve_segments_per_call
-from memenc.segments import Pending, cut_into_segments
+from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
 
 
@@ -73,6 +74,17 @@ class MemencPreTrainedModel(PreTrainedModel):
         """Whether activations are computed again in the backward pass, one group of segments at a time."""
         return any(isinstance(module, SegmentEncoder) and module.checkpointing for module in self.modules())
 
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """The name transformers 5.23 has for it."""
+        return self.is_gradient_checkpointing
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """Resize the backbone's embeddings, and say so in the configuration that is saved."""
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        self.config.backbone = {**(self.config.backbone or {}), "vocab_size": embeddings.weight.shape[0]}
+        return embeddings
+
     @classmethod
     def from_backbone(
         cls,
@@ -97,6 +109,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         Raises:
             ValueError: the backbone would ignore a memory, or an option does not fit.
         """
+        _check_options(options)
         loaded = load_backbone(backbone, **(backbone_options or {}))
         if tokenizer is None and isinstance(backbone, str):
             tokenizer = find_tokenizer(backbone)
@@ -106,7 +119,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         config = MemencConfig(
             backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
         )
-        return cls(config, backbone=loaded)
+        return cls(config, backbone=loaded).eval()
 
 
 class MemencModel(MemencPreTrainedModel):
@@ -130,6 +143,9 @@ class MemencModel(MemencPreTrainedModel):
         self.encoder = SegmentEncoder(config, backbone)
         hidden = backbone.config.hidden_size
         self.readout = build_readout(config.readout, hidden, config.document_queries)
+        # What the readout never looks at cannot learn, and untouched gradients trouble distributed training.
+        self.encoder.top_memory.requires_grad_(self.readout.reads_top)
+        self.encoder.document_memory.requires_grad_(self.readout.reads_attention)
         self.post_init()
 
     @property
@@ -184,9 +200,10 @@ class MemencModel(MemencPreTrainedModel):
             ValueError: inputs that do not fit each other, or a state of another model.
         """
         mask = self._checked_mask(input_ids, attention_mask, token_type_ids)
+        input_ids = input_ids.long()
         state = self._checked_state(memory, len(input_ids))
         special, length = self.encoder.special, self.config.segment_length
-        pending = Pending(state["current.ids"], state["current.length"])
+        pending = self.encoder.pending(state)
         segments = cut_into_segments(input_ids, mask, special, length, pending)
         per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
         encoded = self.encoder(segments, state, per_call, output_token_states)
@@ -252,6 +269,8 @@ class MemencModel(MemencPreTrainedModel):
                 f"input_ids must be whole numbers of shape (batch, tokens), received {input_ids.dtype} "
                 f"{tuple(input_ids.shape)}"
             )
+        if len(input_ids) == 0:
+            raise ValueError("received a batch of no documents")
         if token_type_ids is not None and bool(token_type_ids.any()):
             raise ValueError("token_type_ids other than 0 received: memenc reads documents, not pairs of texts")
         if attention_mask is None:
@@ -275,6 +294,17 @@ class MemencModel(MemencPreTrainedModel):
         return memory.to(self.device).tensors
 
 
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer_config.json",
+)
+
+
 def stream_pieces(
     text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens_per_piece: int
 ) -> Iterator[list[int]]:
@@ -291,12 +321,21 @@ def stream_pieces(
 
 def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
     """The tokenizer that lies with a model, or None if there is none."""
-    from transformers import AutoTokenizer
-
+    # For a folder without one transformers makes up a tokenizer of five tokens.
+    if Path(name).is_dir() and not any(Path(name, file).is_file() for file in TOKENIZER_FILES):
+        return None
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError):
         return None
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    # A configuration takes any name, so that a slip of the pen would change nothing and say nothing.
+    known = {field.name for field in fields(MemencConfig)} | {"num_labels"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f"from_backbone has no option {', '.join(unknown)}; MemencConfig lists what there is")
 
 
 def _leave_weights_alone(module: nn.Module) -> None:

@@ -36,8 +36,10 @@ class Group:
 
 def resolve_segments_per_call(setting: int | str, device: torch.device, batch: int, segment_length: int) -> int:
     """Segments of each document per backbone call: as set, or the measured default of the device for "auto"."""
-    if isinstance(setting, int):
+    if isinstance(setting, int) and setting >= 1:
         return setting
+    if setting != "auto":
+        raise ValueError(f'segments_per_call={setting!r}: give "auto" or a whole number of at least 1')
     tokens = TOKENS_PER_CALL.get(device.type, TOKENS_PER_CALL_ELSEWHERE)
     return max(1, tokens // (batch * segment_length))
 

@@ -28,10 +28,20 @@ class SpecialTokens:
 
 @dataclass(frozen=True)
 class Pending:
-    """Own tokens of a segment that is not full yet: ids (batch, capacity) and length (batch,)."""
+    """What a call leaves to the next, per document.
+
+    Args:
+        ids: (batch, capacity) own tokens of the segment that is not full yet.
+        length: (batch,) how many they are.
+        started: (batch,) own tokens were read before.
+        opened: (batch,) the document began with the special tokens a tokenizer puts first, so that it will end with
+            those it puts last.
+    """
 
     ids: Tensor
     length: Tensor
+    started: Tensor
+    opened: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ def cut_into_segments(
         pending: own tokens that were read before but did not fill a segment.
     """
     capacity = segment_length - special.per_segment
-    leading, trailing = _document_ends(input_ids, attention_mask, special)
+    leading, trailing = _document_ends(input_ids, attention_mask, special, pending)
+    opened = pending.opened | leading.any(1)
     own = attention_mask & ~leading & ~trailing
     own_tokens = own.sum(1)
     total = pending.length + own_tokens
@@ -98,19 +109,29 @@ def cut_into_segments(
         complete=complete,
         partial=(lengths > 0) & ~complete,
         own_tokens=own_tokens,
-        pending=_unfinished(content, total, capacity, special.padding),
+        pending=_unfinished(content, total, capacity, special.padding, opened),
         row_index=_row_index(own, leading, trailing, rank, total, special, segment_length),
         totals=totals,
         capacity=capacity,
     )
 
 
-def _document_ends(input_ids: Tensor, attention_mask: Tensor, special: SpecialTokens) -> tuple[Tensor, Tensor]:
-    """Mark the special tokens that a tokenizer put before and after a document: two (batch, tokens) masks."""
+def _document_ends(
+    input_ids: Tensor, attention_mask: Tensor, special: SpecialTokens, pending: Pending
+) -> tuple[Tensor, Tensor]:
+    """Mark the special tokens that a tokenizer put round a document or a piece of one: two (batch, tokens) masks.
+
+    The same tokens inside a document are its own. So a prefix counts only where a document begins, or where the piece
+    has the suffix too; a suffix only if the document began with a prefix, where the tokenizer has one.
+    """
     from_start = attention_mask.cumsum(1) - 1
     from_end = attention_mask.sum(1, keepdim=True) - 1 - from_start
     leading = _matches(input_ids, from_start, attention_mask, special.prefix)
     trailing = _matches(input_ids, from_end, attention_mask & ~leading, tuple(reversed(special.suffix)))
+    wrapped = trailing.any(1) | (not special.suffix)
+    leading = leading & (~pending.started | wrapped)[:, None]
+    if special.prefix:
+        trailing = trailing & (pending.opened | leading.any(1))[:, None]
     return leading, trailing
 
 
@@ -149,13 +170,13 @@ def _rows(content: Tensor, lengths: Tensor, special: SpecialTokens, segment_leng
     return torch.where(valid, ids, special.padding), valid
 
 
-def _unfinished(content: Tensor, total: Tensor, capacity: int, padding: int) -> Pending:
+def _unfinished(content: Tensor, total: Tensor, capacity: int, padding: int, opened: Tensor) -> Pending:
     """Own tokens after the last full segment of every document."""
     start = total // capacity * capacity
     length = total - start
     columns = torch.arange(capacity, device=content.device)
     ids = content.gather(1, (start[:, None] + columns).clamp(max=content.shape[1] - 1))
-    return Pending(ids=torch.where(columns < length[:, None], ids, padding), length=length)
+    return Pending(torch.where(columns < length[:, None], ids, padding), length, total > 0, opened)
 
 
 def _row_index(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ class MemoryState:
     def __len__(self) -> int:
         return next(iter(self.tensors.values())).shape[0]
 
+    def __getitem__(self, index: int) -> MemoryState:
+        return self.select([index])
+
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors together; does not depend on how much was read."""
@@ -53,8 +57,13 @@ class MemoryState:
         return {key[len(prefix) :]: value for key, value in self.tensors.items() if key.startswith(prefix)}
 
     def select(self, indices: Sequence[int] | Tensor) -> MemoryState:
-        """Documents at these indices, in this order, repeated if an index is."""
-        index = torch.as_tensor(indices, dtype=torch.long)
+        """Documents at these indices, in this order, repeated if an index is; or those where a mask is true."""
+        index = torch.as_tensor(indices)
+        if index.dtype == torch.bool:
+            if index.shape != (len(self),):
+                raise ValueError(f"select received a mask of shape {tuple(index.shape)} for {len(self)} documents")
+            index = index.nonzero().squeeze(1)
+        index = index.long()
         if index.numel() and (int(index.min()) < -len(self) or int(index.max()) >= len(self)):
             raise ValueError(f"select received indices {index.tolist()} for a state of {len(self)} documents")
         index = index % max(1, len(self))
@@ -105,7 +114,7 @@ class MemoryState:
             "fingerprint": self.fingerprint,
             "checksum": _checksum(tensors, self.fingerprint),
         }
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             save_file(tensors, temporary, metadata)
             with temporary.open("rb") as written:
@@ -158,5 +167,5 @@ def _checksum(tensors: dict[str, Tensor], fingerprint: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()

@@ -92,7 +92,8 @@ def test_explain_finds_the_decisive_segment(fitted):
         place = next(index for index, word in enumerate(words) if word in ("excellent", "terrible"))
         assert len(explanation.evidence) == -(-len(words) // own)
         found += explanation.label == label and explanation.evidence[0].segment == place // own
-    assert found >= 9
+    # A dozen documents of five to seven segments: guessing finds two.
+    assert found >= 9, found
     with pytest.raises(ValueError, match="no tokens"):
         fitted.explain("  ")
 

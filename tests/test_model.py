@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from transformers import AutoModel, PreTrainedTokenizerFast
+from transformers import AutoModel, PreTrainedTokenizerFast, pipeline
 
-from memenc import MemencConfig, MemencModel, available_memories
+from memenc import MemencConfig, MemencForSequenceClassification, MemencModel, available_memories
 from memenc.readout import READOUTS
 from tests.backbones import HIDDEN, SEGMENT, VOCABULARY, tiny_backbone
 from tests.memory.checks import (
@@ -219,6 +219,18 @@ def test_texts_are_encoded_as_their_tokens_are(tokenizer):
     pieces = (TEXT[start : start + 9] for start in range(0, len(TEXT), 9))
     assert_close(model.encode(pieces, tokenizer), vectors[:1], 1e-5, "pieces of one text")
     assert model.encode([], tokenizer).shape == (0, HIDDEN)
+
+
+@pytest.mark.parametrize("batch", (1, 2))
+def test_the_pipeline_of_transformers_classifies_texts(tokenizer, batch):
+    model = build(model_class=MemencForSequenceClassification, num_labels=3)
+    texts = [TEXT, "dog", TEXT * 3]
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+    for answer, text in zip(classify(texts, batch_size=batch), texts, strict=True):
+        with torch.no_grad():
+            probabilities = model(torch.tensor([tokenizer(text)["input_ids"]])).logits.softmax(-1)[0]
+        assert answer["label"] == f"LABEL_{probabilities.argmax()}"
+        assert answer["score"] == pytest.approx(float(probabilities.max()), rel=1e-4)
 
 
 @torch.no_grad()

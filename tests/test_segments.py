@@ -10,12 +10,17 @@ from memenc.segments import Pending, SpecialTokens, cut_into_segments
 FIRST_ID, VOCABULARY = 10, 40
 
 
-def reference(document, special, segment_length, pending):
+def reference(document, special, segment_length, pending, started=False, opened=False):
     """Rows, the place of every input token in them (None: nowhere), and what is left: lists of numbers."""
     prefix, suffix = list(special.prefix), list(special.suffix)
     leading = len(prefix) if prefix and document[: len(prefix)] == prefix else 0
     rest = document[leading:]
     trailing = len(suffix) if suffix and rest[len(rest) - len(suffix) :] == suffix else 0
+    if started and suffix and not trailing:
+        leading = 0
+    if prefix and not leading and not opened:
+        trailing = 0
+    rest = document[leading:]
     own = pending + rest[: len(rest) - trailing]
     capacity = segment_length - special.per_segment
     rows = [prefix + own[at : at + capacity] + suffix for at in range(0, len(own), capacity)]
@@ -65,15 +70,17 @@ def lay_out(documents):
     return ids, mask, columns
 
 
-def pending_of(lists, capacity):
+def pending_of(lists, capacity, started, opened):
     ids = torch.randint(1, VOCABULARY, (len(lists), capacity))
     for row, numbers in enumerate(lists):
         ids[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
-    return Pending(ids, torch.tensor([len(numbers) for numbers in lists]))
+    return Pending(
+        ids, torch.tensor([len(numbers) for numbers in lists]), torch.tensor(started), torch.tensor(opened)
+    )
 
 
-def check_document(segments, index, document, columns, special, segment_length, pending):
-    rows, places, left, own_tokens = reference(document, special, segment_length, pending)
+def check_document(segments, index, document, columns, special, segment_length, pending, started, opened):
+    rows, places, left, own_tokens = reference(document, special, segment_length, pending, started, opened)
     capacity = segment_length - special.per_segment
     for number in range(segments.count):
         row = rows[number] if number < len(rows) else []
@@ -106,16 +113,21 @@ def test_against_the_reference(repetition):
     capacity = segment_length - special.per_segment
     documents = [random_document(special) for _ in range(random.randrange(1, 6))]
     pending = [[random.randrange(1, VOCABULARY) for _ in range(random.randrange(capacity))] for _ in documents]
+    started = [bool(numbers) or random.random() < 0.3 for numbers in pending]
+    opened = [begun and random.random() < 0.5 for begun in started]
     ids, mask, columns = lay_out(documents)
-    segments = cut_into_segments(ids, mask, special, segment_length, pending_of(pending, capacity))
+    before = pending_of(pending, capacity, started, opened)
+    segments = cut_into_segments(ids, mask, special, segment_length, before)
     longest = max(segments.totals)
     assert segments.count == max(1, -(-longest // capacity)) and segments.capacity == capacity
     for index, document in enumerate(documents):
-        check_document(segments, index, document, columns[index], special, segment_length, pending[index])
+        state = (pending[index], started[index], opened[index])
+        check_document(segments, index, document, columns[index], special, segment_length, *state)
 
 
 def nothing_pending(batch, capacity):
-    return Pending(torch.zeros(batch, capacity, dtype=torch.long), torch.zeros(batch, dtype=torch.long))
+    no, none = torch.zeros(batch, dtype=torch.bool), torch.zeros(batch, dtype=torch.long)
+    return Pending(torch.zeros(batch, capacity, dtype=torch.long), none, no, no)
 
 
 BERT = SpecialTokens((1,), (2,), 0)
@@ -137,7 +149,8 @@ def test_special_tokens_at_the_ends_are_not_doubled():
 
 def test_half_a_prefix_is_an_own_token():
     special = SpecialTokens((1, 3), (2,), 0)
-    assert cut([1, 11, 2], special).ids.tolist() == [[[1, 3, 1, 11, 2, 0]]]
+    # A document that no tokenizer opened is not closed by one either: its last 2 is its own.
+    assert cut([1, 11, 2], special).ids.tolist() == [[[1, 3, 1, 11, 2, 2]]]
 
 
 def test_a_document_of_special_tokens_only_is_empty():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
+
 from memenc.baselines import BASELINES
 from memenc.training.metrics import f1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -100,7 +100,10 @@ def without_writes_of(segments: Segments, chosen: Tensor) -> Segments:
         name: getattr(segments, name).expand(count, *getattr(segments, name).shape[1:])
         for name in ("ids", "valid", "row_index")
     }
-    pending = Pending(segments.pending.ids.expand(count, -1), segments.pending.length.expand(count))
+    before = segments.pending
+    pending = Pending(
+        *(getattr(before, field.name).expand(count, *getattr(before, field.name).shape[1:]) for field in fields(before))
+    )
     return replace(
         segments,
         **repeated,
@@ -114,8 +117,7 @@ def without_writes_of(segments: Segments, chosen: Tensor) -> Segments:
 
 
 def _segments(model: MemencForSequenceClassification, ids: Tensor) -> Segments:
-    state = model.memenc.initial_memory(1)
-    pending = Pending(state.tensors["current.ids"], state.tensors["current.length"])
+    pending = model.memenc.encoder.pending(model.memenc.encoder.initial_state(1))
     mask = torch.ones_like(ids, dtype=torch.bool)
     return cut_into_segments(ids, mask, model.memenc.encoder.special, model.config.segment_length, pending)
 

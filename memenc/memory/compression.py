@@ -47,7 +47,9 @@ class Compressor(nn.Module):
         if self.kind == "max":
             return keys.amax(3), values.amax(3)
         if self.kind == "learned_query":
-            scores = einsum(keys, self.query, "batch heads slots rate dim, heads dim -> batch heads slots rate")
+            scores = einsum(
+                keys, self.query.to(keys.dtype), "batch heads slots rate dim, heads dim -> batch heads slots rate"
+            )
             weights = scores.softmax(-1).to(keys.dtype)
             pattern = "batch heads slots rate dim, batch heads slots rate -> batch heads slots dim"
             return einsum(keys, weights, pattern), einsum(values, weights, pattern)
@@ -61,5 +63,7 @@ class Compressor(nn.Module):
 
 def _convolve(stretches: Tensor, kernel: Tensor) -> Tensor:
     # The kernel is the departure from the mean, so that zeros are a safe start and weight decay pulls towards it.
-    departure = einsum(stretches, kernel, "batch heads slots rate dim, rate dim out -> batch heads slots out")
+    departure = einsum(
+        stretches, kernel.to(stretches.dtype), "batch heads slots rate dim, rate dim out -> batch heads slots out"
+    )
     return stretches.mean(3) + departure

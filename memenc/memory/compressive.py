@@ -62,13 +62,14 @@ class CompressiveMemory(LayerMemory):
         self.reconstruction_weight = reconstruction_weight
         self.initial_bias = start_of_bias(initial_bias, sizes)
         self.compressor = Compressor(compression, rate, sizes.key_value_heads, sizes.head_dim)
-        self.window_bias = nn.Parameter(torch.empty(sizes.heads))
+        self.window_bias = nn.Parameter(torch.empty(sizes.heads, 1)) if window else None
         self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Compression starts as the mean (maximum for max); all entries start at the initial bias."""
-        nn.init.constant_(self.window_bias, self.initial_bias)
+        if self.window_bias is not None:
+            nn.init.constant_(self.window_bias, self.initial_bias)
         nn.init.constant_(self.slot_bias, self.initial_bias)
         self.compressor.reset_parameters()
 
@@ -102,7 +103,9 @@ class CompressiveMemory(LayerMemory):
 
     def bias(self) -> Tensor:
         """One number per head and slot, which is its age, and one per head for the window."""
-        return torch.cat([self.slot_bias, self.window_bias[:, None].expand(-1, self.window)], dim=1)
+        if self.window_bias is None:
+            return self.slot_bias
+        return torch.cat([self.slot_bias, self.window_bias.expand(-1, self.window)], dim=1)
 
     def positions(self, device: torch.device) -> Tensor:
         """The window lies directly before the segment, and before it each slot at the middle of its tokens."""

@@ -69,16 +69,16 @@ class DocumentMemory(nn.Module):
             "attention_weighted": full(0.0, self.queries, scales, self.hidden),
         }
 
-    def update(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
+    def take_in(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
         """Take segments in: token_states (batch, segments, tokens, hidden), valid (batch, segments, tokens).
 
         `own_tokens` (batch,) is how many of the valid ones are the document's own. Documents without a valid token
         keep their state bit for bit.
         """
         with torch.autocast(token_states.device.type, enabled=False):
-            return self._update(state, token_states, valid, own_tokens)
+            return self._take_in(state, token_states, valid, own_tokens)
 
-    def _update(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
+    def _take_in(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
         states = torch.where(valid[..., None], token_states.to(state["mean"].dtype), 0.0)
         segments = valid.any(-1)
         touched = segments.any(-1)

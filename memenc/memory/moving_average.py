@@ -113,5 +113,6 @@ class MovingAverageMemory(LayerMemory):
         if self.average == "weighted":
             logits = self.age_logits
         # A document of which nothing was read has no valid summary: its weights must be zeros, not 0 / 0.
-        scores = torch.where(valid, (logits - logits.amax()).exp(), 0.0)
-        return (scores / scores.sum(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)).to(dtype)
+        nothing = ~valid.any(-1, keepdim=True)
+        weights = logits.masked_fill(~(valid | nothing), -torch.inf).softmax(-1)
+        return weights.masked_fill(nothing, 0.0).to(dtype)

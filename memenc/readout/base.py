@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -33,6 +34,10 @@ class Readout(nn.Module, ABC):
         hidden: numbers per token state, and of the result.
         queries: learned queries of the document memory.
     """
+
+    # Which learned parts of the final memory it reads; the others need no training.
+    reads_attention: ClassVar[bool] = False
+    reads_top: ClassVar[bool] = False
 
     def __init__(self, hidden: int, queries: int) -> None:
         super().__init__()

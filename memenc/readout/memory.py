@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import final as final_class
 
 import torch
-from einops import einsum, rearrange
+from einops import einsum
 from torch import Tensor, nn
+from torch.nn import functional
 
 from memenc.memory import LayerMemory
 from memenc.memory.document import DocumentMemory
@@ -21,31 +22,35 @@ class MemoryReadout(Readout):
     of as many queries over what the design still holds of the last layer's states, and the unfinished segment.
     """
 
+    reads_attention = True
+    reads_top = True
+
     def __init__(self, hidden: int, queries: int) -> None:
         super().__init__(hidden, queries)
         self.query = nn.Parameter(torch.empty(queries, hidden))
-        self.mixture = nn.Linear(2 * queries * hidden, hidden, bias=False)
+        self.mixture = nn.Parameter(torch.empty(hidden, 2 * queries * hidden))
         self.reset_parameters()
 
     def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
         """Pool document and memory."""
         found = torch.cat([document_memory.pooled(final.document), self._pool_memory(final, top_memory)], dim=1)
-        return final.document["mean"] + self.mixture(found.flatten(1))
+        return final.document["mean"] + functional.linear(found.flatten(1), self.mixture.to(found.dtype))
 
     def reset_parameters(self) -> None:
         """Start as the mean; queries differ from each other so that they can part."""
         nn.init.normal_(self.query, std=0.02)
-        nn.init.zeros_(self.mixture.weight)
+        nn.init.zeros_(self.mixture)
 
     def _pool_memory(self, final: FinalMemory, top_memory: LayerMemory) -> Tensor:
         """Attention over entries and unfinished segment, (batch, queries, hidden); zeros where there is neither."""
         states, valid = final.current["states"], final.current["valid"]
+        contents = states
         bias = states.new_zeros(states.shape[1])
         entries = top_memory.read(final.top)
         top_bias = top_memory.bias()
         if entries is not None and top_bias is not None:
-            held = rearrange(entries.keys, "batch 1 entries hidden -> batch entries hidden")
-            states = torch.cat([held.to(states.dtype), states], dim=1)
+            keys, values = entries.keys.squeeze(1).to(states.dtype), entries.values.squeeze(1).to(states.dtype)
+            states, contents = torch.cat([keys, states], dim=1), torch.cat([values, contents], dim=1)
             valid = torch.cat([entries.valid, valid], dim=1)
             bias = torch.cat([top_bias[0].to(bias.dtype), bias])
         query = self.query.to(states.dtype)
@@ -53,5 +58,5 @@ class MemoryReadout(Readout):
         # Documents that hold nothing would divide 0 by 0: they attend to everything and the result is taken away.
         nothing = ~valid.any(1)
         weights = logits.masked_fill(~(valid | nothing[:, None])[:, None], -torch.inf).softmax(-1)
-        pooled = einsum(weights, states, "batch queries entries, batch entries hidden -> batch queries hidden")
+        pooled = einsum(weights, contents, "batch queries entries, batch entries hidden -> batch queries hidden")
         return torch.where(nothing[:, None, None], 0.0, pooled)

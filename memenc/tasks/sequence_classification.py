@@ -72,10 +72,11 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
             memory: state of the same documents, to go on from.
             token_type_ids: as tokenizers give them; must be zeros.
             return_dict: False gives a tuple.
-            kwargs: refused by name, so that nothing is ignored in silence.
+            kwargs: refused by name unless None, so that nothing is ignored in silence.
         """
-        if kwargs:
-            raise ValueError(f"{type(self).__name__} takes no {', '.join(sorted(kwargs))}")
+        refused = sorted(name for name, value in kwargs.items() if value is not None)
+        if refused:
+            raise ValueError(f"{type(self).__name__} takes no {', '.join(refused)}")
         read = self.memenc(
             input_ids, attention_mask, memory=memory, token_type_ids=token_type_ids, output_token_states=False
         )
@@ -90,15 +91,27 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
         kind = self.config.problem_type or _guess_problem_type(logits, labels)
         # Half precision is not enough for a loss.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if kind == "single_label_classification":
+            return functional.cross_entropy(logits, _class_numbers(labels, logits))
+        if kind == "regression" and labels.dim() == 1:
+            labels = labels[:, None]
+        if labels.shape != logits.shape:
+            raise ValueError(f"{kind} needs labels of shape {tuple(logits.shape)}, received {tuple(labels.shape)}")
         if kind == "regression":
-            predicted = logits.squeeze(-1)
-            return functional.mse_loss(predicted, labels.to(predicted).view_as(predicted))
-        if kind == "multi_label_classification":
-            return functional.binary_cross_entropy_with_logits(logits, labels.to(logits))
-        low, high = (int(labels.min()), int(labels.max())) if labels.numel() else (0, 0)
-        if low < 0 or high >= logits.shape[-1]:
-            raise ValueError(f"labels run from {low} to {high}, the head has {logits.shape[-1]}")
-        return functional.cross_entropy(logits, labels.view(-1))
+            return functional.mse_loss(logits, labels.to(logits))
+        return functional.binary_cross_entropy_with_logits(logits, labels.to(logits))
+
+
+def _class_numbers(labels: Tensor, logits: Tensor) -> Tensor:
+    if labels.is_floating_point() or labels.numel() != len(logits):
+        raise ValueError(
+            f"single_label_classification needs one whole number per document ({len(logits)}), received "
+            f"{labels.dtype} {tuple(labels.shape)}"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= logits.shape[-1]:
+        raise ValueError(f"labels run from {low} to {high}, the head has {logits.shape[-1]}")
+    return labels.view(-1).long()
 
 
 def _guess_problem_type(logits: Tensor, labels: Tensor) -> str:

@@ -131,7 +131,8 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
-        use_cpu=device == "cpu",
+        # Without this transformers refuses bf16 on a machine that has no accelerator.
+        use_cpu=device == "cpu" or not torch.accelerator.is_available(),
     )
 
 

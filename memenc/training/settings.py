@@ -22,7 +22,7 @@ class TrainingSettings:
             parts also mean little padding. On a GPU give it more.
         max_gradient_norm: gradients longer than this are cut to it.
         patience: epochs without a better validation score after which training stops; 0 never stops early.
-        bf16: automatic mixed precision in bfloat16.
+        bf16: automatic mixed precision in bfloat16; pays on GPUs and on processors with bfloat16 instructions.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.
         seed: of initialisation, order and dropout.
     """

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from memenc import MemencConfig, MemencForSequenceClassification, MemencModel, MemoryState
-from tests.backbones import BACKBONES, SEGMENT, tiny_backbone
+from tests.backbones import BACKBONES, SEGMENT, VOCABULARY, tiny_backbone
 from tests.memory.checks import CAPACITY, SPECIAL, assert_states_equal, build, documents_of, ragged, tokens
 from tests.memory.designs import DESIGNS
 
@@ -107,6 +107,16 @@ def test_a_model_from_its_configuration_alone_has_the_same_shape():
     assert {name: value.shape for name, value in again.state_dict().items()} == shapes
     assert (again.encoder.memories[0].slot_bias == -4).all()
     assert again.backbone.get_input_embeddings().weight.std() < 0.05
+
+
+@torch.no_grad()
+def test_a_larger_vocabulary_is_saved_with_the_model(tmp_path):
+    model, ids = build("windowed_one_segment"), torch.full((1, 20), VOCABULARY + 2)
+    model.resize_token_embeddings(VOCABULARY + 5, mean_resizing=False)
+    wanted = model(ids)
+    model.save_pretrained(tmp_path)
+    again = MemencModel.from_pretrained(tmp_path)
+    assert torch.allclose(again(ids).pooler_output, wanted.pooler_output, atol=1e-6)
 
 
 def test_the_configuration_survives_a_round_trip(tmp_path):

@@ -103,7 +103,7 @@ POOLINGS = {"fixed": softmax_pooling, "length": interpolated_pooling, "hard": ha
 @pytest.mark.parametrize("sharpness", (0.1, 5.0, 100.0))
 def test_attention(temperature, sharpness):
     model = readout_model("attention", document_temperature=temperature)
-    query, mixture = model.encoder.document_memory.query.data, model.readout.mixture.weight.data
+    query, mixture = model.encoder.document_memory.query.data, model.readout.mixture.data
     query.copy_(sharpness * torch.randn_like(query))
 
     def expected(segments):
@@ -132,7 +132,7 @@ def test_memory_of_a_window():
     model = build("windowed_no_divisor", dtype=torch.float64, document_temperature="fixed", document_queries=QUERIES)
     model = rebuild_with_window(model, window)
     query, own_query = model.encoder.document_memory.query.data, model.readout.query.data
-    mixture, bias = model.readout.mixture.weight.data, model.encoder.top_memory.window_bias.data
+    mixture, bias = model.readout.mixture.data, model.encoder.top_memory.window_bias.data
 
     def expected(segments):
         states = torch.cat(segments)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ import torch
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
+
+# What all entries of a fresh memory together weigh against the tokens of the segment that reads them.
+START_SHARE = 0.05
+# Parameters with these endings are gates: single numbers that must travel far, with a learning rate of their own.
+GATES = ("_bias", "_logits")
 
 
 @dataclass(frozen=True)
@@ -110,15 +116,15 @@ def newest_valid(filled: Tensor, entries: int) -> Tensor:
     return torch.arange(entries, device=filled.device) >= entries - filled[:, None]
 
 
-def start_of_bias(initial_bias: float | None, sizes: LayerSizes) -> float:
-    """Logit bias at which entries start: asked for, or full strength where order is seen, else about 2 % of attention.
+def start_of_bias(initial_bias: float | None, sizes: LayerSizes, entries: int) -> float:
+    """Logit bias at which entries start: as asked for, full strength where order is seen, or else a small share.
 
-    At -4, 512 entries weigh as much as nine tokens of the segment: enough for gradient, too little to disturb a
-    pre-trained encoder that never saw such keys.
+    All entries together then weigh as much as 5 % of the segment's tokens: enough for gradient, too little to disturb
+    a pre-trained encoder that never saw such keys (benchmarks/README.md has what other starts do to one).
     """
     if initial_bias is not None:
         return float(initial_bias)
-    return 0.0 if sizes.sees_order else -4.0
+    return 0.0 if sizes.sees_order else math.log(START_SHARE * sizes.segment_length / entries)
 
 
 def require_positive(**values: int) -> None:

@@ -60,7 +60,7 @@ class CompressiveMemory(LayerMemory):
             )
         self.window, self.slots, self.rate = window, slots, rate
         self.reconstruction_weight = reconstruction_weight
-        self.initial_bias = start_of_bias(initial_bias, sizes)
+        self.initial_bias = start_of_bias(initial_bias, sizes, window + slots)
         self.compressor = Compressor(compression, rate, sizes.key_value_heads, sizes.head_dim)
         self.window_bias = nn.Parameter(torch.empty(sizes.heads, 1)) if window else None
         self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))

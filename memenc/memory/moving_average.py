@@ -55,7 +55,7 @@ class MovingAverageMemory(LayerMemory):
             raise ValueError(f"slots={slots} does not divide the segment length of {sizes.segment_length} tokens")
         self.average, self.slots = average, slots
         self.kept = 1 if average == "cumulative" else segments
-        self.initial_bias = start_of_bias(initial_bias, sizes)
+        self.initial_bias = start_of_bias(initial_bias, sizes, slots)
         self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))
         if average == "weighted":
             self.age_logits = nn.Parameter(torch.empty(sizes.key_value_heads, self.kept))

@@ -37,7 +37,7 @@ class WindowedMemory(LayerMemory):
         super().__init__(sizes)
         require_positive(window=window)
         self.window = window
-        self.initial_bias = start_of_bias(initial_bias, sizes)
+        self.initial_bias = start_of_bias(initial_bias, sizes, window)
         self.window_bias = nn.Parameter(torch.empty(sizes.heads))
         self.reset_parameters()
 

@@ -14,6 +14,7 @@ class TrainingSettings:
         epochs: passes over the training documents.
         learning_rate: peak, of the backbone.
         new_learning_rate: peak, of everything the backbone did not bring along: memory, readout, head.
+        gate_learning_rate: peak, of the memories' gates: single numbers such as the bias of reading a slot.
         weight_decay: of matrices of the backbone and the head; memory parameters, biases and norms have none.
         warmup_share: share of the steps in which learning rates rise.
         documents_per_step: documents behind one optimiser step.
@@ -30,6 +31,7 @@ class TrainingSettings:
     epochs: float = 3
     learning_rate: float = 5e-5
     new_learning_rate: float = 1e-3
+    gate_learning_rate: float = 1e-2
     weight_decay: float = 0.01
     warmup_share: float = 0.1
     documents_per_step: int = 16
@@ -41,7 +43,14 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "learning_rate", "new_learning_rate", "documents_per_step", "tokens_per_batch"):
+        for name in (
+            "epochs",
+            "learning_rate",
+            "new_learning_rate",
+            "gate_learning_rate",
+            "documents_per_step",
+            "tokens_per_batch",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
 

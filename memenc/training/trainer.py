@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 
 from memenc.data.collate import LongDocumentCollator
+from memenc.memory.base import GATES
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.parts import in_order, parts_of
 from memenc.training.settings import TrainingSettings
@@ -70,26 +71,20 @@ class DocumentTrainer(Trainer):
 
 
 def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Parameters by learning rate (backbone or new) and weight decay (matrices of backbone and head, or none).
+    """Parameters by learning rate (backbone, new, gates) and weight decay (matrices of backbone and head, or none).
 
     Gates, biases and slot identities of memories shrink to nothing under weight decay and hardly move at a backbone's
     learning rate.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            new = ".backbone." not in name
-            memory = ".memories." in name or ".top_memory." in name or ".document_memory." in name
-            decays = parameter.dim() > 1 and not memory
-            groups.setdefault((new, decays), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": settings.new_learning_rate if new else settings.learning_rate,
-            "weight_decay": settings.weight_decay if decays else 0.0,
-        }
-        for (new, decays), parameters in groups.items()
-    ]
+            memory = any(part in name for part in (".memories.", ".top_memory.", ".document_memory."))
+            rate = settings.learning_rate if ".backbone." in name else settings.new_learning_rate
+            rate = settings.gate_learning_rate if memory and name.endswith(GATES) else rate
+            decay = settings.weight_decay if parameter.dim() > 1 and not memory else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
 
 
 def collator_for(model: MemencForSequenceClassification) -> LongDocumentCollator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +44,10 @@ def load_backbone(source: str | PreTrainedModel, **kwargs: Any) -> PreTrainedMod
     register()
     if isinstance(source, PreTrainedModel):
         # Of a model with a head only the encoder inside is wanted.
-        source = source.base_model
-        _require_dispatch(type(source))
-        source.set_attn_implementation(ATTENTION_NAME)
-        return _without_pooler(source)
+        inside = cast(PreTrainedModel, source.base_model)
+        _require_dispatch(type(inside))
+        inside.set_attn_implementation(ATTENTION_NAME)
+        return _without_pooler(inside)
     # A backbone that ignores us must be refused before the (large) weights are fetched, and with our own words.
     return _without_pooler(_load_by_name(source, kwargs))
 

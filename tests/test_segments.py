@@ -74,9 +74,7 @@ def pending_of(lists, capacity, started, opened):
     ids = torch.randint(1, VOCABULARY, (len(lists), capacity))
     for row, numbers in enumerate(lists):
         ids[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
-    return Pending(
-        ids, torch.tensor([len(numbers) for numbers in lists]), torch.tensor(started), torch.tensor(opened)
-    )
+    return Pending(ids, torch.tensor([len(numbers) for numbers in lists]), torch.tensor(started), torch.tensor(opened))
 
 
 def check_document(segments, index, document, columns, special, segment_length, pending, started, opened):

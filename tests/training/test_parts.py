@@ -23,7 +23,7 @@ def random_batch(lengths):
 
 
 def test_every_document_is_in_one_part_within_the_budget():
-    lengths = torch.randint(0, 200, (30,)).tolist() + [3_000]
+    lengths = [*torch.randint(0, 200, (30,)).tolist(), 3000]
     parts = list(parts_of(random_batch(lengths), 512, 16))
     assert sorted(torch.cat([part["index"] for part in parts]).tolist()) == list(range(31))
     for part in parts:

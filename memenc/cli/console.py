@@ -1,0 +1,67 @@
+"""Where the command line writes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+PROBLEMS_SHOWN = 20
+
+
+def out() -> Console:
+    """Standard output."""
+    return Console()
+
+
+def err() -> Console:
+    """Standard error."""
+    return Console(stderr=True)
+
+
+def note(message: str, style: str = "") -> None:
+    """Say something beside the results, unwrapped and exactly as it is."""
+    err().print(Text(message, style=style), soft_wrap=True)
+
+
+def note_problems(problems: Sequence[str]) -> None:
+    """Name the records that were left out."""
+    for problem in problems[:PROBLEMS_SHOWN]:
+        note(f"left out: {problem}", style="yellow")
+    if len(problems) > PROBLEMS_SHOWN:
+        note(f"left out: {len(problems) - PROBLEMS_SHOWN:,} more", style="yellow")
+
+
+def document_progress() -> Progress:
+    """A line with the documents read so far; their number is not known in advance."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("documents"),
+        TimeElapsedColumn(),
+    )
+    # Written to a file, a line that moves would leave empty lines behind.
+    return Progress(*columns, console=err(), transient=True, disable=not err().is_terminal)
+
+
+def facts(title: str, found: Mapping[str, Any]) -> Table:
+    """Names and values as a table."""
+    made = Table(title=title, title_justify="left", show_header=False)
+    made.add_column()
+    made.add_column(justify="right")
+    for name, value in found.items():
+        made.add_row(name.replace("_", " "), shown(value))
+    return made
+
+
+def shown(value: Any) -> str:
+    """A value in a table."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,113 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+
+from memenc.data.records import RecordReader, read_records
+
+DATA, MODEL, TRAINING = "Data", "Model", "Training"
+
+ModelFolder = Annotated[Path, typer.Option(help="Folder written by memenc train.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
+BadRecord = Literal["error", "skip"]
+
+
+@dataclass(frozen=True)
+class DocumentOptions:
+    """Where documents come from.
+
+    Args:
+        data: documents: .jsonl, .json, .csv (each also .gz), .parquet, a folder saved by datasets, or a datasets name.
+        split: which split of a dataset.
+        text_column: column of the documents.
+        on_bad_record: stop at a record that cannot be used, or name it and go on.
+    """
+
+    data: str
+    split: str | None = None
+    text_column: str = "text"
+    on_bad_record: BadRecord = "error"
+
+    def records(self, label_column: str | None = None) -> RecordReader:
+        """The documents, read in a stream, with labels if a column is named."""
+        return read_records(
+            self.data,
+            text_column=self.text_column,
+            label_column=label_column,
+            split=self.split,
+            on_bad_record=self.on_bad_record,
+        )
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a model is made of.
+
+    Args:
+        memory: memory design; an unknown one lists those there are.
+        memory_option: option of the memory design, key=value; may be repeated.
+        segment_length: tokens of one segment, special tokens included.
+        readout: how the final memory becomes one vector.
+    """
+
+    memory: str = "compressive"
+    memory_option: list[str] | None = None
+    segment_length: int = 512
+    readout: str = "memory"
+
+    @property
+    def memory_options(self) -> dict[str, Any] | None:
+        """Keyword arguments of the design, None for its defaults."""
+        return key_values(self.memory_option or ()) or None
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """Fields of MemencConfig."""
+        return {"segment_length": self.segment_length, "readout": self.readout}
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of this name; "auto" is the graphics card if there is one.
+
+    Raises:
+        ValueError: "cuda" without one.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu, or ask memenc doctor")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")
+
+
+def key_values(options: Sequence[str]) -> dict[str, Any]:
+    """Options of the form key=value, values as JSON reads them, else as text.
+
+    Raises:
+        ValueError: no key, no value, a key given twice, or a list or object.
+    """
+    found: dict[str, Any] = {}
+    for option in options:
+        key, _, text = option.partition("=")
+        if not (key and text):
+            raise ValueError(f"--memory-option {option!r}: write key=value, such as slots=64")
+        if key in found:
+            raise ValueError(f"--memory-option {key} is given twice; give it once")
+        found[key] = _scalar(text)
+        if isinstance(found[key], list | dict):
+            raise ValueError(f"--memory-option {option!r}: the value must be a number, true, false, null or text")
+    return found
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

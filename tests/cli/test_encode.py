@@ -1,0 +1,78 @@
+import json
+
+import numpy
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from memenc import MemencForSequenceClassification, MemencModel
+from memenc.cli import classifier
+from tests.cli.documents import SMALL, reviews
+
+
+@pytest.fixture
+def encode(memenc, tmp_path):
+    """Encode into a file and give its path."""
+
+    def run(*arguments, name="vectors.npz", **more):
+        memenc("encode", *arguments, "--output", tmp_path / name, "--device", "cpu", **more)
+        return tmp_path / name
+
+    return run
+
+
+def expected_vectors(model, texts):
+    encoder = MemencForSequenceClassification.from_pretrained(model).memenc
+    return encoder.encode(texts, AutoTokenizer.from_pretrained(model)).numpy()
+
+
+def test_trained_model_in_every_format(encode, model, lines, monkeypatch):
+    monkeypatch.setattr(classifier, "DOCUMENTS_PER_CHUNK", 4)
+    rows = [*reviews(5), {"text": ""}]
+    path, names = lines(rows), [row["id"] for row in rows[:5]] + ["6"]
+    expected = expected_vectors(model, [row["text"] for row in rows])
+    arrays = numpy.load(encode("--model", model, "--data", path))
+    table = pyarrow.parquet.read_table(encode("--model", model, "--data", path, name="vectors.parquet"))
+    found = encode("--model", model, "--data", path, name="vectors.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in found]
+    for ids, vectors in [
+        (arrays["ids"].tolist(), arrays["vectors"]),
+        (table["id"].to_pylist(), table["vector"].to_pylist()),
+        ([entry["id"] for entry in entries], [entry["vector"] for entry in entries]),
+    ]:
+        assert ids == names
+        numpy.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_plain_backbone_gets_a_memory(encode, memenc, backbone, lines, tmp_path):
+    path = lines(reviews(3))
+    arguments = ["--model", backbone, "--data", path, *SMALL, "--readout", "mean"]
+    vectors = numpy.load(encode(*arguments))["vectors"]
+    options = {"memory_options": {"window": 8, "slots": 4}, "segment_length": 16, "readout": "mean"}
+    torch.manual_seed(0)
+    encoder = MemencModel.from_backbone(backbone, "compressive", **options)
+    expected = encoder.encode([row["text"] for row in reviews(3)], AutoTokenizer.from_pretrained(backbone))
+    numpy.testing.assert_allclose(vectors, expected.numpy(), atol=1e-5)
+    assert "untrained" in memenc("encode", *arguments, "--output", tmp_path / "again.npz").err
+
+
+def test_standard_input_is_one_document(encode, model):
+    text = " ".join(row["text"] for row in reviews(40))
+    arrays = numpy.load(encode("--model", model, "--data", "-", stdin=text))
+    assert arrays["ids"].tolist() == ["-"]
+    numpy.testing.assert_allclose(arrays["vectors"], expected_vectors(model, [text]), atol=1e-5)
+
+
+def test_no_documents_give_no_vectors(encode, model, lines):
+    assert numpy.load(encode("--model", model, "--data", lines([])))["vectors"].shape == (0, 32)
+
+
+def test_user_errors(memenc, model, lines, tmp_path):
+    path = lines(reviews(2))
+    arguments = ["encode", "--data", path, "--device", "cpu", "--model"]
+    assert "must end in .npz, .parquet" in memenc(*arguments, model, "--output", "vectors.txt", code=1).err
+    said = memenc(*arguments, model, "--output", tmp_path / "vectors.npz", "--memory", "windowed", code=1).err
+    assert "a memory of its own" in said
+    said = memenc(*arguments, tmp_path / "none", "--output", tmp_path / "vectors.npz", code=1).err
+    assert said.startswith("error: ") and said.count("\n") == 1

@@ -1,0 +1,114 @@
+import json
+import shutil
+
+import numpy
+import pytest
+from safetensors.torch import load_file, save_file
+
+from memenc import LongDocumentClassifier
+from memenc.cli import classifier
+from tests.cli.documents import reviews
+
+
+def test_predict_writes_one_line_per_document(memenc, model, lines, tmp_path):
+    rows = [*reviews(10, seed=3), {"text": "", "label": "good"}]
+    output = tmp_path / "new" / "predictions.jsonl"
+    memenc("predict", "--model", model, "--data", lines(rows), "--output", output)
+    found = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [entry["line"] for entry in found] == list(range(1, 12))
+    assert [entry["id"] for entry in found] == [row["id"] for row in rows[:10]] + [None]
+    assert [entry["empty"] for entry in found] == [False] * 10 + [True]
+    assert found[-1]["tokens_seen"] == 0
+    assert found[0]["tokens_seen"] == len(rows[0]["text"].split())
+    expected = LongDocumentClassifier.from_pretrained(model)
+    texts = [row["text"] for row in rows]
+    assert [entry["label"] for entry in found] == list(expected.predict(texts))
+    probabilities = [[entry["probabilities"][name] for name in ("bad", "good")] for entry in found]
+    numpy.testing.assert_allclose(probabilities, expected.predict_proba(texts), atol=1e-5)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_predict_in_chunks_is_the_same(memenc, model, lines, monkeypatch):
+    path = lines(reviews(9, seed=4))
+    whole = memenc("predict", "--model", model, "--data", path).lines
+    monkeypatch.setattr(classifier, "DOCUMENTS_PER_CHUNK", 2)
+    parts = memenc("predict", "--model", model, "--data", path).lines
+    assert [entry["label"] for entry in parts] == [entry["label"] for entry in whole]
+    assert [entry["line"] for entry in parts] == [entry["line"] for entry in whole]
+
+
+def test_predict_needs_no_labels(memenc, model, lines):
+    assert len(memenc("predict", "--model", model, "--data", lines([{"text": "a film"}])).lines) == 1
+
+
+def test_predict_several_labels_and_quantities(memenc, several, regression, lines):
+    path = lines(reviews(3))
+    for entry in memenc("predict", "--model", several, "--data", path).lines:
+        assert entry["label"] == [name for name, share in entry["probabilities"].items() if share > 0.5]
+        assert list(entry["probabilities"]) == ["bad", "good", "report"]
+    for entry in memenc("predict", "--model", regression, "--data", path).lines:
+        assert isinstance(entry["label"], float) and entry["probabilities"] is None
+
+
+def test_predict_skips_bad_lines_and_names_them(memenc, model, lines):
+    path = lines(["{]", *reviews(2), '{"body": "a"}'])
+    assert f"{path}, line 1: broken JSON" in memenc("predict", "--model", model, "--data", path, code=1).err
+    done = memenc("predict", "--model", model, "--data", path, "--on-bad-record", "skip")
+    assert [entry["line"] for entry in done.lines] == [2, 3]
+    assert "line 1: broken JSON" in done.err and "line 4: column 'text' is missing" in done.err
+
+
+def test_predictions_have_their_name_only_when_complete(memenc, model, lines, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "DOCUMENTS_PER_CHUNK", 2)
+    output = tmp_path / "predictions.jsonl"
+    path = lines([*reviews(3), "{]"])
+    memenc("predict", "--model", model, "--data", path, "--output", output, code=1)
+    assert not output.exists()
+    assert len((tmp_path / "predictions.jsonl.partial").read_text().splitlines()) == 2
+
+
+def test_evaluate(memenc, model, lines, tmp_path):
+    rows = reviews(10, seed=5)
+    path, output = lines(rows), tmp_path / "scores.json"
+    said = memenc("evaluate", "--model", model, "--data", path, "--output", output).out
+    assert "accuracy" in said and "tokens per second" in said
+    (record,) = json.loads(output.read_text())["records"]
+    right = [entry["label"] for entry in memenc("predict", "--model", model, "--data", path).lines]
+    assert record["accuracy"] == numpy.mean([row["label"] == label for row, label in zip(rows, right, strict=True)])
+    assert record["documents"] == 10
+    assert record["tokens"] == sum(len(row["text"].split()) for row in rows)
+    assert (tmp_path / "scores.csv").is_file()
+
+
+def test_evaluate_several_labels_and_quantities(memenc, several, regression, lines):
+    rows = [{**row, "label": ["report"]} for row in reviews(4)]
+    assert "micro f1" in memenc("evaluate", "--model", several, "--data", lines(rows)).out
+    rows = [{**row, "label": 0.5 * number} for number, row in enumerate(reviews(4))]
+    assert "mean squared error" in memenc("evaluate", "--model", regression, "--data", lines(rows)).out
+
+
+def test_evaluate_names_unknown_labels(memenc, model, lines):
+    path = lines([*reviews(2), {"text": "a", "label": "mixed"}])
+    said = memenc("evaluate", "--model", model, "--data", path, code=1).err
+    assert "unknown label 'mixed'" in said and "line 3" in said
+    assert "holds no documents" in memenc("evaluate", "--model", model, "--data", lines([]), code=1).err
+
+
+def test_weights_that_do_not_fit_are_never_made_up(memenc, model, lines, tmp_path):
+    copy = shutil.copytree(model, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints"))
+    weights = load_file(copy / "model.safetensors")
+    del weights["classifier.bias"]
+    weights["classifier.weight"] = weights["classifier.weight"][:1].clone()
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    said = memenc("predict", "--model", copy, "--data", lines(reviews(2)), code=1).err
+    assert "do not fit" in said and "classifier.bias, classifier.weight" in said
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_folder_that_is_no_model(memenc, lines, tmp_path, command):
+    path = lines(reviews(2))
+    assert "holds no memenc_estimator.json" in memenc(command, "--model", tmp_path, "--data", path, code=1).err
+    (tmp_path / "memenc_estimator.json").write_text("{")
+    assert "is damaged" in memenc(command, "--model", tmp_path, "--data", path, code=1).err
+    (tmp_path / "memenc_estimator.json").write_text('{"classes": ["a", "b"]}')
+    assert memenc(command, "--model", tmp_path, "--data", path, code=1).err.startswith("error: ")

@@ -1,0 +1,26 @@
+import csv
+import json
+
+import numpy
+import torch
+
+from memenc.results import environment, write_results
+
+
+def test_files_hold_plain_values(tmp_path):
+    records = [{"name": "a", "score": numpy.float32(0.5)}, {"name": "b", "rows": [1, 2], "loss": float("nan")}]
+    write_results(tmp_path / "new" / "results.v1", records, seed=3, path=tmp_path, tensor=torch.ones(2))
+    found = json.loads((tmp_path / "new" / "results.v1.json").read_text())
+    assert found["records"] == [{"name": "a", "score": 0.5}, {"name": "b", "rows": [1, 2], "loss": None}]
+    assert (found["seed"], found["path"], found["tensor"]) == (3, str(tmp_path), [1.0, 1.0])
+    with (tmp_path / "new" / "results.v1.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {"name": "a", "score": "0.5", "rows": "", "loss": ""}
+    assert rows[1]["rows"] == "[1, 2]"
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_environment_is_json():
+    found = json.loads(json.dumps(environment()))
+    assert found["versions"]["memenc"] == "0.1.0" and found["versions"]["torch"] == torch.__version__
+    assert found["hardware"]["cpu"] and found["date"].endswith("+00:00")

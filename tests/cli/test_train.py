@@ -1,0 +1,157 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from memenc import LongDocumentClassifier
+from tests.cli.documents import FAST, SMALL, reviews
+
+
+@pytest.fixture
+def train(memenc, backbone, tmp_path):
+    """Train on a file, small and fast."""
+
+    def run(path, *more, output="out", code=0):
+        arguments = ["--train", path, "--backbone", backbone, "--output", tmp_path / output, *SMALL, *FAST, *more]
+        return memenc("train", *arguments, code=code)
+
+    return run
+
+
+def test_writes_a_folder_that_the_estimator_reads(model):
+    classifier = LongDocumentClassifier.from_pretrained(model)
+    assert list(classifier.classes_) == ["bad", "good"]
+    assert classifier.memory_options == {"window": 8, "slots": 4}
+    assert classifier.predict_proba(["an excellent report"]).shape == (1, 2)
+
+
+def test_results_say_how_they_were_made(model):
+    results = json.loads((model / "results.json").read_text())
+    assert results["seed"] == 0
+    assert results["classes"] == ["bad", "good"]
+    assert results["parameters"]["model_options"]["segment_length"] == 16
+    assert results["corpus"]["documents"] == 22 and results["validation"].keys() == {"accuracy", "macro_f1"}
+    assert results["environment"]["versions"]["torch"] and results["environment"]["hardware"]["cores"]
+    assert (model / "results.csv").read_text().startswith("eval_loss,")
+
+
+def test_reports_the_corpus_before_training(train, lines):
+    long = [{"text": "word1 " * 520, "label": "good"}, {"text": "", "label": "bad"}]
+    said = train(lines(reviews(4) + long), "--validation-share", "0").err
+    assert "truncation at 512 tokens would drop" in said
+    assert "1 of the training documents are empty" in said
+
+
+def test_validation_file(train, lines, tmp_path):
+    train(lines(reviews(12)), "--validation", lines(reviews(6, seed=1), "validation.jsonl"))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["corpus"]["documents"] == 12
+
+
+def test_multi_label_and_regression(several, regression):
+    for folder, kind, score in [
+        (several, "multi_label_classification", "micro_f1"),
+        (regression, "regression", "mean_squared_error"),
+    ]:
+        assert json.loads((folder / "memenc_estimator.json").read_text())["problem_type"] == kind
+        assert score in json.loads((folder / "results.json").read_text())["validation"]
+
+
+def test_csv_numbers_can_be_quantities(train, tmp_path):
+    rows = [f"{row['text']},{number}" for number, row in enumerate(reviews(12))]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["body,stars", *rows]))
+    train(path, "--text-column", "body", "--label-column", "stars", "--problem-type", "regression")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["problem_type"] == "regression"
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def test_resume_after_the_first_epoch_gives_the_weights_of_an_uninterrupted_run(train, lines, tmp_path):
+    # Without validation documents the last epoch counts, whichever was best.
+    path, options = lines(reviews(16)), ["--epochs", "2", "--validation-share", "0"]
+    train(path, *options, output="whole")
+    checkpoints = tmp_path / "whole" / "checkpoints"
+    first = min(checkpoints.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    shutil.copytree(first, tmp_path / "stopped" / "checkpoints" / first.name)
+    shutil.copy(checkpoints / "run.json", tmp_path / "stopped" / "checkpoints")
+    train(path, *options, "--resume", output="stopped")
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not all(torch.equal(whole[name], value) for name, value in load_file(first / "model.safetensors").items())
+
+
+def test_resume_refuses_another_run(train, lines):
+    path = lines(reviews(12))
+    train(path)
+    assert "learning_rate 5e-05, this one 0.1" in train(path, "--resume", "--learning-rate", "0.1", code=1).err
+    assert "documents 11, this one 13" in train(lines(reviews(14), "more.jsonl"), "--resume", code=1).err
+    train(path, "--resume", "--tokens-per-batch", "64")
+
+
+def test_checkpoints_of_two_runs_do_not_mix(train, lines, tmp_path):
+    path = lines(reviews(12))
+    train(path)
+    assert "add --resume or --overwrite" in train(path, code=1).err
+    assert "contradict" in train(path, "--resume", "--overwrite", code=1).err
+    train(path, "--overwrite", "--memory", "elephant", code=1)
+    assert (tmp_path / "out" / "checkpoints" / "run.json").exists()
+    train(path, "--overwrite")
+
+
+def test_resume_without_a_checkpoint_starts_from_the_beginning(train, lines):
+    assert "starting from the beginning" in train(lines(reviews(12)), "--resume").err
+
+
+def test_bad_records(train, lines):
+    path = lines([*reviews(12), '{"text": "broken', {"text": 3, "label": "good"}])
+    said = train(path, code=1).err
+    assert said.count("\n") == 1 and f"{path}, line 13: broken JSON" in said
+    said = train(path, "--on-bad-record", "skip").err
+    assert "line 13: broken JSON" in said and "line 14: column 'text' must be text" in said
+    assert "11 documents" in said
+
+
+BAD = {
+    "missing column": (["--text-column", "body"], "column 'body' is missing; the columns there are: 'id', 'text'"),
+    "unknown memory": (["--memory", "elephant"], "unknown memory 'elephant'; available: none, windowed"),
+    "unknown option": (["--memory-option", "depth=3"], "memory 'compressive' has no option depth; it has: window"),
+    "option without value": (["--memory-option", "slots"], "'slots': write key=value"),
+    "option given twice": (["--memory-option", "slots=2"], "--memory-option slots is given twice"),
+    "option with a list": (["--memory-option", "rate=[1]"], "must be a number"),
+    "unfit option": (["--memory-option", "rate=3"], "rate=3 must divide"),
+    "unknown readout": (["--readout", "crystal"], "unknown readout 'crystal'"),
+    "setting": (["--learning-rate", "0"], "learning_rate=0.0: give a number above 0"),
+    "share": (["--validation-share", "1.5"], "--validation-share 1.5: give a share"),
+    "file": (["--validation", "./none.jsonl"], "there is no such file"),
+    "backbone": (["--backbone", "./no-such-folder"], "no-such-folder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_user_errors_are_one_line(train, lines, name):
+    arguments, message = BAD[name]
+    said = train(lines(reviews(12)), *arguments, code=1).err
+    assert message in said
+    assert [line for line in said.splitlines() if line.startswith("error: ")] == said.splitlines()
+
+
+def test_label_only_in_validation(train, lines):
+    rows = [*reviews(2), {"text": "a film", "label": "mixed"}]
+    said = train(lines(reviews(12)), "--validation", lines(rows, "validation.jsonl"), code=1).err
+    assert "unknown label 'mixed'" in said and "validation.jsonl, line 3" in said
+
+
+def test_one_class_and_no_documents(train, lines):
+    assert "at least 2 classes" in train(lines([{"text": "a", "label": "x"}] * 3), code=1).err
+    assert "holds no documents" in train(lines([]), code=1).err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_device_that_is_not_there(train, lines):
+    assert "torch sees no CUDA device" in train(lines(reviews(12)), "--device", "cuda", code=1).err

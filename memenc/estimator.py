@@ -140,6 +140,11 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
                 f"{path} holds no {ESTIMATOR_FILE}; give a folder written by save_pretrained or memenc train"
             )
         kept = json.loads(file.read_text(encoding="utf-8"))
+        problem = kept.get("problem_type", "single_label_classification")
+        if problem != "single_label_classification":
+            raise ValueError(
+                f"{path} holds a model for {problem}; use memenc predict or MemencForSequenceClassification"
+            )
         classifier = cls(**kept["parameters"])
         classifier.labels_ = Labels.infer(kept["classes"], problem_type="single_label_classification")
         classifier.classes_ = np.asarray(kept["classes"])

@@ -130,5 +130,5 @@ def start_of_bias(initial_bias: float | None, sizes: LayerSizes, entries: int) -
 def require_positive(**values: int) -> None:
     """Raise ValueError naming the first option that is not a positive whole number."""
     for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"memory option {name}={value!r}: give a whole number of at least 1")

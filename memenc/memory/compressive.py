@@ -96,8 +96,8 @@ class CompressiveMemory(LayerMemory):
         values, leaving_values = self._push(state["values"], segment.values)
         new_keys, new_values = self.compressor(leaving_keys, leaving_values)
         return {
-            "keys": torch.cat([self._append(state["keys"], new_keys), keys], dim=2),
-            "values": torch.cat([self._append(state["values"], new_values), values], dim=2),
+            "keys": self._join(state["keys"], new_keys, keys),
+            "values": self._join(state["values"], new_values, values),
             "tokens": state["tokens"] + segment.keys.shape[2],
         }
 
@@ -134,9 +134,13 @@ class CompressiveMemory(LayerMemory):
 
     def _push(self, entries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Window after the segment, and the tokens that leave it: as many as came in."""
-        line = torch.cat([entries[:, :, self.slots :], tokens], dim=2)
-        leaving = tokens.shape[2]
+        window, leaving = entries[:, :, self.slots :], tokens.shape[2]
+        if self.window == leaving:
+            return tokens, window
+        line = torch.cat([window, tokens], dim=2)
         return line[:, :, leaving:], line[:, :, :leaving]
 
-    def _append(self, entries: Tensor, new: Tensor) -> Tensor:
-        return torch.cat([entries[:, :, : self.slots], new], dim=2)[:, :, -self.slots :]
+    def _join(self, entries: Tensor, new: Tensor, window: Tensor) -> Tensor:
+        """Slots with the new ones behind the old, as many as there are, then the window."""
+        kept = entries[:, :, min(new.shape[2], self.slots) : self.slots]
+        return torch.cat([kept, new[:, :, -self.slots :], window], dim=2)

@@ -36,7 +36,8 @@ class ProgressLine(TrainerCallback):
             TextColumn("{task.fields[tokens_per_second]} tokens/s  loss {task.fields[loss]}"),
             TimeRemainingColumn(),
         )
-        self.progress = Progress(*columns, console=self.console, transient=True)
+        silent = not self.console.is_terminal
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=silent)
         self.task = self.progress.add_task("training", total=state.max_steps, tokens_per_second="-", loss="-")
         self.progress.start()
         self.started, self.first_step = time.monotonic(), state.global_step

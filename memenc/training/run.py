@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
+from safetensors import SafetensorError, safe_open
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
-from memenc.training.parts import in_order, parts_of
+from memenc.training.parts import parts_of
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
 from memenc.training.trainer import DocumentTrainer, collator_for
@@ -54,27 +57,18 @@ def train_classifier(
         return trainer.state.log_history
 
 
+@torch.no_grad()
 def predict_logits(
-    model: MemencForSequenceClassification,
-    documents: TokenizedDocuments,
-    tokens_per_batch: int = 8_192,
-    documents_per_batch: int = 64,
+    model: MemencForSequenceClassification, documents: TokenizedDocuments, tokens_per_batch: int = 8_192
 ) -> np.ndarray:
     """Logits (documents, labels) in the order of the documents, read in parts of similar length."""
     model.eval()
-    collate, own = collator_for(model), model.memenc.own_tokens_per_segment
-    order = np.argsort([-length for length in documents.lengths], kind="stable")
+    collate = collator_for(model)
     rows = torch.zeros(len(documents), model.classifier.out_features)
-    for start in range(0, len(order), documents_per_batch):
-        chosen = order[start : start + documents_per_batch]
-        batch = collate([{"input_ids": documents[int(index)]["input_ids"]} for index in chosen])
-        parts, indices = [], []
-        for part in parts_of(batch, tokens_per_batch, own):
-            indices.append(part.pop("index"))
-            with torch.no_grad():
-                logits = model(**{name: value.to(model.device) for name, value in part.items()}).logits
-            parts.append(logits.float().cpu())
-        rows[chosen] = in_order(parts, indices)
+    for indices in parts_of(documents.lengths, tokens_per_batch, model.memenc.own_tokens_per_segment):
+        part = collate([{"input_ids": documents.token_ids[index]} for index in indices])
+        logits = model(**{name: value.to(model.device) for name, value in part.items()}).logits
+        rows[indices] = logits.float().cpu()
     return rows.numpy()
 
 
@@ -90,12 +84,10 @@ def _trainer(
     kind = model.config.problem_type or "single_label_classification"
     trainer = DocumentTrainer(
         settings,
-        model.memenc.own_tokens_per_segment,
-        model=model,
+        model,
         args=_arguments(settings, output, MAIN_SCORE[kind], validation is not None, device),
         train_dataset=training,
         eval_dataset=validation,
-        data_collator=collator_for(model),
         compute_metrics=lambda result: scores(kind, np.asarray(result.predictions), np.asarray(result.label_ids)),
     )
     for unwanted in (ProgressCallback, PrinterCallback):
@@ -137,6 +129,15 @@ def _arguments(
 
 
 def _checkpoint(output: str | Path | None) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
-
-    return None if output is None or not Path(output).is_dir() else get_last_checkpoint(str(output))
+    """The newest whole checkpoint in a folder; one that a kill cut short is named and passed over."""
+    folders = sorted(Path(output or "").glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
+    for folder in folders if output else []:
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+            with safe_open(folder / "model.safetensors", framework="pt") as weights:
+                weights.keys()
+        except (OSError, ValueError, SafetensorError) as error:
+            warnings.warn(f"{folder} is not whole ({error}); going on from the one before", stacklevel=2)
+            continue
+        return str(folder)
+    return None

@@ -23,6 +23,7 @@ class TrainingSettings:
             parts also mean little padding. On a GPU give it more.
         max_gradient_norm: gradients longer than this are cut to it.
         patience: epochs without a better validation score after which training stops; 0 never stops early.
+        shortest_first: read the training documents roughly in order of length in the first epoch.
         bf16: automatic mixed precision in bfloat16; pays on GPUs and on processors with bfloat16 instructions.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.
         seed: of initialisation, order and dropout.
@@ -38,6 +39,7 @@ class TrainingSettings:
     tokens_per_batch: int = 4_096
     max_gradient_norm: float = 1.0
     patience: int = 2
+    shortest_first: bool = False
     bf16: bool = False
     activation_checkpointing: bool = False
     seed: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -11,7 +12,9 @@ from transformers import Trainer
 from memenc.data.collate import LongDocumentCollator
 from memenc.memory.base import GATES
 from memenc.tasks import MemencForSequenceClassification
-from memenc.training.parts import in_order, parts_of
+from memenc.training.curriculum import ShortestFirst
+from memenc.training.documents import TokenizedDocuments
+from memenc.training.parts import parts_of
 from memenc.training.settings import TrainingSettings
 
 
@@ -20,47 +23,57 @@ class DocumentTrainer(Trainer):
 
     Args:
         settings: ours, beside the TrainingArguments made from them.
-        tokens_per_segment: own tokens of a segment; parts are budgeted in whole segments.
-        trainer_arguments: whatever transformers' Trainer takes.
+        model: to train.
+        trainer_arguments: whatever else transformers' Trainer takes.
     """
 
-    def __init__(self, settings: TrainingSettings, tokens_per_segment: int, **trainer_arguments: Any) -> None:
-        super().__init__(**trainer_arguments)
+    def __init__(
+        self, settings: TrainingSettings, model: MemencForSequenceClassification, **trainer_arguments: Any
+    ) -> None:
+        # Documents stay apart until their part is collated: padded to one giant neighbour they would fill the memory.
+        super().__init__(model=model, data_collator=uncollated, **trainer_arguments)
         self.settings = settings
-        self.tokens_per_segment = tokens_per_segment
+        self.collate = collator_for(model)
+        self.tokens_per_segment = model.memenc.own_tokens_per_segment
 
-    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
         model.train()
-        inputs = self._prepare_inputs(inputs)
-        documents = len(inputs["labels"])
-        total = torch.zeros((), device=inputs["input_ids"].device)
-        for part in parts_of(inputs, self.settings.tokens_per_batch, self.tokens_per_segment):
-            share = len(part.pop("index")) / documents
+        losses = []
+        for indices, part in self._parts(inputs):
             with self.compute_loss_context_manager():
-                loss = cast(Tensor, self.compute_loss(model, part)) * share
+                loss = cast(Tensor, self.compute_loss(model, part)) * len(indices) / len(inputs["documents"])
             self.accelerator.backward(loss)
-            total = total + loss.detach()
-        return total / self.args.gradient_accumulation_steps
+            losses.append(loss.detach())
+        return torch.stack(losses).sum() / self.args.gradient_accumulation_steps
 
     def prediction_step(
-        self, model: nn.Module, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Loss, logits and labels of a batch, read part by part."""
-        inputs = self._prepare_inputs(inputs)
-        losses, logits, indices = [], [], []
-        for part in parts_of(inputs, self.settings.tokens_per_batch, self.tokens_per_segment):
-            index = part.pop("index")
+        losses, logits, order = [], [], []
+        for indices, part in self._parts(inputs):
             with torch.no_grad(), self.compute_loss_context_manager():
                 output = model(**part)
-            if output.loss is not None:
-                losses.append(output.loss.detach().float() * len(index))
+            losses.append(output.loss.detach().float() * len(indices))
             logits.append(output.logits.detach().float())
-            indices.append(index)
-        loss = torch.stack(losses).sum() / len(inputs["input_ids"]) if losses else None
+            order += indices
+        loss = torch.stack(losses).sum() / len(order)
         if prediction_loss_only:
             return loss, None, None
-        return loss, in_order(logits, indices), inputs.get("labels")
+        return loss, torch.cat(logits)[torch.tensor(order).argsort()], inputs["labels"].to(loss.device)
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        if self.settings.shortest_first and isinstance(self.train_dataset, TokenizedDocuments):
+            return ShortestFirst(self.train_dataset.lengths, self.settings.seed)
+        return super()._get_train_sampler(*args, **kwargs)
+
+    def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        """Places and collated documents of every part of a batch, on the device."""
+        documents = inputs["documents"]
+        lengths = [len(document["input_ids"]) for document in documents]
+        for indices in parts_of(lengths, self.settings.tokens_per_batch, self.tokens_per_segment):
+            yield indices, self._prepare_inputs(self.collate([documents[index] for index in indices]))
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """AdamW with the groups of :func:`parameter_groups`."""
@@ -85,6 +98,11 @@ def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[
             decay = settings.weight_decay if parameter.dim() > 1 and not memory else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
+
+
+def uncollated(features: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of documents as they are; its labels come first because the Trainer counts documents by them."""
+    return {"labels": torch.as_tensor([feature["labels"] for feature in features]), "documents": features}
 
 
 def collator_for(model: MemencForSequenceClassification) -> LongDocumentCollator:

@@ -21,7 +21,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from memenc import MemencModel
-from memenc.results import environment
+from memenc.results import environment_columns
 
 RESULTS = Path(__file__).parent / "results"
 DESIGNS = {
@@ -97,7 +97,7 @@ STREAM = """
 import json, resource, sys, torch
 from memenc import MemencModel
 from schedules import backbone
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 model = MemencModel.from_backbone(backbone({path!r}), memory="compressive", segment_length=512).eval()
 memory = None
 with torch.no_grad():
@@ -127,7 +127,7 @@ def streaming_memory(path: str | None, lengths: list[int]) -> list[dict]:
 
 def write(name: str, rows: list[dict]) -> None:
     """Rows with versions and hardware as CSV, and a short table on the screen."""
-    facts = {key: value for key, value in environment().items() if isinstance(value, str | int | float)}
+    facts = environment_columns()
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0] | facts)
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--backbone", help="name or path; random weights in the size of MiniLM-L6 if left out")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tokens", type=int, default=16_384)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 leaves the schedules out")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--segments-per-call", type=int, nargs="+", default=[1, 2, 4, 8, 32])
     parser.add_argument(
@@ -151,7 +151,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     suffix = "" if arguments.device == "cpu" else f"_{arguments.device}"
-    write(f"schedules{suffix}", schedules(arguments))
+    if arguments.rounds:
+        write(f"schedules{suffix}", schedules(arguments))
     if arguments.streaming:
         write("streaming_memory", streaming_memory(arguments.backbone, arguments.streaming))
 

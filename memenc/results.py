@@ -33,6 +33,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def environment_columns() -> dict[str, str]:
+    """The same in one level, for tables whose rows come from different runs and machines."""
+    facts = environment()
+    columns = {name: facts[name] for name in ("date", "commit")} | facts["versions"] | facts["hardware"]
+    return {name: str(value) for name, value in columns.items() if value is not None}
+
+
 def hardware() -> dict[str, Any]:
     """Processor, cores, threads in use and graphics card."""
     return {

@@ -18,7 +18,7 @@ import numpy as np
 from memenc.baselines import BASELINES
 from memenc.data.decisive_sentence import generate
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import environment
+from memenc.results import environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "decisive_sentence.csv"
 # Chunks of about 60 tokens -> documents to test on: fewer of the long ones, which cost sixty times as much.
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    facts = {key: value for key, value in environment().items() if isinstance(value, str | int | float)}
+    facts = environment_columns()
     done = {
         (row["model"], row["variant"], row["seed"])
         for row in (csv.DictReader(arguments.output.open()) if arguments.output.exists() else [])

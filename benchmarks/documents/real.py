@@ -22,7 +22,7 @@ from sklearn.metrics import f1_score
 from memenc.baselines import BASELINES
 from memenc.data import read_records
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import environment
+from memenc.results import environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_documents.csv"
 
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    facts = {key: value for key, value in environment().items() if isinstance(value, str | int | float)}
+    facts = environment_columns()
     kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
     done = {(row["dataset"], row["model"], row["seed"]) for row in kept}
     for seed in map(int, arguments.seeds.split(",")):

@@ -11,7 +11,7 @@ WORDS = [f"word{index}" for index in range(40)]
 GOOD, BAD = "excellent", "terrible"
 
 
-def save_tiny_backbone(path: Path) -> str:
+def save_tiny_backbone(path: Path, positions: int = 64) -> str:
     """Write a two-layer BERT and its tokenizer to `path`."""
     vocabulary = {
         word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", GOOD, BAD, "report", *WORDS])
@@ -32,7 +32,7 @@ def save_tiny_backbone(path: Path) -> str:
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=48,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
     )
     # Tests that something is learned want the same start each time; nothing is claimed of other starts.
     with torch.random.fork_rng():

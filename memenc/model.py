@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from memenc.backbone import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
-from memenc.config import MemencConfig, plain_backbone_config
-from memenc.data.tokens import special_tokens_of, stream_token_ids
+from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
+from memenc.config import MemencConfig
+from memenc.data.tokens import stream_token_ids
 from memenc.encoder import SegmentEncoder, part_of
-from memenc.memory import LayerMemory
-from memenc.memory.compression import Compressor
-from memenc.memory.document import DocumentMemory
-from memenc.readout import FinalMemory, Readout, build_readout
+from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
+from memenc.readout import FinalMemory, build_readout
 from memenc.schedule import resolve_segments_per_call
 from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
@@ -42,86 +39,6 @@ class MemencOutput(ModelOutput):
     auxiliary_loss: Tensor | None = None
 
 
-class MemencPreTrainedModel(PreTrainedModel):
-    """What all memenc models share: configuration, initialisation, activation checkpointing by group of segments."""
-
-    config_class = MemencConfig
-    base_model_prefix = "memenc"
-    supports_gradient_checkpointing = True
-    # The library's own loss handling would divide by the number of items across accumulation steps a second time.
-    accepts_loss_kwargs = False
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, LayerMemory | Readout | DocumentMemory | Compressor):
-            module.reset_parameters()
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-    def _set_gradient_checkpointing(
-        self, enable: bool = True, gradient_checkpointing_func: Any = None, **kwargs: Any
-    ) -> None:
-        # The layers inside the backbone are left alone: a layer computed a second time would write its memory twice.
-        if getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
-            raise ValueError("use_reentrant=True silently cuts the gradient through memory; leave it out or set False")
-        for module in self.modules():
-            if isinstance(module, SegmentEncoder):
-                module.checkpointing = enable
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """Whether activations are computed again in the backward pass, one group of segments at a time."""
-        return any(isinstance(module, SegmentEncoder) and module.checkpointing for module in self.modules())
-
-    @property
-    def is_activation_checkpointing(self) -> bool:
-        """The name transformers 5.23 has for it."""
-        return self.is_gradient_checkpointing
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """Resize the backbone's embeddings, and say so in the configuration that is saved."""
-        embeddings = super().resize_token_embeddings(*args, **kwargs)
-        self.config.backbone = {**(self.config.backbone or {}), "vocab_size": embeddings.weight.shape[0]}
-        return embeddings
-
-    @classmethod
-    def from_backbone(
-        cls,
-        backbone: str | PreTrainedModel,
-        memory: str = "compressive",
-        memory_options: dict[str, Any] | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        backbone_options: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> Self:
-        """Put a memory into a pre-trained encoder.
-
-        Args:
-            backbone: name or path for transformers, or a model (which is taken over, not copied).
-            memory: name of the design, see `available_memories()`.
-            memory_options: keyword arguments of the design.
-            tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,
-                and a model gets no special tokens.
-            backbone_options: keyword arguments for loading the backbone, such as `dtype`.
-            options: fields of :class:`MemencConfig`.
-
-        Raises:
-            ValueError: the backbone would ignore a memory, or an option does not fit.
-        """
-        _check_options(options)
-        loaded = load_backbone(backbone, **(backbone_options or {}))
-        if tokenizer is None and isinstance(backbone, str):
-            tokenizer = find_tokenizer(backbone)
-        if tokenizer is not None and "special_tokens" not in options:
-            prefix, suffix = special_tokens_of(tokenizer)
-            options["special_tokens"] = {"prefix": prefix, "suffix": suffix, "padding": tokenizer.pad_token_id or 0}
-        config = MemencConfig(
-            backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
-        )
-        return cls(config, backbone=loaded).eval()
-
-
 class MemencModel(MemencPreTrainedModel):
     """Documents of any length through a pre-trained encoder with memory.
 
@@ -135,7 +52,7 @@ class MemencModel(MemencPreTrainedModel):
         if backbone is None:
             backbone = backbone_from_config(config.backbone_config())
         else:
-            _leave_weights_alone(backbone)
+            leave_weights_alone(backbone)
         backbone.config.use_cache = False
         if config.attention_layers is None:
             config.attention_layers = find_attention_layers(backbone)
@@ -294,17 +211,6 @@ class MemencModel(MemencPreTrainedModel):
         return memory.to(self.device).tensors
 
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer_config.json",
-)
-
-
 def stream_pieces(
     text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens_per_piece: int
 ) -> Iterator[list[int]]:
@@ -317,31 +223,6 @@ def stream_pieces(
             piece = piece[tokens_per_piece:]
     if piece:
         yield piece
-
-
-def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
-    """The tokenizer that lies with a model, or None if there is none."""
-    # For a folder without one transformers makes up a tokenizer of five tokens.
-    if Path(name).is_dir() and not any(Path(name, file).is_file() for file in TOKENIZER_FILES):
-        return None
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError):
-        return None
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    # A configuration takes any name, so that a slip of the pen would change nothing and say nothing.
-    known = {field.name for field in fields(MemencConfig)} | {"num_labels"}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ValueError(f"from_backbone has no option {', '.join(unknown)}; MemencConfig lists what there is")
-
-
-def _leave_weights_alone(module: nn.Module) -> None:
-    # post_init initialises every module that does not say it was; it would undo the loaded weights.
-    for part in module.modules():
-        setattr(part, "_is_hf_initialized", True)  # noqa: B010 - nn.Module types its attributes as tensors
 
 
 def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:

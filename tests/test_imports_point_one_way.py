@@ -16,6 +16,7 @@ RANKS = [
     ["schedule"],
     ["encoder"],
     ["readout"],
+    ["pretrained"],
     ["model"],
     ["tasks"],
     ["training"],

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from memenc.config import MemencConfig
-from memenc.model import MemencModel, MemencPreTrainedModel
+from memenc.model import MemencModel
+from memenc.pretrained import MemencPreTrainedModel
 from memenc.state import MemoryState
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")

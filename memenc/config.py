@@ -18,6 +18,8 @@ class MemencConfig(PreTrainedConfig):
             head_dim, sliding_window, rotary.
         memory: name of the design, see `available_memories()`.
         memory_options: keyword arguments of the design.
+        memory_layers: layers that have a memory: "all", "upper_half" (the later layers, which is where published models
+            use theirs, for half of the cost and state), or a list of layer numbers from 0.
         segment_length: tokens of one segment, special tokens included.
         segments_per_call: segments of a document in one backbone call, or "auto": the measured default.
         sliding_window_layers: what layers with local attention do with memory: "within_window" reads entries that lie
@@ -38,6 +40,7 @@ class MemencConfig(PreTrainedConfig):
     attention_layers: list[dict[str, Any]] | None = None
     memory: str = "compressive"
     memory_options: dict[str, Any] | None = None
+    memory_layers: str | list[int] = "all"
     segment_length: int = 512
     segments_per_call: int | str = "auto"
     sliding_window_layers: str = "within_window"
@@ -63,6 +66,9 @@ class MemencConfig(PreTrainedConfig):
                 f"sliding_window_layers={self.sliding_window_layers!r}: choose one of {SLIDING_WINDOW_LAYERS}"
             )
 
+        layers = self.memory_layers
+        if layers not in ("all", "upper_half") and not isinstance(layers, list | tuple):
+            raise ValueError(f'memory_layers={layers!r}: give "all", "upper_half" or a list of layer numbers')
         for name, value in (self.special_tokens or {}).items():
             if name not in ("prefix", "suffix", "padding"):
                 raise ValueError(f"special_tokens has no {name!r}; it has prefix, suffix and padding")
@@ -70,6 +76,20 @@ class MemencConfig(PreTrainedConfig):
                 raise ValueError(
                     f"special_tokens: {name}={value!r}; prefix and suffix are lists of ids, padding is one"
                 )
+
+    def layers_with_memory(self) -> list[int]:
+        """Numbers of the layers that have a memory.
+
+        Raises:
+            ValueError: a number that is no layer of the backbone.
+        """
+        layers = list(range(len(self.attention_layers or [])))
+        if isinstance(self.memory_layers, str):
+            return layers if self.memory_layers == "all" else layers[len(layers) // 2 :]
+        wrong = sorted(set(self.memory_layers) - set(layers))
+        if wrong:
+            raise ValueError(f"memory_layers has {wrong}, but the backbone has layers 0 to {len(layers) - 1}")
+        return sorted(set(self.memory_layers))
 
     def backbone_config(self) -> PreTrainedConfig:
         """Configuration object of the backbone.

@@ -52,7 +52,10 @@ class SegmentEncoder(nn.Module):
         self.attention_dropout = config.attention_dropout
         self.rotaries = [layer_rotary(layer) for layer in layers]
         self.backbone = backbone
-        self.memories = nn.ModuleList([_layer_memory(config, layer) for layer in layers])
+        chosen = config.layers_with_memory()
+        self.memories = nn.ModuleList(
+            [_layer_memory(config, layer, index in chosen) for index, layer in enumerate(layers)]
+        )
         # Over the top there is one head, as wide as a token state; pooling has no order that a start could disturb.
         top = LayerSizes(1, 1, hidden, config.segment_length, sees_order=True)
         self.top_memory = build_memory(config.memory, top, config.memory_options)
@@ -200,8 +203,9 @@ def _prefixed(name: str, tensors: Tensors) -> Tensors:
     return {f"{name}.{key}": value for key, value in tensors.items()}
 
 
-def _layer_memory(config: MemencConfig, layer: dict[str, Any]) -> LayerMemory:
+def _layer_memory(config: MemencConfig, layer: dict[str, Any], chosen: bool) -> LayerMemory:
     sizes = layer_sizes(layer, config.segment_length)
-    if layer["sliding_window"] is not None and config.sliding_window_layers == "none":
+    local = layer["sliding_window"] is not None and config.sliding_window_layers == "none"
+    if local or not chosen:
         return build_memory("none", sizes)
     return build_memory(config.memory, sizes, config.memory_options)

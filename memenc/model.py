@@ -86,7 +86,7 @@ class MemencModel(MemencPreTrainedModel):
     @property
     def fingerprint(self) -> str:
         """What a state must have been written with to be read on with this model."""
-        names = ("backbone", "memory", "memory_options", "segment_length", "special_tokens")
+        names = ("backbone", "memory", "memory_options", "memory_layers", "segment_length", "special_tokens")
         more = ("document_queries", "document_temperature", "sliding_window_layers")
         return fingerprint_of({name: getattr(self.config, name) for name in names + more})
 

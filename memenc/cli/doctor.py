@@ -135,13 +135,20 @@ def device_facts() -> dict[str, Any]:
     }
 
 
+def has_bf16_instructions() -> bool:
+    """Whether bfloat16 is fast on the default device."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    information = Path("/proc/cpuinfo")
+    words = information.read_text(encoding="utf-8").split() if information.is_file() else []
+    return bool(CPU_BF16 & set(words))
+
+
 def bf16_state() -> str:
     """How bfloat16 runs on the default device."""
     if torch.cuda.is_available():
         return "fast" if torch.cuda.is_bf16_supported(including_emulation=False) else "emulated: saves memory, not time"
-    information = Path("/proc/cpuinfo")
-    words = information.read_text(encoding="utf-8").split() if information.is_file() else []
-    if CPU_BF16 & set(words):
+    if has_bf16_instructions():
         return "the processor has instructions for it: --bf16 can pay"
     return "no instructions for it found in the processor: --bf16 is slow"
 

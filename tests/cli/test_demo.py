@@ -39,7 +39,8 @@ def test_command(memenc, backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "run_demo", lambda *arguments: calls.append(arguments))
     monkeypatch.setattr(demo, "packaged_backbone", lambda: backbone)
     memenc("demo", "--output", tmp_path, "--seed", "3", "--documents", "30")
-    assert calls == [(backbone, tmp_path, DemoSettings(documents=30, seed=3))]
+    training = {**demo.TRAINING, "bf16": demo.has_bf16_instructions()}
+    assert calls == [(backbone, tmp_path, DemoSettings(documents=30, training=training, seed=3))]
 
 
 def test_backbone_package_that_is_not_installed(memenc, monkeypatch):

@@ -1,14 +1,17 @@
 """Read labelled texts from JSON Lines, CSV, Parquet or `datasets`, with every problem named by its line."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import datasets
+from typing import TYPE_CHECKING, Any, Literal
 
 from memenc.data.sources import ROWS_OF, Row, dataset_rows
+
+if TYPE_CHECKING:
+    import datasets
 
 ID_COLUMN = "id"
 
@@ -139,6 +142,9 @@ def kind_of_source(source: str | os.PathLike[str], split: str | None) -> str:
 
 def open_dataset(source: str, split: str | None) -> datasets.Dataset:
     """Return one split of a saved folder or hub dataset; raise ValueError when there is none."""
+    # Imported where it is needed: it takes a second, and reading plain files does not.
+    import datasets
+
     try:
         loaded = datasets.load_from_disk(source) if Path(source).is_dir() else datasets.load_dataset(source)
     except (FileNotFoundError, ConnectionError) as error:

@@ -1,15 +1,17 @@
 """Read rows out of files and datasets one at a time, each with its line number, or what is wrong with it."""
 
+from __future__ import annotations
+
 import csv
 import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
-import pyarrow.parquet
+if TYPE_CHECKING:
+    import datasets
 
 # (line, the columns of one record or what is wrong with it); the first line or row is 1.
 Row = tuple[int, dict[str, Any] | str]
@@ -93,6 +95,8 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     Raises:
         ValueError: not a Parquet file.
     """
+    import pyarrow.parquet
+
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.ArrowException as error:
@@ -115,6 +119,8 @@ def parquet_row(row: Any) -> dict[str, Any] | str:
 
 def dataset_rows(dataset: datasets.Dataset) -> Iterator[Row]:
     """Yield the rows of a `datasets` dataset, numbered class labels replaced by their names, none by None."""
+    import datasets
+
     classes = {name: kind.names for name, kind in dataset.features.items() if isinstance(kind, datasets.ClassLabel)}
     for number, row in enumerate(dataset, start=1):
         named = {

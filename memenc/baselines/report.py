@@ -93,7 +93,7 @@ def compare_with_baselines(
     return BaselineReport(rows, verdict(rows))
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def verdict(rows: Sequence[Row], subject: str = "Memory") -> str:
     """Whether the first row beats the best of the others, by an exact sign test on the documents where they differ."""
     if len(rows) < 2:
         return "Nothing to compare with."
@@ -106,7 +106,7 @@ def verdict(rows: Sequence[Row]) -> str:
         f"right {losses} times, p = {chance:.2g}"
     )
     if chance >= 0.05:
-        return f"Memory made no difference that these {len(ours.right)} documents can show: {numbers}."
+        return f"{subject} made no difference that these {len(ours.right)} documents can show: {numbers}."
     if difference > 0:
-        return f"Memory was worth it on this data: {numbers}."
-    return f"Memory was not worth it on this data, {best.name} is better: {numbers}."
+        return f"{subject} was worth it on this data: {numbers}."
+    return f"{subject} was not worth it on this data, {best.name} is better: {numbers}."

@@ -201,7 +201,7 @@ def scored(models: Sequence[TrainedModel], settings: DemoSettings) -> tuple[list
         results = [score_of(model, texts, truth) for model in models]
         rows = [row for row, _ in results]
         records += [record_of(row, tokens, len(texts), seconds) for row, seconds in results]
-        verdicts.append(f"{tokens:,} tokens: {verdict(rows)}")
+        verdicts.append(f"{tokens:,} tokens: {verdict(rows, subject='Fine-tuning with memory')}")
     return records, verdicts
 
 

@@ -120,7 +120,7 @@ def start_of_bias(initial_bias: float | None, sizes: LayerSizes, entries: int) -
     """Logit bias at which entries start: as asked for, full strength where order is seen, or else a small share.
 
     All entries together then weigh as much as 5 % of the segment's tokens: enough for gradient, too little to disturb
-    a pre-trained encoder that never saw such keys (benchmarks/README.md has what other starts do to one).
+    a pre-trained encoder that never saw such keys (benchmarks/fresh_memory.py shows what other starts do).
     """
     if initial_bias is not None:
         return float(initial_bias)

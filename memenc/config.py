@@ -19,7 +19,7 @@ class MemencConfig(PreTrainedConfig):
         memory: name of the design, see `available_memories()`.
         memory_options: keyword arguments of the design.
         memory_layers: layers that have a memory: "all", "upper_half" (the later layers, which is where published models
-            use theirs, for half of the cost and state), or a list of layer numbers from 0.
+            use theirs), or a list of layer numbers from 0.
         segment_length: tokens of one segment, special tokens included.
         segments_per_call: segments of a document in one backbone call, or "auto": the measured default.
         sliding_window_layers: what layers with local attention do with memory: "within_window" reads entries that lie

@@ -11,8 +11,8 @@ from torch import Tensor
 from memenc.memory.scan import Written
 from memenc.segments import Segments
 
-# Tokens of one backbone call at which throughput was measured to be best (benchmarks/schedules.py). On a CPU one to two
-# thousand, more only costs memory; a GPU needs enough rows to fill it.
+# Tokens of one backbone call. On a CPU throughput was measured (benchmarks/schedules.py): one to four segments of 512
+# are alike, more only costs memory. The numbers for other devices are estimates until that benchmark has run on one.
 TOKENS_PER_CALL = {"cpu": 2_048, "cuda": 65_536}
 TOKENS_PER_CALL_ELSEWHERE = 16_384
 

@@ -49,6 +49,7 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
         "epochs": arguments.epochs,
         "learning_rate": arguments.learning_rate,
         "new_learning_rate": arguments.new_learning_rate,
+        "documents_per_step": arguments.documents_per_step,
         "bf16": arguments.bf16,
         "patience": 0,
     }
@@ -86,6 +87,8 @@ def measure(dataset: str, name: str, seed: int, arguments: argparse.Namespace) -
         "epochs": arguments.epochs,
         "learning_rate": arguments.learning_rate,
         "new_learning_rate": arguments.new_learning_rate,
+        "documents_per_step": arguments.documents_per_step,
+        "bf16": arguments.bf16,
         "training_seconds": round(trained - started),
         "test_seconds": round(time.monotonic() - trained),
     }
@@ -104,6 +107,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--new-learning-rate", type=float, default=1e-3)
+    parser.add_argument("--documents-per-step", type=int, default=8)
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()

@@ -12,6 +12,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from memenc.attention import ATTENTION_NAME, AttentionContext, LayerCall, attention_function, register
+from memenc.config import places_memory_by_position
 from memenc.memory import LayerSizes
 from memenc.rotary import Rotary, match_rotary
 
@@ -150,7 +151,7 @@ def layer_sizes(description: dict[str, Any], segment_length: int) -> LayerSizes:
         key_value_heads=description["key_value_heads"],
         head_dim=description["head_dim"],
         segment_length=segment_length,
-        sees_order=description["causal"] and description["rotary"] is not None,
+        sees_order=places_memory_by_position(description),
     )
 
 

@@ -18,8 +18,10 @@ class MemencConfig(PreTrainedConfig):
             head_dim, sliding_window, rotary.
         memory: name of the design, see `available_memories()`.
         memory_options: keyword arguments of the design.
-        memory_layers: layers that have a memory: "all", "upper_half" (the later layers, which is where published models
-            use theirs), or a list of layer numbers from 0.
+        memory_layers: layers that have a memory: "all", "upper_half" (the later ones), a list of layer numbers from 0,
+            or "auto": all where memory is placed by position (causal attention with rotary positions), so that a window
+            over the whole document is full attention, and the upper half elsewhere, where it costs half as much and
+            disturbs the pre-trained encoder half as much.
         segment_length: tokens of one segment, special tokens included.
         segments_per_call: segments of a document in one backbone call, or "auto": the measured default.
         sliding_window_layers: what layers with local attention do with memory: "within_window" reads entries that lie
@@ -40,7 +42,7 @@ class MemencConfig(PreTrainedConfig):
     attention_layers: list[dict[str, Any]] | None = None
     memory: str = "compressive"
     memory_options: dict[str, Any] | None = None
-    memory_layers: str | list[int] = "all"
+    memory_layers: str | list[int] = "auto"
     segment_length: int = 512
     segments_per_call: int | str = "auto"
     sliding_window_layers: str = "within_window"
@@ -67,8 +69,8 @@ class MemencConfig(PreTrainedConfig):
             )
 
         layers = self.memory_layers
-        if layers not in ("all", "upper_half") and not isinstance(layers, list | tuple):
-            raise ValueError(f'memory_layers={layers!r}: give "all", "upper_half" or a list of layer numbers')
+        if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
+            raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')
         for name, value in (self.special_tokens or {}).items():
             if name not in ("prefix", "suffix", "padding"):
                 raise ValueError(f"special_tokens has no {name!r}; it has prefix, suffix and padding")
@@ -83,9 +85,12 @@ class MemencConfig(PreTrainedConfig):
         Raises:
             ValueError: a number that is no layer of the backbone.
         """
-        layers = list(range(len(self.attention_layers or [])))
+        descriptions = self.attention_layers or []
+        layers = list(range(len(descriptions)))
         if isinstance(self.memory_layers, str):
-            return layers if self.memory_layers == "all" else layers[len(layers) // 2 :]
+            by_position = any(places_memory_by_position(description) for description in descriptions)
+            everywhere = self.memory_layers == "all" or (self.memory_layers == "auto" and by_position)
+            return layers if everywhere else layers[len(layers) // 2 :]
         wrong = sorted(set(self.memory_layers) - set(layers))
         if wrong:
             raise ValueError(f"memory_layers has {wrong}, but the backbone has layers 0 to {len(layers) - 1}")
@@ -108,6 +113,11 @@ class MemencConfig(PreTrainedConfig):
     def hidden_size(self) -> int:
         """Numbers per token state, of the backbone."""
         return self.backbone_config().hidden_size
+
+
+def places_memory_by_position(attention_layer: dict[str, Any]) -> bool:
+    """Whether a layer tells memory from its own tokens by position: causal attention with rotary positions."""
+    return bool(attention_layer["causal"]) and attention_layer["rotary"] is not None
 
 
 def plain_backbone_config(config: PreTrainedConfig) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def test_layers_with_local_attention_keep_no_memory_if_asked(kind):
         tiny_backbone(kind),
         memory="windowed",
         memory_options={"window": 16},
+        memory_layers="all",
         segment_length=SEGMENT,
         sliding_window_layers="none",
     )

@@ -40,6 +40,12 @@ def test_schedules_agree_where_some_layers_have_memory():
     assert max((output - outputs[0]).abs().max() for output in outputs) < 1e-12
 
 
+@pytest.mark.parametrize(("kind", "with_memory"), [("bert", [1]), ("modernbert", [1, 2]), ("llama", [0, 1])])
+def test_only_memory_placed_by_position_is_in_every_layer_unasked(kind, with_memory):
+    model = MemencModel.from_backbone(tiny_backbone(kind), memory_options=TINY_MEMORY, **TINY_MODEL)
+    assert model.config.layers_with_memory() == with_memory
+
+
 def test_refuses_layers_that_do_not_exist():
     with pytest.raises(ValueError, match="layers 0 to 3"):
         model_with([4])

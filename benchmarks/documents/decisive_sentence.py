@@ -35,7 +35,7 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
         arguments.backbone,
         memory=memory,
         memory_options=options,
-        model_options={"segment_length": 128},
+        model_options={"segment_length": 128, "memory_layers": arguments.memory_layers},
         training={
             "epochs": arguments.epochs,
             "learning_rate": arguments.learning_rate,
@@ -65,6 +65,7 @@ def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
         accuracy = float(right.mean())
         yield {
             "model": name,
+            "memory_layers": arguments.memory_layers,
             "variant": variant,
             "seed": seed,
             "tokens": chunks * 60,
@@ -91,18 +92,19 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--test-share", type=float, default=1.0, help="share of the test documents, for a quick look")
+    parser.add_argument("--memory-layers", default="auto", help="auto, all or upper_half")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     facts = environment_columns()
     done = {
-        (row["model"], row["variant"], row["seed"])
+        (row["model"], row["memory_layers"], row["variant"], row["seed"])
         for row in (csv.DictReader(arguments.output.open()) if arguments.output.exists() else [])
     }
     for seed in map(int, arguments.seeds.split(",")):
         for variant in arguments.variants.split(","):
             for name in arguments.models.split(","):
-                if (name, variant, str(seed)) in done:
+                if (name, arguments.memory_layers, variant, str(seed)) in done:
                     continue
                 rows = [row | facts for row in measure(name, variant, seed, arguments)]
                 print(*((row["model"], row["variant"], row["tokens"], row["accuracy"]) for row in rows), sep="\n")

@@ -57,7 +57,7 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
         arguments.backbone,
         memory=memory,
         memory_options=options,
-        model_options={"segment_length": arguments.segment_length},
+        model_options={"segment_length": arguments.segment_length, "memory_layers": arguments.memory_layers},
         training=training,
         random_state=seed,
     )
@@ -77,6 +77,7 @@ def measure(dataset: str, name: str, seed: int, arguments: argparse.Namespace) -
     return {
         "dataset": dataset,
         "model": name,
+        "memory_layers": arguments.memory_layers,
         "seed": seed,
         "accuracy": round(accuracy, 4),
         "standard_error": round(float(np.sqrt(accuracy * (1 - accuracy) / len(test_texts))), 4),
@@ -108,16 +109,17 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--new-learning-rate", type=float, default=1e-3)
     parser.add_argument("--documents-per-step", type=int, default=8)
+    parser.add_argument("--memory-layers", default="auto", help="auto, all or upper_half")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     facts = environment_columns()
     kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
-    done = {(row["dataset"], row["model"], row["seed"]) for row in kept}
+    done = {(row["dataset"], row["model"], row["memory_layers"], row["seed"]) for row in kept}
     for seed in map(int, arguments.seeds.split(",")):
         for dataset in arguments.datasets.split(","):
             for name in arguments.models.split(","):
-                if (dataset, name, str(seed)) not in done:
+                if (dataset, name, arguments.memory_layers, str(seed)) not in done:
                     row = measure(dataset, name, seed, arguments)
                     print(row)
                     append(arguments.output, [row | facts])

@@ -17,7 +17,8 @@ EXACT = {torch.float64: 1e-12, torch.float32: 1e-5}
 def build(design="compressive_mean", kind="bert", dtype=torch.float32, lively=True, model_class=MemencModel, **options):
     """Model of one row of the design table; `lively` moves every parameter away from its start."""
     row = DESIGNS[design] if isinstance(design, str) else design
-    options = {"special_tokens": SPECIAL, "segments_per_call": 1, "segment_length": SEGMENT, **options}
+    every_layer = {"memory_layers": "all", "special_tokens": SPECIAL}
+    options = {**every_layer, "segments_per_call": 1, "segment_length": SEGMENT, **options}
     backbone = tiny_backbone(kind)
     model = model_class.from_backbone(backbone, memory=row.memory, memory_options=dict(row.options), **options)
     if lively:

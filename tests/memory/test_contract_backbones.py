@@ -163,6 +163,7 @@ def test_a_fresh_memory_hardly_disturbs(kind, design):
             copy.deepcopy(backbone),
             memory=row.memory,
             memory_options=row.options,
+            memory_layers="all",
             segment_length=SEGMENT,
             special_tokens=SPECIAL,
         )

@@ -122,9 +122,12 @@ def _near(queries: Tensor, sliding_window: int, positions: Tensor | None, for_me
 
 
 def _expand(mask: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor | None:
-    # Expanded without copies: a mask with stride 0 keeps the fast path, a materialised one costs twice the time.
+    # Expanded without copies: a mask with stride 0 keeps the fast path, a materialised one costs twice the time. Torch
+    # would turn a boolean one into numbers after the expansion, which materialises it.
     if mask is None:
         return None
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=queries.dtype).masked_fill_(~mask, -torch.inf)
     return mask.expand(queries.shape[0], queries.shape[1], queries.shape[2], keys.shape[2])
 
 

@@ -12,10 +12,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from memenc.memory import LayerMemory, Segment, State
-from memenc.memory.scan import Written, scan
+from memenc.memory import LayerMemory, Scanned, Segment, State, WritePlan
 from memenc.rotary import Rotary
-from memenc_kernels import memory_attention
+from memenc_kernels import attention_log_weight, memory_attention
 
 ATTENTION_NAME = "memenc"
 # What a backbone may ask of attention that this function would have to ignore, which would be silently wrong.
@@ -54,8 +53,7 @@ class GroupContext(AttentionContext):
         rotaries: rotation per attention call, None where there is none.
         states: state per attention call before the group; read, never changed.
         valid: (batch, segments, tokens), or None if all are.
-        complete: (batch, segments), segments that are written.
-        written: for each segment, whether all, some or none of the documents write it.
+        plan: which documents write which segments.
         sliding_window_layers: within_window, full or none (see MemencConfig).
         dropout: share of attention weights set to zero, None for what the backbone asks.
     """
@@ -65,8 +63,7 @@ class GroupContext(AttentionContext):
     rotaries: Sequence[Rotary | None]
     states: Sequence[State]
     valid: Tensor | None
-    complete: Tensor
-    written: Sequence[Written]
+    plan: WritePlan
     sliding_window_layers: str = "within_window"
     dropout: float | None = 0.0
     new_states: list[State] = field(default_factory=list)
@@ -86,26 +83,34 @@ class GroupContext(AttentionContext):
         )
         call = call if self.dropout is None else replace(call, dropout=self.dropout)
         call = call if valid is None else _without_padding(call, valid)
-        entries, state, loss = scan(
-            memory, self.states[layer], self._segments(call, rotary), self.complete, self.written
-        )
-        self.new_states.append(state)
-        if loss is not None:
-            self.losses.append(loss)
-        positions = memory.positions(call.keys.device)
+        scanned = memory.scan(self.states[layer], self._segments(call, rotary), self.plan)
+        self.new_states.append(scanned.state)
+        if scanned.loss is not None:
+            self.losses.append(scanned.loss)
+        arguments = self._arguments(call, valid, memory, rotary, scanned)
+        attended = memory_attention(call.queries, call.keys, call.values, **arguments, dropout=call.dropout)
+        for retrieved in scanned.retrieved:
+            # Each joins what was found before it; the sum of exponentials is that of attention alone.
+            attended = retrieved.join(attended, lambda: attention_log_weight(call.queries, call.keys, **arguments))
+        return attended
+
+    def _arguments(
+        self, call: LayerCall, valid: Tensor | None, memory: LayerMemory, rotary: Rotary | None, scanned: Scanned
+    ) -> dict[str, Any]:
+        """Keyword arguments of attention over a layer's entries and its own tokens."""
+        own = _own_arguments(call, valid)
+        entries, positions = scanned.entries, memory.positions(call.keys.device)
         if entries is None or positions is None:
-            return _attend(call, valid)
+            return own
         keys = entries.keys if rotary is None else rotary.rotate(self.backbone, entries.keys, positions)
-        return _attend(
-            call,
-            valid,
-            memory_keys=keys.to(call.keys.dtype),
-            memory_values=entries.values.to(call.values.dtype),
-            memory_valid=entries.valid,
-            memory_bias=memory.bias(),
-            memory_positions=positions,
-            memory_in_sliding_window=self.sliding_window_layers != "full",
-        )
+        return own | {
+            "memory_keys": keys.to(call.keys.dtype),
+            "memory_values": entries.values.to(call.values.dtype),
+            "memory_valid": entries.valid,
+            "memory_bias": memory.bias(),
+            "memory_positions": positions,
+            "memory_in_sliding_window": self.sliding_window_layers != "full",
+        }
 
     def _segments(self, call: LayerCall, rotary: Rotary | None) -> Segment:
         """Queries, keys and values without rotation, (batch, segments, heads, tokens, dim)."""
@@ -114,7 +119,7 @@ class GroupContext(AttentionContext):
             positions = -torch.arange(keys.shape[2], device=keys.device)
             queries = rotary.rotate(self.backbone, queries, positions)
             keys = rotary.rotate(self.backbone, keys, positions)
-        batch = self.complete.shape[0]
+        batch = self.plan.complete.shape[0]
         return Segment(
             *(
                 rearrange(x, "(batch segments) heads tokens dim -> batch segments heads tokens dim", batch=batch)
@@ -123,18 +128,8 @@ class GroupContext(AttentionContext):
         )
 
 
-def _attend(call: LayerCall, valid: Tensor | None, **memory: Any) -> Tensor:
-    return memory_attention(
-        call.queries,
-        call.keys,
-        call.values,
-        valid=valid,
-        scaling=call.scaling,
-        causal=call.causal,
-        sliding_window=call.sliding_window,
-        dropout=call.dropout,
-        **memory,
-    )
+def _own_arguments(call: LayerCall, valid: Tensor | None) -> dict[str, Any]:
+    return {"valid": valid, "scaling": call.scaling, "causal": call.causal, "sliding_window": call.sliding_window}
 
 
 def _without_padding(call: LayerCall, valid: Tensor) -> LayerCall:
@@ -163,7 +158,10 @@ def attention_function(
         raise ValueError(f"{type(module).__name__} uses {', '.join(refused)}, which memenc attention does not support")
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     call = LayerCall(query, key, value, scaling, dropout, causal, sliding_window)
-    output = _attend(call, attention_mask) if memory_context is None else memory_context.attend(call)
+    if memory_context is None:
+        output = memory_attention(query, key, value, **_own_arguments(call, attention_mask), dropout=dropout)
+    else:
+        output = memory_context.attend(call)
     return output.transpose(1, 2).contiguous(), None
 
 

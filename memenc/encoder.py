@@ -17,7 +17,6 @@ from memenc.backbone import layer_rotary, layer_sizes
 from memenc.config import MemencConfig
 from memenc.memory import LayerMemory, LayerSizes, Segment, build_memory
 from memenc.memory.document import DocumentMemory
-from memenc.memory.scan import scan
 from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments, SpecialTokens
 
@@ -57,7 +56,7 @@ class SegmentEncoder(nn.Module):
             [_layer_memory(config, layer, index in chosen) for index, layer in enumerate(layers)]
         )
         # Over the top there is one head, as wide as a token state; pooling has no order that a start could disturb.
-        top = LayerSizes(1, 1, hidden, config.segment_length, sees_order=True)
+        top = LayerSizes(1, 1, hidden, config.segment_length, pools=True)
         self.top_memory = build_memory(config.memory, top, config.memory_options)
         self.document_memory = DocumentMemory(hidden, config.document_queries, config.document_temperature)
         self.checkpointing = False
@@ -129,12 +128,12 @@ class SegmentEncoder(nn.Module):
             new |= _prefixed(f"layers.{index}", layer_state)
         one_head = rearrange(token_states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
         segments = Segment(one_head, one_head, one_head)
-        _, top_state, _ = scan(self.top_memory, part_of(state, "top"), segments, group.complete, group.written)
+        top_state = self.top_memory.scan(part_of(state, "top"), segments, group.plan).state
         document = self.document_memory.take_in(
             part_of(state, "document"),
             token_states,
-            group.complete[..., None].expand(token_states.shape[:3]),
-            group.complete.sum(1) * self.capacity,
+            group.plan.complete[..., None].expand(token_states.shape[:3]),
+            group.plan.complete.sum(1) * self.capacity,
         )
         new |= _prefixed("top", top_state) | _prefixed("document", document)
         if group.ends:
@@ -149,8 +148,7 @@ class SegmentEncoder(nn.Module):
             rotaries=self.rotaries,
             states=[part_of(state, f"layers.{index}") for index in range(len(self.memories))],
             valid=group.valid,
-            complete=group.complete,
-            written=group.written,
+            plan=group.plan,
             sliding_window_layers=self.sliding_window_layers,
             dropout=self.attention_dropout if self.training else 0.0,
         )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memenc.memory.scan import Written
+from memenc.memory import WritePlan
+from memenc.memory.values import Written
 from memenc.segments import Segments
 
 # Tokens of one backbone call. On a CPU throughput was measured (benchmarks/schedules.py): one to four segments of 512
@@ -21,16 +22,14 @@ TOKENS_PER_CALL_ELSEWHERE = 16_384
 class Group:
     """Segments of one backbone call.
 
-    Shapes: ids (batch, segments, tokens); valid like it, or None if all are; complete, partial (batch, segments).
-    `written` says for each segment whether all, some or none of the documents complete it; `ends` whether any document
-    has its unfinished segment here.
+    Shapes: ids (batch, segments, tokens); valid like it, or None if all are; partial (batch, segments). `plan` says
+    which documents complete which segments; `ends` whether any document has its unfinished segment here.
     """
 
     ids: Tensor
     valid: Tensor | None
-    complete: Tensor
     partial: Tensor
-    written: tuple[Written, ...]
+    plan: WritePlan
     ends: bool
 
 
@@ -54,9 +53,8 @@ def groups_of(segments: Segments, segments_per_call: int) -> Iterator[Group]:
         yield Group(
             ids=ids[:, part],
             valid=None if full else valid[:, part],
-            complete=segments.complete[:, part],
             partial=segments.partial[:, part],
-            written=tuple(_written(segments, index) for index in indices),
+            plan=WritePlan(segments.complete[:, part], tuple(_written(segments, index) for index in indices)),
             ends=any(total % segments.capacity and total // segments.capacity in indices for total in segments.totals),
         )
 

@@ -1,5 +1,5 @@
 """Memory attention and memory updates: one public function each, with a torch reference that is its specification."""
 
-from memenc_kernels.memory_attention import memory_attention
+from memenc_kernels.memory_attention import attention_log_weight, memory_attention
 
-__all__ = ["memory_attention"]
+__all__ = ["attention_log_weight", "memory_attention"]

@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from memenc.memory.base import Entries, LayerMemory, LayerSizes, Segment, State
+from memenc.memory.base import LayerMemory
 from memenc.memory.compressive import CompressiveMemory
 from memenc.memory.moving_average import MovingAverageMemory
 from memenc.memory.none import NoMemory
+from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, State, WritePlan
 from memenc.memory.windowed import WindowedMemory
 
 MEMORIES: dict[str, type[LayerMemory]] = {
@@ -46,8 +47,10 @@ __all__ = [
     "Entries",
     "LayerMemory",
     "LayerSizes",
+    "Scanned",
     "Segment",
     "State",
+    "WritePlan",
     "available_memories",
     "build_memory",
 ]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-State = dict[str, Tensor]
+from memenc.memory.scan import scan_in_order
+from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, State, WritePlan
 
 # What all entries of a fresh memory together weigh against the tokens of the segment that reads them.
 START_SHARE = 0.05
@@ -20,52 +20,12 @@ START_SHARE = 0.05
 GATES = ("_bias", "_logits")
 
 
-@dataclass(frozen=True)
-class LayerSizes:
-    """What a memory must know of the attention layer it serves.
-
-    Args:
-        heads: query heads.
-        key_value_heads: heads of keys and values (fewer than `heads` with grouped queries).
-        head_dim: numbers per head.
-        segment_length: tokens of one full segment, special tokens included.
-        sees_order: the layer places memory entries by position (causal attention with rotary positions), so reading
-            them at full strength continues what it was pre-trained for.
-    """
-
-    heads: int
-    key_value_heads: int
-    head_dim: int
-    segment_length: int
-    sees_order: bool = False
-
-
-@dataclass(frozen=True)
-class Entries:
-    """What a segment may attend to beside itself.
-
-    Shapes: keys, values (batch, key_value_heads, entries, head_dim); valid (batch, entries) bool. Keys carry no
-    rotation; attention rotates them to the positions the memory names.
-    """
-
-    keys: Tensor
-    values: Tensor
-    valid: Tensor
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What one full segment offers to be written: each (batch, heads, segment_length, head_dim), keys unrotated."""
-
-    queries: Tensor
-    keys: Tensor
-    values: Tensor
-
-
 class LayerMemory(nn.Module, ABC):
     """Memory of one attention layer: a function of its state alone, per document, of constant size.
 
-    `write` receives full segments only; documents that end earlier keep their state, which the scan sees to.
+    A design offers entries to attend to (`read`, with `bias` and `positions`), or looks up by itself what a query wants
+    (`retrieve`), or both. `write` receives full segments only; documents that end earlier keep their state, which the
+    scan sees to.
     """
 
     def __init__(self, sizes: LayerSizes) -> None:
@@ -77,28 +37,36 @@ class LayerMemory(nn.Module, ABC):
         """State of `batch` documents of which nothing was read, in the type and on the device of `like`."""
 
     @abstractmethod
-    def read(self, state: State) -> Entries | None:
-        """Entries the next segment sees, or None if there never are any."""
-
-    @abstractmethod
     def write(self, state: State, segment: Segment) -> State:
         """State after one more full segment; a new dictionary, the old tensors stay as they are."""
-
-    @abstractmethod
-    def bias(self) -> Tensor | None:
-        """Learned addition to the attention logits of the entries, (heads, entries): their identity, by age or slot."""
-
-    @abstractmethod
-    def positions(self, device: torch.device) -> Tensor | None:
-        """Position of every entry relative to the first token of the segment that reads, (entries,), negative."""
 
     @abstractmethod
     def reset_parameters(self) -> None:
         """Set parameters to their start: a learnable near no-op."""
 
+    def read(self, state: State) -> Entries | None:
+        """Entries the next segment sees, or None if there never are any."""
+        return None
+
+    def bias(self) -> Tensor | None:
+        """Learned addition to the attention logits of the entries, (heads, entries): their identity, by age or slot."""
+        return None
+
+    def positions(self, device: torch.device) -> Tensor | None:
+        """Position of every entry relative to the first token of the segment that reads, (entries,), negative."""
+        return None
+
+    def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
+        """What the memory looks up for unrotated queries (batch, heads, tokens, head_dim), in the order of joining."""
+        return ()
+
     def auxiliary_loss(self, state: State, segment: Segment) -> Tensor | None:
         """Loss per document (batch,) for the write of this segment, if the design trains itself beside the task."""
         return None
+
+    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+        """Run along the segments of a group; a design that can do without the order of the segments overrides it."""
+        return scan_in_order(self, state, segments, plan)
 
 
 def empty(like: Tensor, *shape: int) -> Tensor:
@@ -124,7 +92,7 @@ def start_of_bias(initial_bias: float | None, sizes: LayerSizes, entries: int) -
     """
     if initial_bias is not None:
         return float(initial_bias)
-    return 0.0 if sizes.sees_order else math.log(START_SHARE * sizes.segment_length / entries)
+    return 0.0 if sizes.sees_order or sizes.pools else math.log(START_SHARE * sizes.segment_length / entries)
 
 
 def require_positive(**values: int) -> None:

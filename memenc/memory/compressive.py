@@ -8,19 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memenc.memory.base import (
-    Entries,
-    LayerMemory,
-    LayerSizes,
-    Segment,
-    State,
-    counter,
-    empty,
-    newest_valid,
-    require_positive,
-    start_of_bias,
-)
+from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
 from memenc.memory.compression import Compression, Compressor
+from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 
 @final

@@ -9,7 +9,7 @@ import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
 
-from memenc.memory.base import State
+from memenc.memory.values import State
 
 Temperature = Literal["length", "fixed", "hard"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor
 
-from memenc.memory.base import Entries, LayerMemory, Segment, State
+from memenc.memory.base import LayerMemory
+from memenc.memory.values import Segment, State
 
 
 @final
@@ -18,21 +18,9 @@ class NoMemory(LayerMemory):
         """Nothing."""
         return {}
 
-    def read(self, state: State) -> Entries | None:
-        """No entries."""
-        return None
-
     def write(self, state: State, segment: Segment) -> State:
         """Nothing is kept."""
         return state
-
-    def bias(self) -> Tensor | None:
-        """No entries, no bias."""
-        return None
-
-    def positions(self, device: torch.device) -> Tensor | None:
-        """No entries, no positions."""
-        return None
 
     def reset_parameters(self) -> None:
         """No parameters."""

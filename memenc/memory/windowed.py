@@ -7,18 +7,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from memenc.memory.base import (
-    Entries,
-    LayerMemory,
-    LayerSizes,
-    Segment,
-    State,
-    counter,
-    empty,
-    newest_valid,
-    require_positive,
-    start_of_bias,
-)
+from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
+from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 
 @final

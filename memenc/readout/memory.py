@@ -47,11 +47,12 @@ class MemoryReadout(Readout):
         contents = states
         bias = states.new_zeros(states.shape[1])
         entries = top_memory.read(final.top)
-        top_bias = top_memory.bias()
-        if entries is not None and top_bias is not None:
+        if entries is not None:
             keys, values = entries.keys.squeeze(1).to(states.dtype), entries.values.squeeze(1).to(states.dtype)
             states, contents = torch.cat([keys, states], dim=1), torch.cat([values, contents], dim=1)
             valid = torch.cat([entries.valid, valid], dim=1)
+            top_bias = top_memory.bias()
+            top_bias = bias.new_zeros(1, keys.shape[1]) if top_bias is None else top_bias
             bias = torch.cat([top_bias[0].to(bias.dtype), bias])
         query = self.query.to(states.dtype)
         logits = einsum(states, query, "batch entries hidden, queries hidden -> batch queries entries") + bias
@@ -59,4 +60,8 @@ class MemoryReadout(Readout):
         nothing = ~valid.any(1)
         weights = logits.masked_fill(~(valid | nothing[:, None])[:, None], -torch.inf).softmax(-1)
         pooled = einsum(weights, contents, "batch queries entries, batch entries hidden -> batch queries hidden")
-        return torch.where(nothing[:, None, None], 0.0, pooled)
+        pooled = torch.where(nothing[:, None, None], 0.0, pooled)
+        for retrieved in top_memory.retrieve(final.top, query.expand(len(states), 1, -1, -1)):
+            weight = logits.masked_fill(~valid[:, None], -torch.inf).logsumexp(-1, keepdim=True)[:, None]
+            pooled = retrieved.join(pooled[:, None], lambda weight=weight: weight).squeeze(1)
+        return pooled

@@ -1,12 +1,14 @@
 """The contract of every memory design: one row in `designs.py` brings all of these tests."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
-import memenc.attention
 from memenc import available_memories
+from memenc.memory.values import Entries
+from memenc.memory.windowed import WindowedMemory
 from tests.backbones import LAYERS, SEGMENT
 from tests.memory.checks import (
     CAPACITY,
@@ -45,16 +47,15 @@ def test_schedules_agree(design, dtype):
 
 
 def test_a_schedule_that_forgets_within_a_group_is_noticed(monkeypatch):
-    scan = memenc.attention.scan
+    scan = WindowedMemory.scan
 
-    def forgetful(memory, state, segments, complete, written):
-        entries, after, loss = scan(memory, state, segments, complete, written)
+    def forgetful(memory, state, segments, plan):
+        scanned = scan(memory, state, segments, plan)
         first = memory.read(state)
-        count = segments.keys.shape[1]
-        stale = [x.repeat_interleave(count, 0) for x in (first.keys, first.values, first.valid)]
-        return type(entries)(*stale), after, loss
+        stale = [x.repeat_interleave(segments.count, 0) for x in (first.keys, first.values, first.valid)]
+        return replace(scanned, entries=Entries(*stale))
 
-    monkeypatch.setattr(memenc.attention, "scan", forgetful)
+    monkeypatch.setattr(WindowedMemory, "scan", forgetful)
     ids, mask = ragged(documents_of(5 * CAPACITY + 3, 2 * CAPACITY))
     with pytest.raises(AssertionError, match="last_hidden_state differs"):
         check_schedules_agree(build("windowed_one_segment", dtype=torch.float64), ids, mask, 1e-12)

@@ -48,10 +48,9 @@ def memory_attention(
     """
     scaling = float(queries.shape[-1] ** -0.5) if scaling is None else scaling
     entries = 0 if memory_keys is None else memory_keys.shape[2]
+    positions = memory_positions if entries else None
     mask = _mask(queries, valid, memory_valid, entries, causal)
-    if sliding_window is not None:
-        near = _near(queries, sliding_window, memory_positions if entries else None, memory_in_sliding_window)
-        mask = near if mask is None else mask & near
+    mask = _within(mask, queries, sliding_window, positions, memory_in_sliding_window)
     if memory_keys is not None and memory_values is not None:
         keys = torch.cat([memory_keys, keys], dim=2)
         values = torch.cat([memory_values, values], dim=2)
@@ -62,6 +61,41 @@ def memory_attention(
     return functional.scaled_dot_product_attention(
         queries, keys, values, attn_mask=_expand(mask, queries, keys), dropout_p=dropout, scale=scaling
     )
+
+
+def attention_log_weight(
+    queries: Tensor,
+    keys: Tensor,
+    *,
+    valid: Tensor | None = None,
+    memory_keys: Tensor | None = None,
+    memory_values: Tensor | None = None,
+    memory_valid: Tensor | None = None,
+    memory_bias: Tensor | None = None,
+    memory_positions: Tensor | None = None,
+    scaling: float | None = None,
+    causal: bool = False,
+    sliding_window: int | None = None,
+    memory_in_sliding_window: bool = True,
+) -> Tensor:
+    """Logarithm of the sum of the exponentials over which `memory_attention` takes its mean.
+
+    Arguments as there.
+
+    Returns:
+        (rows, heads, tokens, 1), in float32 at least.
+    """
+    scaling = float(queries.shape[-1] ** -0.5) if scaling is None else scaling
+    entries = 0 if memory_keys is None else memory_keys.shape[2]
+    positions = memory_positions if entries else None
+    mask = _mask(queries, valid, memory_valid, entries, causal)
+    mask = _within(mask, queries, sliding_window, positions, memory_in_sliding_window)
+    keys = keys if memory_keys is None else torch.cat([memory_keys, keys], dim=2)
+    logits = (queries @ _repeat_heads(keys, queries.shape[1]).transpose(-1, -2)) * scaling
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if memory_bias is not None and entries:
+        logits = logits + functional.pad(memory_bias, (0, queries.shape[2]))[None, :, None]
+    return (logits if mask is None else logits.masked_fill(~mask, -torch.inf)).logsumexp(-1, keepdim=True)
 
 
 def _attend_with_bias(
@@ -109,6 +143,15 @@ def _mask(
         earlier = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
         mask = mask & functional.pad(earlier, (entries, 0), value=True)
     return mask
+
+
+def _within(
+    mask: Tensor | None, queries: Tensor, sliding_window: int | None, positions: Tensor | None, for_memory: bool
+) -> Tensor | None:
+    if sliding_window is None:
+        return mask
+    near = _near(queries, sliding_window, positions, for_memory)
+    return near if mask is None else mask & near
 
 
 def _near(queries: Tensor, sliding_window: int, positions: Tensor | None, for_memory: bool) -> Tensor:

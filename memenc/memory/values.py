@@ -1,0 +1,169 @@
+"""What goes into a memory and what comes out of it: plain values, no behaviour beyond joining them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Self, final
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+Written = Literal["all", "some", "none"]
+
+
+@dataclass(frozen=True)
+class LayerSizes:
+    """What a memory must know of the attention layer it serves.
+
+    Args:
+        heads: query heads.
+        key_value_heads: heads of keys and values (fewer than `heads` with grouped queries).
+        head_dim: numbers per head.
+        segment_length: tokens of one full segment, special tokens included.
+        sees_order: the layer places memory entries by position (causal attention with rotary positions), so reading
+            them at full strength continues what it was pre-trained for.
+        pools: no layer at all but the readout, which pools what the design keeps of the last layer's states; nothing
+            pre-trained is disturbed there.
+    """
+
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    segment_length: int
+    sees_order: bool = False
+    pools: bool = False
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What a segment may attend to beside itself.
+
+    Shapes: keys, values (batch, key_value_heads, entries, head_dim); valid (batch, entries) bool. Keys carry no
+    rotation; attention rotates them to the positions the memory names.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class Retrieved(ABC):
+    """What a memory looked up for every query by itself, (batch, heads, tokens, head_dim)."""
+
+    values: Tensor
+
+    @abstractmethod
+    def join(self, local: Tensor, local_log_weight: Callable[[], Tensor]) -> Tensor:
+        """Attention output with what was looked up.
+
+        Args:
+            local: what the queries found by attention, like `values`.
+            local_log_weight: gives the logarithm of the sum of its exponentials, (batch, heads, tokens, 1).
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name, to be folded into rows."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
+        """The same kind with other tensors."""
+        return replace(self, **tensors)
+
+
+@final
+@dataclass(frozen=True)
+class Added(Retrieved):
+    """Added to what attention found."""
+
+    def join(self, local: Tensor, local_log_weight: Callable[[], Tensor]) -> Tensor:
+        """Their sum."""
+        return local + self.values.to(local.dtype)
+
+
+@final
+@dataclass(frozen=True)
+class Mixed(Retrieved):
+    """Mixed with what attention found; `share` (batch, heads or 1, tokens or 1, 1) is the memory's weight, 0 to 1."""
+
+    share: Tensor
+
+    def join(self, local: Tensor, local_log_weight: Callable[[], Tensor]) -> Tensor:
+        """``share * memory + (1 - share) * local``."""
+        return torch.lerp(local, self.values.to(local.dtype), self.share.to(local.dtype))
+
+
+@final
+@dataclass(frozen=True)
+class Joined(Retrieved):
+    """One softmax with what attention found; `log_weight` (batch, heads, tokens, 1) is the memory's sum in it."""
+
+    log_weight: Tensor
+
+    def join(self, local: Tensor, local_log_weight: Callable[[], Tensor]) -> Tensor:
+        """The memory's share is the part of the exponentials that it has."""
+        share = torch.sigmoid(self.log_weight - local_log_weight().to(self.log_weight.dtype))
+        return torch.lerp(local, self.values.to(local.dtype), share.to(local.dtype))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What full segments offer: each (batch, heads, tokens, head_dim), keys and queries unrotated.
+
+    `extra` holds the same of the memory tokens that travelled in the same row, for designs that have such.
+    A group of segments has one more dimension behind the batch.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    extra: Segment | None = None
+
+    @property
+    def count(self) -> int:
+        """Segments of the group."""
+        return self.keys.shape[1]
+
+    def at(self, index: int) -> Segment:
+        """One segment of the group."""
+        extra = None if self.extra is None else self.extra.at(index)
+        return Segment(self.queries[:, index], self.keys[:, index], self.values[:, index], extra)
+
+
+@dataclass(frozen=True)
+class WritePlan:
+    """Which documents write which segments of a group.
+
+    Args:
+        complete: (batch, segments); only full segments are written, for all others the state stays bit for bit.
+        written: for each segment whether it is complete in all, some or none of the documents, known on the host.
+        cut: for each segment whether the gradient through the state ends before it; none is cut if left out.
+    """
+
+    complete: Tensor
+    written: tuple[Written, ...]
+    cut: tuple[bool, ...] = ()
+
+    def cuts(self, index: int) -> bool:
+        """Whether the gradient ends before this segment."""
+        return bool(self.cut) and self.cut[index]
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What a group of segments reads from a memory and leaves in it.
+
+    Args:
+        entries: (rows, ...) with rows = batch * segments, or None.
+        retrieved: in the order in which they join the attention output, (rows, ...).
+        state: after the last segment.
+        loss: auxiliary loss summed over segments, (batch,), or None.
+    """
+
+    entries: Entries | None
+    retrieved: tuple[Retrieved, ...]
+    state: State
+    loss: Tensor | None = None

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 FORMAT = "memenc.memory_state"
 VERSION = 1
@@ -85,7 +86,7 @@ class MemoryState:
 
     @staticmethod
     def cat(states: Sequence[MemoryState]) -> MemoryState:
-        """Documents of several states behind each other.
+        """Documents of several states behind each other; where states grow, the shorter get zeros behind them.
 
         Raises:
             ValueError: no state was given, or they come from different models.
@@ -95,9 +96,8 @@ class MemoryState:
         fingerprints = {state.fingerprint for state in states}
         if len(fingerprints) > 1:
             raise ValueError(f"MemoryState.cat received states of different models: {sorted(fingerprints)}")
-        names = states[0].tensors
         return MemoryState(
-            {name: torch.cat([state.tensors[name] for state in states]) for name in names},
+            {name: _cat([state.tensors[name] for state in states]) for name in states[0].tensors},
             states[0].fingerprint,
         )
 
@@ -169,3 +169,16 @@ def _checksum(tensors: dict[str, Tensor], fingerprint: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
+
+
+def grown(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """The tensor with zeros behind it in every dimension in which `shape` is larger."""
+    if tensor.shape == torch.Size(shape):
+        return tensor
+    missing = [(0, wanted - present) for wanted, present in zip(shape, tensor.shape, strict=True)]
+    return functional.pad(tensor, [number for pair in reversed(missing) for number in pair])
+
+
+def _cat(tensors: Sequence[Tensor]) -> Tensor:
+    longest = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    return torch.cat([grown(tensor, (len(tensor), *longest)) for tensor in tensors])

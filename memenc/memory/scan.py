@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn import functional
 
 from memenc.memory.values import Entries, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.state import grown
 
 if TYPE_CHECKING:
     from memenc.memory.base import LayerMemory
@@ -44,19 +44,11 @@ def scan_in_order(memory: LayerMemory, state: State, segments: Segment, plan: Wr
 
 
 def keep_where(written: Tensor, after: State, before: State) -> State:
-    """`after` for the documents that are `written` (batch,), `before` (zeros behind it if it is shorter) for the rest."""
+    """`after` for the documents that are `written` (batch,), `before` (zeros behind it if shorter) for the rest."""
     return {
         name: torch.where(written.view(-1, *[1] * (new.dim() - 1)), new, grown(before[name], new.shape))
         for name, new in after.items()
     }
-
-
-def grown(tensor: Tensor, shape: Sequence[int]) -> Tensor:
-    """The tensor with zeros behind it in every dimension in which `shape` is larger."""
-    if tensor.shape == torch.Size(shape):
-        return tensor
-    missing = [(0, wanted - present) for wanted, present in zip(shape, tensor.shape, strict=True)]
-    return functional.pad(tensor, [number for pair in reversed(missing) for number in pair])
 
 
 def detached(state: State) -> State:

@@ -105,7 +105,9 @@ class Joined(Retrieved):
 
     def join(self, local: Tensor, local_log_weight: Callable[[], Tensor]) -> Tensor:
         """The memory's share is the part of the exponentials that it has."""
-        share = torch.sigmoid(self.log_weight - local_log_weight().to(self.log_weight.dtype))
+        gap = self.log_weight - local_log_weight().to(self.log_weight.dtype)
+        # A memory that holds nothing has no share, also where there is nothing else.
+        share = torch.where(self.log_weight == -torch.inf, -torch.inf, gap).sigmoid()
         return torch.lerp(local, self.values.to(local.dtype), share.to(local.dtype))
 
 

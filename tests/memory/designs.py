@@ -8,6 +8,7 @@ class Design:
     """One row: name, options, and what the suite must find for segments of 16 tokens.
 
     `reach`: how many segments back one layer's memory holds anything, None without end, 0 for none at all.
+    `pinned`: tokens of the document's beginning that it holds for good, beyond its reach.
     `entries`: what a query may read beside its own segment.
     `fresh_change`: stated tolerance of a fresh memory, as relative change of the token states.
     """
@@ -16,6 +17,7 @@ class Design:
     options: dict = field(default_factory=dict)
     reach: int | None = 0
     entries: int = 0
+    pinned: int = 0
     constant_size: bool = True
     fresh_change: float = 0.10
 
@@ -42,6 +44,24 @@ DESIGNS = {
     "compressive_window_below_segment": compressive(2, window=8, slots=5),
     "compressive_reconstruction": compressive(
         2, window=8, slots=6, compression="convolution", reconstruction_weight=0.5
+    ),
+    "pyramid": Design("pyramid", {"window": 16, "levels": 2, "slots": 4, "rate": 4}, None, 16 + 2 * 4 + 1),
+    "pyramid_wide_top": Design(
+        "pyramid", {"window": 0, "levels": 1, "slots": 8, "rate": 2, "compression": "learned_query"}, None, 8 + 8
+    ),
+    "global_first": Design("global", {"keep": "first", "pinned": 24, "window": 16}, 1, 24 + 16, pinned=24),
+    "global_learned": Design("global", {"keep": "learned", "pinned": 4, "window": 16}, 1, 4 + 16),
+    "global_attended": Design("global", {"keep": "attended", "pinned": 40, "window": 8}, None, 40 + 8),
+    "gated_ema": Design("gated", {"slots": 4}, None, 4),
+    "gated_lstm": Design("gated", {"slots": 4, "gate": "lstm"}, None, 4),
+    "linear": Design("linear", {"rule": "linear"}, None),
+    "linear_delta": Design("linear", {"rule": "delta"}, None),
+    "nearest_gate": Design("nearest", {"nearest": 200}, None, constant_size=False),
+    "nearest_softmax": Design("nearest", {"nearest": 200, "join": "softmax"}, None, constant_size=False),
+    "nearest_bounded": Design("nearest", {"nearest": 40, "entries": 24}, 2),
+    "windowed+linear": Design("windowed+linear", {"windowed": {"window": 16}}, None, 16),
+    "gated+compressive": Design(
+        "gated+compressive", {"gated": {"slots": 2}, "compressive": {"window": 8, "slots": 4, "rate": 4}}, None, 2 + 12
     ),
 }
 

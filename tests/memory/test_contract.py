@@ -36,7 +36,7 @@ every_precision = pytest.mark.parametrize("dtype", EXACT, ids=str)
 
 
 def test_every_design_has_a_row():
-    assert {row.memory for row in DESIGNS.values()} == set(available_memories())
+    assert {part for row in DESIGNS.values() for part in row.memory.split("+")} == set(available_memories())
 
 
 @every_design
@@ -160,7 +160,7 @@ def test_entries_are_as_many_as_stated(design):
     state = model(tokens(1, 9 * CAPACITY)).memory
     for index, memory in enumerate(model.encoder.memories):
         entries = memory.read(state.part(f"layers.{index}"))
-        if DESIGNS[design].reach == 0:
+        if DESIGNS[design].entries == 0:
             assert entries is None and memory.bias() is None
             continue
         assert entries.keys.shape[2] == entries.values.shape[2] == DESIGNS[design].entries
@@ -193,7 +193,10 @@ def test_gradient_reaches_every_segment_in_reach_and_none_beyond(design):
     near = segments - 1 if reach is None else reach
     assert (norms[segments - 1 - near :] > 0).all(), "a token within reach gets no gradient"
     if reach is not None:
-        assert not norms[: segments - 1 - LAYERS * near].any(), "gradient from beyond the reach"
+        pinned = DESIGNS[design].pinned
+        assert (norms.flatten()[:pinned] > 0).all(), "a pinned token gets no gradient"
+        pinned_segments = -(-pinned // SEGMENT)
+        assert not norms[pinned_segments : segments - 1 - LAYERS * near].any(), "gradient from beyond the reach"
 
 
 @every_design

@@ -1,0 +1,264 @@
+"""Designs that look up by themselves, or choose what to keep, against their formulas applied token by token."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from memenc.memory import LayerSizes, Segment, WritePlan, build_memory
+from memenc.memory.values import Added, Joined, Mixed
+from tests.memory.test_formulas import DIM, GROUPS, HEADS, LENGTH, line, random_memory, segments, states_along
+
+
+def random_queries():
+    return torch.randn(2, HEADS, 5, DIM, dtype=torch.float64)
+
+
+def positive(x):
+    return torch.where(x > 0, x + 1, x.exp())
+
+
+@pytest.mark.parametrize("rule", ("linear", "delta"))
+@torch.no_grad()
+def test_linear_retrieves_by_its_formula(rule):
+    memory, read, queries = random_memory("linear", rule=rule), segments(5), random_queries()
+    states = list(states_along(memory, read))
+    for batch in range(2):
+        for head in range(HEADS):
+            group = head // (HEADS // GROUPS)
+            matrix, normaliser = torch.zeros(DIM, DIM).double(), torch.zeros(DIM).double()
+            for count, state in enumerate(states):
+                found = memory.retrieve(state, queries)[0]
+                if count:
+                    feature = positive(queries[batch, head])
+                    wanted = (feature @ matrix) / (feature @ normaliser)[:, None]
+                    assert (found.values[batch, head] - wanted).abs().max() < 1e-10
+                    assert found.share[batch, head].item() == pytest.approx(memory.gate_logits[head].sigmoid().item())
+                else:
+                    assert not found.share.any() and found.values.isfinite().all()
+                if count == len(read):
+                    break
+                change, seen = torch.zeros_like(matrix), torch.zeros_like(normaliser)
+                for token in range(LENGTH):
+                    key = positive(read[count].keys[batch, group, token])
+                    value = read[count].values[batch, group, token]
+                    if rule == "delta" and count:
+                        value = value - (key @ matrix) / (key @ normaliser)
+                    change, seen = change + torch.outer(key, value), seen + key
+                matrix, normaliser = matrix + change, normaliser + seen
+
+
+@pytest.mark.parametrize("rule", ("linear", "delta"))
+@torch.no_grad()
+def test_a_wide_head_is_cut_into_blocks(rule):
+    wide = build_memory("linear", LayerSizes(1, 1, 258, LENGTH, pools=True), {"rule": rule}).double()
+    assert wide.blocks == 3 and wide.gate_logits.sigmoid().item() == 0.5
+    narrow = build_memory("linear", LayerSizes(3, 3, 86, LENGTH), {"rule": rule}).double()
+    one = [Segment(*(torch.randn(2, 1, LENGTH, 258).double() for _ in range(3))) for _ in range(3)]
+    apart = [Segment(*(in_heads(x) for x in (s.queries, s.keys, s.values))) for s in one]
+    queries = torch.randn(2, 1, 4, 258).double()
+    whole, parts = list(states_along(wide, one))[-1], list(states_along(narrow, apart))[-1]
+    found = narrow.retrieve(parts, in_heads(queries))[0].values
+    assert (in_heads(wide.retrieve(whole, queries)[0].values) - found).abs().max() < 1e-12
+
+
+def in_heads(x):
+    return x.unflatten(-1, (3, 86)).squeeze(1).transpose(1, 2)
+
+
+@pytest.mark.parametrize(("nearest", "entries"), ((3, None), (100, None), (3, 12), (7, 16)))
+@torch.no_grad()
+def test_nearest_attends_to_the_best_entries_only(nearest, entries):
+    options = {"nearest": nearest, "entries": entries}
+    gate, softmax = (random_memory("nearest", join=join, **options) for join in ("gate", "softmax"))
+    read, queries = segments(4), random_queries()
+    for count, (state, other) in enumerate(zip(states_along(gate, read), states_along(softmax, read), strict=True)):
+        found, joined = gate.retrieve(state, queries)[0], softmax.retrieve(other, queries)[0]
+        assert isinstance(found, Mixed) and isinstance(joined, Joined)
+        if count == 0:
+            assert not found.share.any() and (joined.log_weight == -torch.inf).all()
+            continue
+        keys, values = (line(read[:count], name)[:, :, -(entries or 10**6) :] for name in ("keys", "values"))
+        keys, values = (x.repeat_interleave(HEADS // GROUPS, 1) for x in (keys, values))
+        logits = queries @ keys.mT / DIM**0.5
+        least = logits.topk(min(nearest, logits.shape[-1]), -1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+        assert (found.values - logits.softmax(-1) @ values).abs().max() < 1e-12
+        assert torch.equal(found.values, joined.values)
+        log_weight = logits.logsumexp(-1, keepdim=True) + softmax.archive_bias[:, None, None]
+        assert (joined.log_weight - log_weight).abs().max() < 1e-12
+
+
+@torch.no_grad()
+def test_joining_in_one_softmax_equals_attention_over_everything():
+    queries, keys, values = random_queries(), *(torch.randn(2, HEADS, 9, DIM).double() for _ in range(2))
+    logits = queries @ keys.mT
+    wanted = logits.softmax(-1) @ values
+    near, far = slice(0, 4), slice(4, 9)
+    local, weight = logits[..., near].softmax(-1) @ values[:, :, near], logits[..., near].logsumexp(-1, keepdim=True)
+    memory = Joined(logits[..., far].softmax(-1) @ values[:, :, far], logits[..., far].logsumexp(-1, keepdim=True))
+    assert (memory.join(local, lambda: weight) - wanted).abs().max() < 1e-12
+    nothing = Joined(torch.full_like(local, 3.0), torch.full_like(weight, -torch.inf))
+    assert torch.equal(nothing.join(local, lambda: weight), local)
+    assert torch.equal(nothing.join(local, lambda: torch.full_like(weight, -torch.inf)), local)
+    assert torch.equal(Added(local).join(local, lambda: weight), 2 * local)
+
+
+@torch.no_grad()
+def test_the_archive_is_searched_block_by_block(monkeypatch):
+    memory, read, queries = random_memory("nearest", nearest=5), segments(6), random_queries()
+    state = list(states_along(memory, read))[-1]
+    whole = memory.retrieve(state, queries)[0].values
+    for block in (1, 7, 48):
+        monkeypatch.setattr("memenc.memory.nearest.BLOCK", block)
+        assert (memory.retrieve(state, queries)[0].values - whole).abs().max() < 1e-12
+
+
+@torch.no_grad()
+def test_documents_of_different_length_share_an_archive():
+    memory, read = build_memory("nearest", LayerSizes(HEADS, GROUPS, DIM, LENGTH), {"nearest": 4}).double(), segments(4)
+    queries, plan = random_queries(), torch.tensor([[True, False], [False, True], [True, True], [True, False]]).T
+    group = Segment(*(torch.stack([getattr(s, n) for s in read], 1) for n in ("queries", "keys", "values")))
+    state = memory.scan(memory.initial_state(2, queries), group, WritePlan(plan, ("some", "some", "all", "some"))).state
+    assert state["filled"].tolist() == [3 * LENGTH, 2 * LENGTH]
+    for batch in range(2):
+        mine = [s for s, written in zip(read, plan[batch], strict=True) if written]
+        alone = list(states_along(memory, mine))[-1]
+        wanted, got = memory.retrieve(alone, queries)[0].values, memory.retrieve(state, queries)[0].values
+        assert (got[batch] - wanted[batch]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(("levels", "slots", "window", "rate"), ((2, 4, 4, 2), (1, 8, 0, 4), (3, 4, 8, 2)))
+@torch.no_grad()
+def test_pyramid_holds_means_of_ever_longer_stretches(levels, slots, window, rate):
+    memory = build_memory(
+        "pyramid",
+        LayerSizes(HEADS, GROUPS, DIM, LENGTH),
+        {"levels": levels, "slots": slots, "window": window, "rate": rate},
+    ).double()
+    read = segments(23)
+    for count, state in enumerate(states_along(memory, read)):
+        entries, rest = memory.read(state), line(read[:count], "keys")
+        wanted = [rest[:, :, max(0, rest.shape[2] - window) :]]
+        rest = rest[:, :, : max(0, rest.shape[2] - window)]
+        for _ in range(levels):
+            whole = rest.unflatten(2, (-1, rate)).mean(3) if rest.shape[2] else rest
+            wanted.insert(0, whole[:, :, max(0, whole.shape[2] - slots) :])
+            rest = whole[:, :, : max(0, whole.shape[2] - slots)]
+        below, got = torch.cat(wanted, 2), entries.keys[:, :, memory.top :][:, :, entries.valid[0, memory.top :]]
+        assert torch.allclose(got, below, rtol=0, atol=1e-12)
+        assert entries.valid[:, memory.top :].sum(1).tolist() == [below.shape[2]] * 2
+        # What left the last level: slot j of the top is the mean of all that left in the j-th part of a segment.
+        assert state["counts"].sum(1).tolist() == [rest.shape[2]] * 2
+        if rest.shape[2]:
+            weighted = (entries.keys[:, :, : memory.top] * state["counts"][:, None, :, None]).sum(2)
+            assert (weighted - rest.sum(2)).abs().max() < 1e-10
+
+
+@torch.no_grad()
+def test_no_token_leaves_a_pyramid():
+    memory, read = (
+        build_memory("pyramid", LayerSizes(1, 1, DIM, LENGTH), {"window": 4, "slots": 4, "rate": 2}),
+        segments(40),
+    )
+    read = [Segment(s.queries[:, :1], s.keys[:, :1], s.values[:, :1]) for s in read]
+    state, memory = list(states_along(memory.double(), read))[-1], memory
+    spans = torch.cat([state["counts"] * 4, torch.tensor([[4.0] * 4 + [2.0] * 4 + [1.0] * 4] * 2)], 1)
+    assert spans.sum(1).tolist() == [40 * LENGTH] * 2
+    total = (memory.read(state).values[:, 0] * spans[..., None]).sum(1)
+    assert (total - torch.stack([s.values[:, 0].sum(1) for s in read]).sum(0)).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize(("pinned", "window"), ((3, 4), (8, 8), (19, 5)))
+@torch.no_grad()
+def test_global_pins_the_first_tokens_once_they_leave_the_window(pinned, window):
+    memory, read = random_memory("global", keep="first", pinned=pinned, window=window), segments(6)
+    for count, state in enumerate(states_along(memory, read)):
+        entries, tokens = memory.read(state), line(read[:count], "values")
+        left = min(pinned, max(0, tokens.shape[2] - window))
+        assert entries.valid[:, :pinned].sum(1).tolist() == [left] * 2 and entries.valid[:, :left].all()
+        assert torch.equal(entries.values[:, :, :left], tokens[:, :, :left])
+        kept = min(window, tokens.shape[2])
+        assert torch.equal(entries.values[:, :, pinned + window - kept :], tokens[:, :, tokens.shape[2] - kept :])
+
+
+@torch.no_grad()
+def test_global_pins_what_was_attended_to_most():
+    memory, read = random_memory("global", keep="attended", pinned=3, window=8), segments(6, batch=2)
+    tokens = {}
+    for count, state in enumerate(states_along(memory, read)):
+        if count < 2:
+            continue
+        before, newest = read[count - 2], read[count - 1]
+        for batch in range(2):
+            for group in range(GROUPS):
+                kept = tokens.setdefault((batch, group), [])
+                keys = torch.stack([key for key, _ in kept] + list(before.keys[batch, group]))
+                heads = newest.queries[batch, group * 2 : group * 2 + 2].flatten(0, 1)
+                mass = (heads @ keys.T / DIM**0.5).softmax(-1).mean(0)
+                old = torch.tensor([m for _, m in kept] + [-1.0] * LENGTH)
+                best = mass.maximum(old.double())
+                chosen = best.topk(3).indices
+                tokens[batch, group] = [(keys[i], best[i].item()) for i in chosen]
+                got = memory.read(state).keys[batch, group, :3]
+                assert (got - keys[chosen]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("gate", ("ema", "lstm"))
+@torch.no_grad()
+def test_gated_slots_follow_their_formula(gate):
+    memory, read = random_memory("gated", slots=3, gate=gate), segments(4)
+    states = list(states_along(memory, read))
+    for count, segment in enumerate(read):
+        for batch in range(2):
+            for group in range(GROUPS):
+                slots = [states[count][name][batch, group] for name in ("keys", "values")]
+                tokens = [getattr(segment, name)[batch, group] for name in ("keys", "values")]
+                seen = [torch.cat([s, t]) if count else t for s, t in zip(slots, tokens, strict=True)]
+                queries = memory.identity[group] + slots[0] @ memory.query_weight[group]
+                weights = (queries @ seen[0].T / DIM**0.5).softmax(-1)
+                for both, name in enumerate(("keys", "values")):
+                    found = weights @ seen[both]
+                    wanted = content = found @ memory.content_weight[both, group]
+                    if count and gate == "ema":
+                        keep = memory.keep_logits[both, group].sigmoid()
+                        wanted = keep * slots[both] + (1 - keep) * content
+                    elif count:
+                        keep = (found @ memory.keep_weight[both, group] + memory.keep_logits[both, group]).sigmoid()
+                        take = (found @ memory.take_weight[both, group] + memory.take_logits[both, group]).sigmoid()
+                        wanted = keep * slots[both] + take * content
+                    got = states[count + 1][name][batch, group]
+                    assert (got - wanted).abs().max() < 1e-11
+
+
+@torch.no_grad()
+def test_a_fresh_gated_slot_forgets_at_its_own_speed():
+    memory = build_memory("gated", LayerSizes(HEADS, GROUPS, DIM, LENGTH), {"slots": 5}).double()
+    kept = memory.keep_logits.sigmoid()[0, 0, :, 0]
+    assert kept.diff().min() > 0 and 0.49 < kept[0] < 0.51 and 0.95 < kept[-1] < 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    (
+        ("pyramid", {"levels": 4}, "fewer levels"),
+        ("pyramid", {"slots": 4, "window": 8}, "multiple of 16"),
+        ("global", {"keep": "last"}, "choose one of"),
+        ("gated", {"gate": "gru"}, "choose one of"),
+        ("linear", {"rule": "hebb"}, "choose one of"),
+        ("linear", {"initial_share": 1.0}, "between 0 and 1"),
+        ("nearest", {"join": "add"}, "choose one of"),
+        ("nearest", {"nearest": 0}, "at least 1"),
+        ("windowed+windowed", {}, "twice"),
+        ("windowed+lost", {}, "unknown memory 'lost'"),
+        ("windowed+linear", {"window": 8}, "options by design"),
+        ("windowed+linear", {"linear": {"window": 8}}, "no option window"),
+    ),
+)
+def test_refuses_what_does_not_fit(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build_memory(name, LayerSizes(HEADS, GROUPS, DIM, 16), options)
+
+
+def test_feature_map_is_positive_everywhere():
+    x = torch.linspace(-30, 30, 601).double()
+    assert (functional.elu(x) + 1 - positive(x)).abs().max() < 1e-12

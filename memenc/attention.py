@@ -14,24 +14,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from memenc.memory import LayerMemory, Scanned, Segment, State, WritePlan
 from memenc.rotary import Rotary
+from memenc.row import LayerCall, Row
 from memenc_kernels import attention_log_weight, memory_attention
 
 ATTENTION_NAME = "memenc"
 # What a backbone may ask of attention that this function would have to ignore, which would be silently wrong.
 UNSUPPORTED = ("softcap", "position_bias", "s_aux", "attention_bias", "relative_position_bias")
-
-
-@dataclass(frozen=True)
-class LayerCall:
-    """One call of the attention function by the backbone: queries, keys, values (rows, heads, tokens, dim)."""
-
-    queries: Tensor
-    keys: Tensor
-    values: Tensor
-    scaling: float | None
-    dropout: float
-    causal: bool
-    sliding_window: int | None
 
 
 class AttentionContext(ABC):
@@ -53,6 +41,7 @@ class GroupContext(AttentionContext):
         rotaries: rotation per attention call, None where there is none.
         states: state per attention call before the group; read, never changed.
         valid: (batch, segments, tokens), or None if all are.
+        row: tokens that stand beside the segment in every row, before and after it, or None.
         plan: which documents write which segments.
         sliding_window_layers: within_window, full or none (see MemencConfig).
         dropout: share of attention weights set to zero, None for what the backbone asks.
@@ -64,6 +53,7 @@ class GroupContext(AttentionContext):
     states: Sequence[State]
     valid: Tensor | None
     plan: WritePlan
+    row: Row | None = None
     sliding_window_layers: str = "within_window"
     dropout: float | None = 0.0
     new_states: list[State] = field(default_factory=list)
@@ -82,12 +72,24 @@ class GroupContext(AttentionContext):
             None if self.valid is None else rearrange(self.valid, "batch segments tokens -> (batch segments) tokens")
         )
         call = call if self.dropout is None else replace(call, dropout=self.dropout)
-        call = call if valid is None else _without_padding(call, valid)
-        scanned = memory.scan(self.states[layer], self._segments(call, rotary), self.plan)
+        beside = None if self.row is None else self.row.beside(call)
+        call = call if self.row is None else self.row.own(call)
+        call = call if valid is None else call.without_padding(valid)
+        segments = self._segments(call, rotary, torch.arange(call.keys.shape[2], device=call.keys.device))
+        if self.row is not None and beside is not None:
+            positions = self.row.positions(call.keys.device)
+            segments = replace(segments, extra=self._segments(beside, rotary, positions))
+        scanned = memory.scan(self.states[layer], segments, self.plan)
         self.new_states.append(scanned.state)
         if scanned.loss is not None:
             self.losses.append(scanned.loss)
         arguments = self._arguments(call, valid, memory, rotary, scanned)
+        if self.row is None or beside is None:
+            return self._attend(call, arguments, scanned)
+        seen = self.row.seen_by_segment(arguments, beside, memory.row_bias())
+        return self.row.together(self._attend(call, seen, scanned), self.row.attend(beside, call, arguments))
+
+    def _attend(self, call: LayerCall, arguments: dict[str, Any], scanned: Scanned) -> Tensor:
         attended = memory_attention(call.queries, call.keys, call.values, **arguments, dropout=call.dropout)
         for retrieved in scanned.retrieved:
             # Each joins what was found before it; the sum of exponentials is that of attention alone.
@@ -107,36 +109,28 @@ class GroupContext(AttentionContext):
             "memory_keys": keys.to(call.keys.dtype),
             "memory_values": entries.values.to(call.values.dtype),
             "memory_valid": entries.valid,
-            "memory_bias": memory.bias(),
+            "memory_bias": entries.bias,
             "memory_positions": positions,
             "memory_in_sliding_window": self.sliding_window_layers != "full",
         }
 
-    def _segments(self, call: LayerCall, rotary: Rotary | None) -> Segment:
-        """Queries, keys and values without rotation, (batch, segments, heads, tokens, dim)."""
+    def _segments(self, call: LayerCall, rotary: Rotary | None, positions: Tensor) -> Segment:
+        """Queries, keys and values without the rotation to `positions`, (batch, segments, heads, tokens, dim)."""
         queries, keys = call.queries, call.keys
         if rotary is not None:
-            positions = -torch.arange(keys.shape[2], device=keys.device)
-            queries = rotary.rotate(self.backbone, queries, positions)
-            keys = rotary.rotate(self.backbone, keys, positions)
+            queries = rotary.rotate(self.backbone, queries, -positions)
+            keys = rotary.rotate(self.backbone, keys, -positions)
+        unfold = "(batch segments) heads tokens dim -> batch segments heads tokens dim"
         batch = self.plan.complete.shape[0]
         return Segment(
-            *(
-                rearrange(x, "(batch segments) heads tokens dim -> batch segments heads tokens dim", batch=batch)
-                for x in (queries, keys, call.values)
-            )
+            rearrange(queries, unfold, batch=batch),
+            rearrange(keys, unfold, batch=batch),
+            rearrange(call.values, unfold, batch=batch),
         )
 
 
 def _own_arguments(call: LayerCall, valid: Tensor | None) -> dict[str, Any]:
     return {"valid": valid, "scaling": call.scaling, "causal": call.causal, "sliding_window": call.sliding_window}
-
-
-def _without_padding(call: LayerCall, valid: Tensor) -> LayerCall:
-    # A NaN at a padded place would pass any mask, as 0 * NaN; zeros do not.
-    padded = ~valid[:, None, :, None]
-    queries, keys, values = (x.masked_fill(padded, 0.0) for x in (call.queries, call.keys, call.values))
-    return replace(call, queries=queries, keys=keys, values=values)
 
 
 def attention_function(

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
-from memenc.attention import ATTENTION_NAME, AttentionContext, LayerCall, attention_function, register
+from memenc.attention import ATTENTION_NAME, AttentionContext, attention_function, register
 from memenc.config import places_memory_by_position
 from memenc.memory import LayerSizes
 from memenc.rotary import Rotary, match_rotary
+from memenc.row import LayerCall
 
 DRY_RUN_TOKENS = 4
 
@@ -163,11 +164,13 @@ def layer_rotary(description: dict[str, Any]) -> Rotary | None:
 def maximum_segment_length(config: PreTrainedConfig) -> int | None:
     """Tokens the backbone's position embeddings allow in one row, or None where nothing limits them."""
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is None:
-        return None
+    return None if positions is None else positions - first_position(config)
+
+
+def first_position(config: PreTrainedConfig) -> int:
+    """Number of the position of a row's first token."""
     # RoBERTa and its kin count positions from behind the padding token's.
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in ROBERTA_LIKE else 0
-    return positions - offset
+    return (config.pad_token_id or 0) + 1 if config.model_type in ROBERTA_LIKE else 0
 
 
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "roberta-prelayernorm")

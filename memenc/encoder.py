@@ -13,10 +13,19 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from memenc.attention import GroupContext
-from memenc.backbone import layer_rotary, layer_sizes
+from memenc.backbone import first_position, layer_rotary, layer_sizes
 from memenc.config import MemencConfig
-from memenc.memory import LayerMemory, LayerSizes, Segment, build_memory
+from memenc.memory import (
+    LayerMemory,
+    LayerSizes,
+    RowSizes,
+    RowTokens,
+    Segment,
+    build_memory,
+    build_row_tokens,
+)
 from memenc.memory.document import DocumentMemory
+from memenc.row import Row
 from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments, SpecialTokens
 
@@ -58,6 +67,8 @@ class SegmentEncoder(nn.Module):
         # Over the top there is one head, as wide as a token state; pooling has no order that a start could disturb.
         top = LayerSizes(1, 1, hidden, config.segment_length, pools=True)
         self.top_memory = build_memory(config.memory, top, config.memory_options)
+        self.row_tokens, self.row_state = _row_tokens(config, backbone)
+        self.first_position = first_position(backbone.config)
         self.document_memory = DocumentMemory(hidden, config.document_queries, config.document_temperature)
         self.checkpointing = False
 
@@ -91,7 +102,9 @@ class SegmentEncoder(nn.Module):
         state = state | self._current(segments.pending, state)
         token_states: list[Tensor] = []
         losses: list[Tensor] = []
-        for group in groups_of(segments, segments_per_call):
+        # Tokens whose states come back in at the bottom are known only when the segment before has been read.
+        streams = self.row_tokens is not None and self.row_tokens.streams
+        for group in groups_of(segments, 1 if streams else segments_per_call):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
                 encoded = checkpoint(self._read_group, state, group, use_reentrant=False)
@@ -122,12 +135,11 @@ class SegmentEncoder(nn.Module):
         )
 
     def _read_group(self, state: Tensors, group: Group) -> Encoded:
-        token_states, context = self._through_backbone(state, group)
+        token_states, beside, context = self._through_backbone(state, group)
         new = dict(state)
         for index, layer_state in enumerate(context.new_states):
             new |= _prefixed(f"layers.{index}", layer_state)
-        one_head = rearrange(token_states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
-        segments = Segment(one_head, one_head, one_head)
+        segments = _over_the_top(token_states, None if beside is None else _over_the_top(beside, None))
         top_state = self.top_memory.scan(part_of(state, "top"), segments, group.plan).state
         document = self.document_memory.take_in(
             part_of(state, "document"),
@@ -140,8 +152,9 @@ class SegmentEncoder(nn.Module):
             new |= self._keep_unfinished(state, token_states, group)
         return Encoded(new, token_states, torch.stack(context.losses).sum(0) if context.losses else None)
 
-    def _through_backbone(self, state: Tensors, group: Group) -> tuple[Tensor, GroupContext]:
-        """Token states (batch, segments, tokens, hidden), and the context with the layers' new states."""
+    def _through_backbone(self, state: Tensors, group: Group) -> tuple[Tensor, Tensor | None, GroupContext]:
+        """States of tokens and of memory tokens (batch, segments, tokens, hidden), and the layers' new states."""
+        row, inputs = self._row(state, group)
         context = GroupContext(
             backbone=self.backbone,
             memories=self.layer_memories,
@@ -149,14 +162,39 @@ class SegmentEncoder(nn.Module):
             states=[part_of(state, f"layers.{index}") for index in range(len(self.memories))],
             valid=group.valid,
             plan=group.plan,
+            row=row,
             sliding_window_layers=self.sliding_window_layers,
             dropout=self.attention_dropout if self.training else 0.0,
         )
-        fold = "batch segments tokens -> (batch segments) tokens"
-        mask = None if group.valid is None else rearrange(group.valid, fold).long()
-        output = self.backbone(rearrange(group.ids, fold), attention_mask=mask, memory_context=context)
+        output = self.backbone(**inputs, memory_context=context).last_hidden_state
         unfold = "(batch segments) tokens hidden -> batch segments tokens hidden"
-        return rearrange(output.last_hidden_state, unfold, batch=len(group.ids)), context
+        states = rearrange(output, unfold, batch=len(group.ids))
+        if row is None:
+            return states, None, context
+        before, own, after = states.split([row.before, group.ids.shape[2], row.after], dim=2)
+        return own, torch.cat([before, after], dim=2), context
+
+    def _row(self, state: Tensors, group: Group) -> tuple[Row | None, dict[str, Any]]:
+        """Where memory tokens stand in this group's rows, and what the backbone is called with."""
+        fold = "batch segments tokens -> (batch segments) tokens"
+        ids = rearrange(group.ids, fold)
+        mask = None if group.valid is None else rearrange(group.valid, fold)
+        if self.row_tokens is None:
+            return None, {"input_ids": ids, "attention_mask": None if mask is None else mask.long()}
+        standing = self.row_tokens.stand(part_of(state, self.row_state))
+        before, after, beside = (
+            x.repeat_interleave(group.ids.shape[1], 0) for x in (standing.before, standing.after, standing.valid)
+        )
+        embeddings = self.backbone.get_input_embeddings()(ids)
+        own = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
+        row = Row(before.shape[1], after.shape[1], beside, self.segment_length)
+        places = torch.arange(ids.shape[1], device=ids.device)
+        first, last = row.positions(ids.device).split([row.before, row.after])
+        return row, {
+            "inputs_embeds": torch.cat([before.to(embeddings.dtype), embeddings, after.to(embeddings.dtype)], dim=1),
+            "attention_mask": torch.cat([beside[:, : row.before], own, beside[:, row.before :]], dim=1).long(),
+            "position_ids": (torch.cat([first, places, last]) + self.first_position).expand(len(ids), -1),
+        }
 
     def _keep_unfinished(self, state: Tensors, token_states: Tensor, group: Group) -> Tensors:
         """Token states of the unfinished segments that lie in this group."""
@@ -190,6 +228,24 @@ def special_tokens(config: MemencConfig) -> SpecialTokens:
     """Special tokens of every segment, as the configuration names them."""
     named = config.special_tokens or {}
     return SpecialTokens(tuple(named.get("prefix", ())), tuple(named.get("suffix", ())), named.get("padding") or 0)
+
+
+def _over_the_top(states: Tensor, extra: Segment | None) -> Segment:
+    """States of the last layer (batch, segments, tokens, hidden) as a segment of one head."""
+    one_head = rearrange(states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
+    return Segment(one_head, one_head, one_head, extra)
+
+
+def _row_tokens(config: MemencConfig, backbone: PreTrainedModel) -> tuple[RowTokens | None, str]:
+    """Tokens beside every segment, and the name of the state they come from."""
+    width = cast(nn.Embedding, backbone.get_input_embeddings()).weight.shape[1]
+    causal = any(layer["causal"] for layer in config.attention_layers or [])
+    sizes = RowSizes(width, backbone.config.hidden_size, causal)
+    found = build_row_tokens(config.memory, sizes, config.memory_options)
+    if found is None:
+        return None, ""
+    tokens, prefix = found
+    return tokens, f"top.{prefix}".rstrip(".")
 
 
 def part_of(tensors: Tensors, name: str) -> Tensors:

@@ -13,7 +13,7 @@ from memenc.backbone import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import special_tokens_of
 from memenc.encoder import SegmentEncoder
-from memenc.memory import LayerMemory
+from memenc.memory import LayerMemory, RowTokens
 from memenc.memory.compression import Compressor
 from memenc.memory.document import DocumentMemory
 from memenc.readout import Readout
@@ -39,7 +39,7 @@ class MemencPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, LayerMemory | Readout | DocumentMemory | Compressor):
+        if isinstance(module, LayerMemory | RowTokens | Readout | DocumentMemory | Compressor):
             module.reset_parameters()
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.02)

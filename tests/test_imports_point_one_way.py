@@ -11,6 +11,7 @@ RANKS = [
     ["segments", "state", "results", "rotary"],
     ["data"],
     ["memory"],
+    ["row"],
     ["attention"],
     ["backbone"],
     ["schedule"],

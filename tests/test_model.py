@@ -41,7 +41,7 @@ def test_outputs():
 @torch.no_grad()
 def test_special_tokens_of_a_document_have_states_and_are_not_counted():
     model, document = build(dtype=torch.float64), tokens(2 * CAPACITY + 3)
-    dressed = torch.cat([torch.tensor([1]), document, torch.tensor([2])])
+    dressed = torch.cat([torch.tensor([3]), document, torch.tensor([4])])
     bare_output, output = model(document[None]), model(dressed[None])
     assert torch.equal(output.last_hidden_state[:, 1:-1], bare_output.last_hidden_state)
     assert torch.equal(output.pooler_output, bare_output.pooler_output)

@@ -23,7 +23,7 @@ GATES = ("_bias", "_logits")
 class LayerMemory(nn.Module, ABC):
     """Memory of one attention layer: a function of its state alone, per document, of constant size.
 
-    A design offers entries to attend to (`read`, with `bias` and `positions`), or looks up by itself what a query wants
+    A design offers entries to attend to (`read`, with `positions`), or looks up by itself what a query wants
     (`retrieve`), or both. `write` receives full segments only; documents that end earlier keep their state, which the
     scan sees to.
     """
@@ -48,12 +48,12 @@ class LayerMemory(nn.Module, ABC):
         """Entries the next segment sees, or None if there never are any."""
         return None
 
-    def bias(self) -> Tensor | None:
-        """Learned addition to the attention logits of the entries, (heads, entries): their identity, by age or slot."""
-        return None
-
     def positions(self, device: torch.device) -> Tensor | None:
         """Position of every entry relative to the first token of the segment that reads, (entries,), negative."""
+        return None
+
+    def row_bias(self) -> Tensor | None:
+        """Learned addition to the logits of the tokens beside the segment, (heads,); None hides them from it."""
         return None
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:

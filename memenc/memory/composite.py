@@ -50,15 +50,14 @@ class CompositeMemory(LayerMemory):
         """Entries of all parts, one behind the other."""
         return _side_by_side([part.read(_of(name, state)) for name, part in self.memories.items()])
 
-    def bias(self) -> Tensor | None:
-        """Biases of all entries."""
-        found = [bias for part in self.memories.values() if (bias := part.bias()) is not None]
-        return torch.cat(found, dim=1) if found else None
-
     def positions(self, device: torch.device) -> Tensor | None:
         """Positions of all entries."""
         found = [places for part in self.memories.values() if (places := part.positions(device)) is not None]
         return torch.cat([places.float() for places in found]) if found else None
+
+    def row_bias(self) -> Tensor | None:
+        """That of the part which has tokens in the rows."""
+        return next((bias for part in self.memories.values() if (bias := part.row_bias()) is not None), None)
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
         """What the parts look up, in their order."""
@@ -93,8 +92,16 @@ def _side_by_side(found: list[Entries | None]) -> Entries | None:
     there = [entries for entries in found if entries is not None]
     if not there:
         return None
+    heads = next((len(entries.bias) for entries in there if entries.bias is not None), 1)
     return Entries(
         torch.cat([entries.keys for entries in there], dim=2),
         torch.cat([entries.values for entries in there], dim=2),
         torch.cat([entries.valid for entries in there], dim=1),
+        torch.cat(
+            [
+                entries.keys.new_zeros(heads, entries.keys.shape[2]) if entries.bias is None else entries.bias
+                for entries in there
+            ],
+            dim=1,
+        ),
     )

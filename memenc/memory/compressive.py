@@ -78,7 +78,7 @@ class CompressiveMemory(LayerMemory):
         tokens = state["tokens"]
         in_slots = ((tokens - self.window).clamp(min=0) // self.rate).clamp(max=self.slots)
         valid = [newest_valid(in_slots, self.slots), newest_valid(tokens.clamp(max=self.window), self.window)]
-        return Entries(state["keys"], state["values"], torch.cat(valid, dim=1))
+        return Entries(state["keys"], state["values"], torch.cat(valid, dim=1), self.bias())
 
     def write(self, state: State, segment: Segment) -> State:
         """Append the segment to the window, compress what leaves it, append that to the slots."""

@@ -83,7 +83,7 @@ class GatedMemory(LayerMemory):
     def read(self, state: State) -> Entries:
         """All slots."""
         valid = repeat(state["segments"] > 0, "batch -> batch slots", slots=self.slots)
-        return Entries(state["keys"], state["values"], valid)
+        return Entries(state["keys"], state["values"], valid, self.bias())
 
     def write(self, state: State, segment: Segment) -> State:
         """Let the slots look at the segment, and update them through their gates."""

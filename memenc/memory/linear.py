@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memenc.memory.base import START_SHARE, LayerMemory, counter
+from memenc.memory.delta import affine, exact, removal, running
 from memenc.memory.values import LayerSizes, Mixed, Retrieved, Scanned, Segment, State, WritePlan
 
 Rule = Literal["linear", "delta"]
@@ -70,24 +71,26 @@ class LinearMemory(LayerMemory):
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
         """What the matrix holds under the queries; with no share where nothing was written."""
-        return (self._look_up(queries, state["matrix"], state["normaliser"], state["segments"] > 0),)
+        with exact(queries):
+            return (self._look_up(queries, state["matrix"], state["normaliser"], state["segments"] > 0),)
 
     def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
         """All segments at once but for sums and small products in their order."""
+        with exact(segments.keys):
+            return self._scan(state, segments, plan)
+
+    def _scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
         keys, values = (self._in_blocks(x, state["matrix"].dtype) for x in (segments.keys, segments.values))
         # What is not written may be anything, NaN included.
         whole = plan.complete[:, :, None, None, None]
         features, values = feature_map(keys).where(whole, 0.0), values.where(whole, 0.0)
-        normalisers = _running(state["normaliser"], features.sum(3), plan)
-        written = _running(state["segments"], plan.complete.long(), plan)
-        added = features.transpose(-1, -2) @ values
-        matrices = [state["matrix"]]
-        removed = self._removed(features, torch.stack(normalisers[:-1], 1)) if self.rule == "delta" else None
-        for index in range(segments.count):
-            before = matrices[-1].detach() if plan.cuts(index) else matrices[-1]
-            matrices[-1] = before
-            taken = 0.0 if removed is None else removed[:, index] @ before
-            matrices.append(before + (added[:, index] - taken))
+        normalisers = running(state["normaliser"], features.sum(3), plan)
+        written = running(state["segments"], plan.complete.long(), plan)
+        removed = None
+        if self.rule == "delta":
+            weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1)
+            removed = removal(features, weight)
+        matrices = affine(state["matrix"], removed, features.transpose(-1, -2) @ values, plan)
         retrieved = self._look_up(
             rearrange(segments.queries, "batch segments heads tokens dim -> (batch segments) heads tokens dim"),
             rearrange(matrices[:-1], "segments batch ... -> (batch segments) ..."),
@@ -96,13 +99,6 @@ class LinearMemory(LayerMemory):
         )
         after = {"matrix": matrices[-1], "normaliser": normalisers[-1], "segments": written[-1]}
         return Scanned(None, (retrieved,), after)
-
-    def _removed(self, features: Tensor, normaliser: Tensor) -> Tensor:
-        """``K^T D^-1 K`` with ``D = diag(K z)``, (batch, segments, heads, key, key); times M, what is taken out."""
-        weight = (features @ normaliser[..., None]).squeeze(-1)
-        # Before anything was written z is 0, and so is what the keys retrieve; segments not written have K = 0.
-        inverse = torch.where(weight > 0, 1.0 / weight.where(weight > 0, 1.0), 0.0)
-        return (features * inverse[..., None]).transpose(-1, -2) @ features
 
     def _look_up(self, queries: Tensor, matrix: Tensor, normaliser: Tensor, written: Tensor) -> Mixed:
         features = feature_map(self._in_blocks(queries, matrix.dtype))
@@ -141,13 +137,3 @@ def start_of_share(initial_share: float | None, sizes: LayerSizes) -> float:
 def blocks_of(dim: int) -> int:
     """Into how many equal blocks a head of `dim` numbers is cut."""
     return next(blocks for blocks in range(1, dim + 1) if dim % blocks == 0 and dim // blocks <= WIDEST)
-
-
-def _running(start: Tensor, steps: Tensor, plan: WritePlan) -> list[Tensor]:
-    """Sums before each segment and after the last; `steps` (batch, segments, ...)."""
-    sums = [start]
-    for index in range(steps.shape[1]):
-        if plan.cuts(index):
-            sums[-1] = sums[-1].detach()
-        sums.append(sums[-1] + steps[:, index])
-    return sums

@@ -70,6 +70,7 @@ class MovingAverageMemory(LayerMemory):
             einsum(state["keys"], weights, pattern),
             einsum(state["values"], weights, pattern),
             repeat(state["segments"] > 0, "batch -> batch slots", slots=self.slots),
+            self.bias(),
         )
 
     def write(self, state: State, segment: Segment) -> State:

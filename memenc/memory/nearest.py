@@ -8,7 +8,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive
+from memenc.memory.archive import append, archived, filled_after
+from memenc.memory.base import LayerMemory, counter, empty, require_positive
 from memenc.memory.linear import start_of_share
 from memenc.memory.values import Joined, LayerSizes, Mixed, Retrieved, Segment, State
 
@@ -71,27 +72,17 @@ class NearestMemory(LayerMemory):
 
     def write(self, state: State, segment: Segment) -> State:
         """Append the segment; in a bounded archive the oldest make room."""
-        length, filled = segment.keys.shape[2], state["filled"]
-        if self.entries is not None:
-            # Newest last, as in a window.
-            keys, values = (
-                torch.cat([state[name], new.to(state[name].dtype)], dim=2)[:, :, -self.entries :]
-                for name, new in (("keys", segment.keys), ("values", segment.values))
-            )
-            return {"keys": keys, "values": values, "filled": (filled + length).clamp(max=self.entries)}
+        filled = state["filled"]
         return {
-            "keys": _append(state["keys"], segment.keys, filled),
-            "values": _append(state["values"], segment.values, filled),
-            "filled": filled + length,
+            "keys": append(state["keys"], segment.keys, filled, self.entries),
+            "values": append(state["values"], segment.values, filled, self.entries),
+            "filled": filled_after(filled, segment.keys.shape[2], self.entries),
         }
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
         """Attention over the nearest entries of each query."""
         keys, values = state["keys"], state["values"]
-        if self.entries is None:
-            valid = torch.arange(keys.shape[2], device=keys.device) < state["filled"][:, None]
-        else:
-            valid = newest_valid(state["filled"], self.entries)
+        valid = archived(keys, state["filled"], self.entries)
         together = "batch (groups heads) tokens dim -> batch groups (heads tokens) dim"
         scaled = rearrange(queries.to(keys.dtype), together, groups=keys.shape[1]) * self.sizes.head_dim**-0.5
         logits, found = nearest_entries(scaled, keys, values, valid, self.nearest)
@@ -139,10 +130,3 @@ def _pick(entries: Tensor, index: Tensor) -> Tensor:
     """Entries (batch, heads, entries, dim) at `index` (batch, heads, tokens, count), which gives (..., count, dim)."""
     flat = index.flatten(2)[..., None].expand(-1, -1, -1, entries.shape[3])
     return entries.gather(2, flat).unflatten(2, index.shape[2:])
-
-
-def _append(archive: Tensor, new: Tensor, filled: Tensor) -> Tensor:
-    """The archive with `new` (batch, heads, tokens, dim) behind the `filled` entries of each document."""
-    longer = torch.cat([archive, torch.zeros_like(new, dtype=archive.dtype)], dim=2)
-    place = filled[:, None] + torch.arange(new.shape[2], device=new.device)
-    return longer.scatter(2, place[:, None, :, None].expand_as(new), new.to(archive.dtype))

@@ -84,7 +84,7 @@ class GlobalMemory(LayerMemory):
             # Entries are pinned from the front; all heads have as many.
             left = (tokens - self.window).clamp(min=0)
             pinned = torch.arange(self.pinned, device=tokens.device) < left[:, None]
-        return Entries(keys, values, torch.cat([pinned, in_window], dim=1))
+        return Entries(keys, values, torch.cat([pinned, in_window], dim=1), self.bias())
 
     def write(self, state: State, segment: Segment) -> State:
         """Append the segment to the window; some of what leaves it is pinned."""

@@ -91,7 +91,7 @@ class PyramidMemory(LayerMemory):
         for level in range(self.levels, 0, -1):
             valid.append(newest_valid(left[level - 1].clamp(0, self.slots), self.slots))
         valid.append(newest_valid(state["tokens"].clamp(max=self.window), self.window))
-        return Entries(state["keys"], state["values"], torch.cat(valid, dim=1))
+        return Entries(state["keys"], state["values"], torch.cat(valid, dim=1), self.bias())
 
     def write(self, state: State, segment: Segment) -> State:
         """Push the segment in at the window; each level hands on what falls out of it."""

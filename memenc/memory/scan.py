@@ -65,7 +65,7 @@ def fold_entries(seen: Sequence[Entries]) -> Entries | None:
     keys, values, valid = (
         rearrange([getattr(entries, name) for entries in seen], FOLD) for name in ("keys", "values", "valid")
     )
-    return Entries(keys, values, valid)
+    return Entries(keys, values, valid, seen[0].bias)
 
 
 def fold_retrieved(seen: Sequence[tuple[Retrieved, ...]]) -> tuple[Retrieved, ...]:

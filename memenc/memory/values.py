@@ -41,13 +41,15 @@ class LayerSizes:
 class Entries:
     """What a segment may attend to beside itself.
 
-    Shapes: keys, values (batch, key_value_heads, entries, head_dim); valid (batch, entries) bool. Keys carry no
-    rotation; attention rotates them to the positions the memory names.
+    Shapes: keys, values (batch, key_value_heads, entries, head_dim); valid (batch, entries) bool; bias (heads,
+    entries), a learned addition to their logits: their identity, by age or slot. Keys carry no rotation; attention
+    rotates them to the positions the memory names.
     """
 
     keys: Tensor
     values: Tensor
     valid: Tensor
+    bias: Tensor | None = None
 
 
 @dataclass(frozen=True)

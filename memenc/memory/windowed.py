@@ -42,7 +42,7 @@ class WindowedMemory(LayerMemory):
 
     def read(self, state: State) -> Entries:
         """All entries of the window."""
-        return Entries(state["keys"], state["values"], newest_valid(state["filled"], self.window))
+        return Entries(state["keys"], state["values"], newest_valid(state["filled"], self.window), self.bias())
 
     def write(self, state: State, segment: Segment) -> State:
         """Append the segment, drop what is older than the window."""

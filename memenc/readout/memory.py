@@ -51,9 +51,8 @@ class MemoryReadout(Readout):
             keys, values = entries.keys.squeeze(1).to(states.dtype), entries.values.squeeze(1).to(states.dtype)
             states, contents = torch.cat([keys, states], dim=1), torch.cat([values, contents], dim=1)
             valid = torch.cat([entries.valid, valid], dim=1)
-            top_bias = top_memory.bias()
-            top_bias = bias.new_zeros(1, keys.shape[1]) if top_bias is None else top_bias
-            bias = torch.cat([top_bias[0].to(bias.dtype), bias])
+            top_bias = bias.new_zeros(keys.shape[1]) if entries.bias is None else entries.bias[0].to(bias.dtype)
+            bias = torch.cat([top_bias, bias])
         query = self.query.to(states.dtype)
         logits = einsum(states, query, "batch entries hidden, queries hidden -> batch queries entries") + bias
         # Documents that hold nothing would divide 0 by 0: they attend to everything and the result is taken away.

@@ -10,7 +10,8 @@ from memenc.state import grown
 from tests.backbones import FIRST_ID, SEGMENT, VOCABULARY, tiny_backbone
 from tests.memory.designs import DESIGNS
 
-SPECIAL = {"prefix": [1], "suffix": [2], "padding": 0}
+# No backbone pads with 3 or 4; one that counts positions from its padding token would count them wrong.
+SPECIAL = {"prefix": [3], "suffix": [4], "padding": 0}
 CAPACITY = SEGMENT - 2
 EXACT = {torch.float64: 1e-12, torch.float32: 1e-5}
 
@@ -148,7 +149,7 @@ def check_schedules_agree(model, ids, mask, tolerance):
 
 
 @torch.no_grad()
-def check_padding_is_nothing(model, document, others, pads=("right", "left", "interior")):
+def check_padding_is_nothing(model, document, others, pads=("right", "left", "interior"), constant_shape=True):
     """I3: a document's state is bit-identical whatever its batch holds, at a constant shape of the backbone call."""
     alone = None
     for neighbours in ([tokens(1) for _ in others], others):
@@ -160,8 +161,13 @@ def check_padding_is_nothing(model, document, others, pads=("right", "left", "in
             assert not output.last_hidden_state[~mask.bool()].any(), "token states at padding are zeros"
             if alone is None:
                 alone = state, vector, states
-            assert_states_equal(state, alone[0])
-            assert torch.equal(vector, alone[1]) and torch.equal(states, alone[2]), f"seed {torch.initial_seed()}"
+            if constant_shape:
+                assert_states_equal(state, alone[0])
+                assert torch.equal(vector, alone[1]) and torch.equal(states, alone[2]), f"seed {torch.initial_seed()}"
+            else:
+                assert_states_close(state, alone[0], 1e-5)
+                assert_close(vector, alone[1], 1e-5)
+                assert_close(states, alone[2], 1e-5)
 
 
 def cut_at_random(document, pieces):

@@ -10,6 +10,7 @@ class Design:
     `reach`: how many segments back one layer's memory holds anything, None without end, 0 for none at all.
     `pinned`: tokens of the document's beginning that it holds for good, beyond its reach.
     `entries`: what a query may read beside its own segment.
+    `asleep`: a fresh memory changes nothing at all.
     `fresh_change`: stated tolerance of a fresh memory, as relative change of the token states.
     """
 
@@ -19,6 +20,7 @@ class Design:
     entries: int = 0
     pinned: int = 0
     constant_size: bool = True
+    asleep: bool = False
     fresh_change: float = 0.10
 
 
@@ -59,6 +61,11 @@ DESIGNS = {
     "nearest_gate": Design("nearest", {"nearest": 200}, None, constant_size=False),
     "nearest_softmax": Design("nearest", {"nearest": 200, "join": "softmax"}, None, constant_size=False),
     "nearest_bounded": Design("nearest", {"nearest": 40, "entries": 24}, 2),
+    "tokens": Design("tokens", {"tokens": 3}, None),
+    "summary": Design("summary", {"tokens": 2}, None, constant_size=False),
+    "summary_bounded": Design("summary", {"tokens": 2, "segments": 3}, None),
+    "associative": Design("associative", {"tokens": 3, "key_dim": 4}, None, asleep=True),
+    "windowed+tokens": Design("windowed+tokens", {"windowed": {"window": 8}, "tokens": {"tokens": 2}}, None, 8),
     "windowed+linear": Design("windowed+linear", {"windowed": {"window": 16}}, None, 16),
     "gated+compressive": Design(
         "gated+compressive", {"gated": {"slots": 2}, "compressive": {"window": 8, "slots": 4, "rate": 4}}, None, 2 + 12
@@ -66,4 +73,11 @@ DESIGNS = {
 }
 
 # What the suites over all backbones take: one of every way to keep and place entries.
-FEW_DESIGNS = ("windowed_no_divisor", "average_weighted", "compressive_convolution")
+FEW_DESIGNS = (
+    "windowed_no_divisor",
+    "average_weighted",
+    "compressive_convolution",
+    "linear_delta",
+    "tokens",
+    "associative",
+)

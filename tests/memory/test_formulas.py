@@ -47,7 +47,7 @@ def check_entries(memory, state, keys, values, positions):
         assert (got[:, :, total - count :] - wanted).abs().max() < 1e-12 if count else True
     found = memory.positions(torch.device("cpu"))[total - count :].double()
     assert (found - torch.tensor(positions, dtype=torch.float64)).abs().max() < 1e-9 if count else True
-    assert memory.bias().shape == (HEADS, total)
+    assert entries.bias.shape == (HEADS, total)
 
 
 def line(read, name):

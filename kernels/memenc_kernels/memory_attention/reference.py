@@ -36,7 +36,8 @@ def memory_attention(
         memory_values: like memory_keys.
         memory_valid: (rows, entries) bool, or None if all are.
         memory_bias: (heads, entries) added to the logits of the entries.
-        memory_positions: (entries,) relative to the first token; needed by `sliding_window`.
+        memory_positions: (entries,) relative to the first token, NaN for an entry that is near to every token; needed
+            by `sliding_window`.
         scaling: of the logits; dim ** -0.5 if None.
         causal: a token sees no later token of its row (memory always lies before it).
         sliding_window: a token sees what is less than this many positions away.
@@ -160,7 +161,8 @@ def _near(queries: Tensor, sliding_window: int, positions: Tensor | None, for_me
     near = (own[:, None] - own).abs() < sliding_window
     if positions is None:
         return near
-    to_memory = (own[:, None] - positions.to(own)).abs() < sliding_window
+    positions = positions.to(own)
+    to_memory = ((own[:, None] - positions).abs() < sliding_window) | positions.isnan()
     return torch.cat([to_memory if for_memory else torch.ones_like(to_memory), near], dim=1)
 
 

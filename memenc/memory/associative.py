@@ -1,0 +1,167 @@
+"""Associative memory: memory tokens written into a matrix per layer by the delta rule (ARMT)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import torch
+from einops import einsum, rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memenc.memory.base import LayerMemory, require_positive
+from memenc.memory.delta import affine, exact, removal
+from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
+from memenc.memory.values import Added, LayerSizes, Retrieved, Scanned, Segment, State, WritePlan
+
+# Products of a feature with its neighbours that the feature map makes: DPFP-3.
+NEIGHBOURS = 3
+
+
+@final
+class AssociativeMemory(LayerMemory):
+    """``A += sum beta f(k) (v - f(k) A / f(k) z)``, ``z += sum gamma f(k)``, read as ``f(q) A / f(q) z`` and added.
+
+    Written are the keys and values of the memory tokens that stand in every row, through projections of their own,
+    ``f`` being DPFP-3 (Schlag et al. 2021, arXiv:2102.11174). ``gamma = 1 - f(k) z / |f(k)|^2``, cut to [0, 1] and
+    without gradient, keeps the normaliser from growing when a key is written again. The value projection starts at
+    zero, so that a fresh memory changes nothing at all. All segments of a group are written at once but for small
+    products. State in float32 at least.
+
+    Source: Rodkin et al. 2024, ARMT (arXiv:2407.04841), here between a layer's queries, keys and values.
+
+    Args:
+        sizes: of the layer.
+        tokens: memory tokens per row.
+        key_dim: numbers per projected key and query; the matrix has six times as many rows.
+    """
+
+    def __init__(self, sizes: LayerSizes, tokens: int = 10, key_dim: int = 32) -> None:
+        super().__init__(sizes)
+        require_positive(tokens=tokens, key_dim=key_dim)
+        self.key_dim = key_dim
+        heads, dim = sizes.key_value_heads, sizes.head_dim
+        self.query_weight = nn.Parameter(torch.empty(sizes.heads, dim, key_dim))
+        self.key_weight = nn.Parameter(torch.empty(heads, dim, key_dim))
+        self.value_weight = nn.Parameter(torch.empty(heads, dim, dim))
+        self.strength_weight = nn.Parameter(torch.empty(heads, dim))
+        self.strength_bias = nn.Parameter(torch.empty(heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Random keys and queries, values at zero, tokens written at half strength."""
+        std = self.sizes.head_dim**-0.5
+        nn.init.normal_(self.query_weight, std=std)
+        nn.init.normal_(self.key_weight, std=std)
+        nn.init.zeros_(self.value_weight)
+        nn.init.zeros_(self.strength_weight)
+        nn.init.zeros_(self.strength_bias)
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Nothing written."""
+        heads, rows = self.sizes.key_value_heads, 2 * NEIGHBOURS * self.key_dim
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        return {
+            "matrix": torch.zeros(batch, heads, rows, self.sizes.head_dim, dtype=dtype, device=like.device),
+            "normaliser": torch.zeros(batch, heads, rows, dtype=dtype, device=like.device),
+        }
+
+    def write(self, state: State, segment: Segment) -> State:
+        """Write the memory tokens of one segment."""
+        assert segment.extra is not None
+        extra = segment.extra
+        one = Segment(extra.queries[:, None], extra.keys[:, None], extra.values[:, None])
+        plan = WritePlan(torch.ones(len(one.keys), 1, dtype=torch.bool, device=one.keys.device), ("all",))
+        with exact(one.keys):
+            matrices, normalisers = self._written(state, one, plan)
+        return {"matrix": matrices[-1], "normaliser": normalisers[-1]}
+
+    def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
+        """What the matrix holds under the queries."""
+        with exact(queries):
+            return (self._look_up(queries, state["matrix"], state["normaliser"]),)
+
+    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+        """All segments at once but for sums and small products in their order."""
+        with exact(segments.keys):
+            return self._scan(state, segments, plan)
+
+    def _scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+        assert segments.extra is not None
+        matrices, normalisers = self._written(state, segments.extra, plan)
+        retrieved = self._look_up(
+            rearrange(segments.queries, "batch segments heads tokens dim -> (batch segments) heads tokens dim"),
+            rearrange(matrices[:-1], "segments batch ... -> (batch segments) ..."),
+            rearrange(normalisers[:-1], "segments batch ... -> (batch segments) ..."),
+        )
+        return Scanned(None, (retrieved,), {"matrix": matrices[-1], "normaliser": normalisers[-1]})
+
+    def _written(self, state: State, extra: Segment, plan: WritePlan) -> tuple[list[Tensor], list[Tensor]]:
+        """Matrices and normalisers before each segment and after the last."""
+        dtype = state["matrix"].dtype
+        whole = plan.complete[:, :, None, None, None]
+        # What is not written may be anything, NaN included.
+        keys, values = (x.to(dtype).where(whole, 0.0).contiguous() for x in (extra.keys, extra.values))
+        features = dpfp(_project(keys, self.key_weight)).where(whole, 0.0)
+        values = _project(values, self.value_weight)
+        logits = _project(keys, self.strength_weight[..., None]).squeeze(-1)
+        strength = (logits + self.strength_bias.to(dtype)[:, None]).sigmoid()
+        normalisers = self._normalisers(state["normaliser"], features, plan)
+        weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1)
+        added = (features * strength[..., None]).transpose(-1, -2) @ values
+        return affine(state["matrix"], removal(features, weight, strength), added, plan), normalisers
+
+    def _normalisers(self, start: Tensor, features: Tensor, plan: WritePlan) -> list[Tensor]:
+        normalisers = [start]
+        for index in range(features.shape[1]):
+            before = normalisers[-1].detach() if plan.cuts(index) else normalisers[-1]
+            normalisers[-1] = before
+            feature = features[:, index]
+            known = (feature @ before[..., None]).squeeze(-1) / feature.square().sum(-1).clamp(min=1e-12)
+            gamma = (1.0 - known).clamp(0.0, 1.0).detach()
+            normalisers.append(before + (gamma[..., None] * feature).sum(2))
+        return normalisers
+
+    def _look_up(self, queries: Tensor, matrix: Tensor, normaliser: Tensor) -> Added:
+        features = dpfp(_project(queries.to(matrix.dtype), self.query_weight))
+        group = self.sizes.heads // self.sizes.key_value_heads
+        pattern = "rows heads ... -> rows (heads group) ..."
+        matrix, normaliser = (repeat(x, pattern, group=group) for x in (matrix, normaliser))
+        weight = features @ normaliser[..., None]
+        return Added((features @ matrix) / weight.where(weight > 0, 1.0))
+
+
+@final
+class WrittenTokens(RowTokens):
+    """The same learned tokens behind every segment: they see it, and layers write what they saw.
+
+    Args:
+        sizes: of the backbone.
+        tokens: memory tokens per row.
+    """
+
+    streams: ClassVar[bool] = False
+
+    def __init__(self, sizes: RowSizes, tokens: int = 10) -> None:
+        super().__init__(sizes)
+        self.tokens = learned(tokens, sizes.width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Different small vectors."""
+        reset_embeddings(self.tokens)
+
+    def stand(self, top: State) -> Standing:
+        """The same for every document."""
+        after = self.tokens.expand(len(top["matrix"]), -1, -1)
+        return Standing(after[:, :0], after, torch.ones(after.shape[:2], dtype=torch.bool, device=after.device))
+
+
+def dpfp(x: Tensor) -> Tensor:
+    """``relu([x, -x])`` times itself rolled by 1, 2 and 3: (..., dim) to (..., 6 dim), sparse and not negative."""
+    x = functional.relu(torch.cat([x, -x], dim=-1))
+    return torch.cat([x * x.roll(shift, dims=-1) for shift in range(1, NEIGHBOURS + 1)], dim=-1)
+
+
+def _project(x: Tensor, weight: Tensor) -> Tensor:
+    return einsum(x, weight.to(x.dtype), "... heads tokens dim, heads dim key -> ... heads tokens key")

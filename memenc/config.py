@@ -22,6 +22,10 @@ class MemencConfig(PreTrainedConfig):
             or "auto": all where memory is placed by position (causal attention with rotary positions), so that a window
             over the whole document is full attention, and the upper half elsewhere, where it costs half as much and
             disturbs the pre-trained encoder half as much.
+        learned_start: layers' memories start from a learned segment instead of from nothing.
+        bptt_segments: gradient horizon: gradient through the layers' memories, and through memory tokens, ends at every
+            such number of segments, counted from where a call begins; None lets it run through the whole document. The
+            document memory is one step from every segment and is never cut off.
         segment_length: tokens of one segment, special tokens included.
         segments_per_call: segments of a document in one backbone call, or "auto": the measured default.
         sliding_window_layers: what layers with local attention do with memory: "within_window" reads entries that lie
@@ -43,6 +47,8 @@ class MemencConfig(PreTrainedConfig):
     memory: str = "compressive"
     memory_options: dict[str, Any] | None = None
     memory_layers: str | list[int] = "auto"
+    learned_start: bool = False
+    bptt_segments: int | None = None
     segment_length: int = 512
     segments_per_call: int | str = "auto"
     sliding_window_layers: str = "within_window"
@@ -60,6 +66,9 @@ class MemencConfig(PreTrainedConfig):
     def _check(self) -> None:
         if not isinstance(self.segment_length, int) or self.segment_length < 1:
             raise ValueError(f"segment_length={self.segment_length!r}: give a whole number of at least 1 token")
+        horizon = self.bptt_segments
+        if horizon is not None and not (isinstance(horizon, int) and horizon >= 1):
+            raise ValueError(f"bptt_segments={horizon!r}: give a whole number of at least 1, or None for no horizon")
         per_call = self.segments_per_call
         if per_call != "auto" and not (isinstance(per_call, int) and per_call >= 1):
             raise ValueError(f'segments_per_call={per_call!r}: give "auto" or a whole number of at least 1')

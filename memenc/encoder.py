@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -25,6 +25,8 @@ from memenc.memory import (
     build_row_tokens,
 )
 from memenc.memory.document import DocumentMemory
+from memenc.memory.learned_start import LearnedStart
+from memenc.memory.scan import detached
 from memenc.row import Row
 from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments, SpecialTokens
@@ -58,6 +60,7 @@ class SegmentEncoder(nn.Module):
         self.capacity = config.segment_length - self.special.per_segment
         self.sliding_window_layers = config.sliding_window_layers
         self.attention_dropout = config.attention_dropout
+        self.bptt_segments = config.bptt_segments
         self.rotaries = [layer_rotary(layer) for layer in layers]
         self.backbone = backbone
         chosen = config.layers_with_memory()
@@ -104,7 +107,7 @@ class SegmentEncoder(nn.Module):
         losses: list[Tensor] = []
         # Tokens whose states come back in at the bottom are known only when the segment before has been read.
         streams = self.row_tokens is not None and self.row_tokens.streams
-        for group in groups_of(segments, 1 if streams else segments_per_call):
+        for group in groups_of(segments, 1 if streams else segments_per_call, self.bptt_segments):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
                 encoded = checkpoint(self._read_group, state, group, use_reentrant=False)
@@ -135,12 +138,16 @@ class SegmentEncoder(nn.Module):
         )
 
     def _read_group(self, state: Tensors, group: Group) -> Encoded:
+        if self.row_tokens is not None and self.row_tokens.streams and group.plan.cuts(0):
+            # What comes back in at the bottom is part of the recurrence.
+            state = state | _prefixed("top", detached(part_of(state, "top")))
         token_states, beside, context = self._through_backbone(state, group)
         new = dict(state)
         for index, layer_state in enumerate(context.new_states):
             new |= _prefixed(f"layers.{index}", layer_state)
         segments = _over_the_top(token_states, None if beside is None else _over_the_top(beside, None))
-        top_state = self.top_memory.scan(part_of(state, "top"), segments, group.plan).state
+        # The readout is one step from every segment.
+        top_state = self.top_memory.scan(part_of(state, "top"), segments, replace(group.plan, cut=())).state
         document = self.document_memory.take_in(
             part_of(state, "document"),
             token_states,
@@ -262,4 +269,5 @@ def _layer_memory(config: MemencConfig, layer: dict[str, Any], chosen: bool) -> 
     local = layer["sliding_window"] is not None and config.sliding_window_layers == "none"
     if local or not chosen:
         return build_memory("none", sizes)
-    return build_memory(config.memory, sizes, config.memory_options)
+    memory = build_memory(config.memory, sizes, config.memory_options)
+    return LearnedStart(memory) if config.learned_start else memory

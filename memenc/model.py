@@ -87,7 +87,7 @@ class MemencModel(MemencPreTrainedModel):
     def fingerprint(self) -> str:
         """What a state must have been written with to be read on with this model."""
         names = ("backbone", "memory", "memory_options", "memory_layers", "segment_length", "special_tokens")
-        more = ("document_queries", "document_temperature", "sliding_window_layers")
+        more = ("learned_start", "document_queries", "document_temperature", "sliding_window_layers")
         return fingerprint_of({name: getattr(self.config, name) for name in names + more})
 
     def initial_memory(self, batch: int) -> MemoryState:

@@ -43,8 +43,8 @@ def resolve_segments_per_call(setting: int | str, device: torch.device, batch: i
     return max(1, tokens // (batch * segment_length))
 
 
-def groups_of(segments: Segments, segments_per_call: int) -> Iterator[Group]:
-    """The segments of a batch in groups, in reading order."""
+def groups_of(segments: Segments, segments_per_call: int, bptt_segments: int | None = None) -> Iterator[Group]:
+    """The segments of a batch in groups, in reading order; gradient through memory is cut every `bptt_segments`."""
     ids, valid = _without_empty_columns(segments)
     for start in range(0, segments.count, segments_per_call):
         part = slice(start, start + segments_per_call)
@@ -54,7 +54,11 @@ def groups_of(segments: Segments, segments_per_call: int) -> Iterator[Group]:
             ids=ids[:, part],
             valid=None if full else valid[:, part],
             partial=segments.partial[:, part],
-            plan=WritePlan(segments.complete[:, part], tuple(_written(segments, index) for index in indices)),
+            plan=WritePlan(
+                segments.complete[:, part],
+                tuple(_written(segments, index) for index in indices),
+                tuple(bool(bptt_segments) and index > 0 and index % bptt_segments == 0 for index in indices),
+            ),
             ends=any(total % segments.capacity and total // segments.capacity in indices for total in segments.totals),
         )
 

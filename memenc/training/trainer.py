@@ -92,7 +92,7 @@ def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            memory = any(part in name for part in (".memories.", ".top_memory.", ".document_memory."))
+            memory = any(part in name for part in (".memories.", ".top_memory.", ".row_tokens.", ".document_memory."))
             rate = settings.learning_rate if ".backbone." in name else settings.new_learning_rate
             rate = settings.gate_learning_rate if memory and name.endswith(GATES) else rate
             decay = settings.weight_decay if parameter.dim() > 1 and not memory else 0.0

@@ -17,7 +17,9 @@ class MemencConfig(PreTrainedConfig):
         attention_layers: one entry per attention call of the backbone, found by a dry run: heads, key_value_heads,
             head_dim, sliding_window, rotary.
         memory: name of the design, see `available_memories()`.
-        memory_options: keyword arguments of the design.
+        memory_options: keyword arguments of the design; ``{"budget_bytes": n}`` instead of its sizes chooses them so
+            that the state of one document stays within n bytes (float32, all memories together, without the document
+            memory and the unfinished segment).
         memory_layers: layers that have a memory: "all", "upper_half" (the later ones), a list of layer numbers from 0,
             or "auto": all where memory is placed by position (causal attention with rotary positions), so that a window
             over the whole document is full attention, and the upper half elsewhere, where it costs half as much and

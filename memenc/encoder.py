@@ -13,20 +13,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from memenc.attention import GroupContext
-from memenc.backbone import first_position, layer_rotary, layer_sizes
+from memenc.backbone import first_position, layer_rotary
 from memenc.config import MemencConfig
-from memenc.memory import (
-    LayerMemory,
-    LayerSizes,
-    RowSizes,
-    RowTokens,
-    Segment,
-    build_memory,
-    build_row_tokens,
-)
+from memenc.memory import LayerMemory, Segment, build_memory
 from memenc.memory.document import DocumentMemory
-from memenc.memory.learned_start import LearnedStart
 from memenc.memory.scan import detached
+from memenc.places import layer_memories, row_tokens, top_place
 from memenc.row import Row
 from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments, SpecialTokens
@@ -63,14 +55,10 @@ class SegmentEncoder(nn.Module):
         self.bptt_segments = config.bptt_segments
         self.rotaries = [layer_rotary(layer) for layer in layers]
         self.backbone = backbone
-        chosen = config.layers_with_memory()
-        self.memories = nn.ModuleList(
-            [_layer_memory(config, layer, index in chosen) for index, layer in enumerate(layers)]
-        )
-        # Over the top there is one head, as wide as a token state; pooling has no order that a start could disturb.
-        top = LayerSizes(1, 1, hidden, config.segment_length, pools=True)
-        self.top_memory = build_memory(config.memory, top, config.memory_options)
-        self.row_tokens, self.row_state = _row_tokens(config, backbone)
+        self.memories = nn.ModuleList(layer_memories(config))
+        self.top_memory = build_memory(config.memory, top_place(config, hidden), config.memory_options)
+        width = cast(nn.Embedding, backbone.get_input_embeddings()).weight.shape[1]
+        self.row_tokens, self.row_state = row_tokens(config, width, hidden)
         self.first_position = first_position(backbone.config)
         self.document_memory = DocumentMemory(hidden, config.document_queries, config.document_temperature)
         self.checkpointing = False
@@ -243,18 +231,6 @@ def _over_the_top(states: Tensor, extra: Segment | None) -> Segment:
     return Segment(one_head, one_head, one_head, extra)
 
 
-def _row_tokens(config: MemencConfig, backbone: PreTrainedModel) -> tuple[RowTokens | None, str]:
-    """Tokens beside every segment, and the name of the state they come from."""
-    width = cast(nn.Embedding, backbone.get_input_embeddings()).weight.shape[1]
-    causal = any(layer["causal"] for layer in config.attention_layers or [])
-    sizes = RowSizes(width, backbone.config.hidden_size, causal)
-    found = build_row_tokens(config.memory, sizes, config.memory_options)
-    if found is None:
-        return None, ""
-    tokens, prefix = found
-    return tokens, f"top.{prefix}".rstrip(".")
-
-
 def part_of(tensors: Tensors, name: str) -> Tensors:
     """Tensors whose names start with `name` and a dot, without it."""
     return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
@@ -262,12 +238,3 @@ def part_of(tensors: Tensors, name: str) -> Tensors:
 
 def _prefixed(name: str, tensors: Tensors) -> Tensors:
     return {f"{name}.{key}": value for key, value in tensors.items()}
-
-
-def _layer_memory(config: MemencConfig, layer: dict[str, Any], chosen: bool) -> LayerMemory:
-    sizes = layer_sizes(layer, config.segment_length)
-    local = layer["sliding_window"] is not None and config.sliding_window_layers == "none"
-    if local or not chosen:
-        return build_memory("none", sizes)
-    memory = build_memory(config.memory, sizes, config.memory_options)
-    return LearnedStart(memory) if config.learned_start else memory

@@ -15,6 +15,7 @@ from memenc.backbone import backbone_from_config, find_attention_layers, maximum
 from memenc.config import MemencConfig
 from memenc.data.tokens import stream_token_ids
 from memenc.encoder import SegmentEncoder, part_of
+from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.schedule import resolve_segments_per_call
@@ -57,6 +58,7 @@ class MemencModel(MemencPreTrainedModel):
         if config.attention_layers is None:
             config.attention_layers = find_attention_layers(backbone)
         _check_segment_length(config, backbone)
+        choose_sizes(config, backbone.config.hidden_size)
         self.encoder = SegmentEncoder(config, backbone)
         hidden = backbone.config.hidden_size
         self.readout = build_readout(config.readout, hidden, config.document_queries)

@@ -14,6 +14,7 @@ RANKS = [
     ["row"],
     ["attention"],
     ["backbone"],
+    ["places"],
     ["schedule"],
     ["encoder"],
     ["readout"],

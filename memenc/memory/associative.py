@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
 
 import torch
 from einops import einsum, rearrange, repeat
@@ -47,6 +48,11 @@ class AssociativeMemory(LayerMemory):
         self.strength_weight = nn.Parameter(torch.empty(heads, dim))
         self.strength_bias = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One number per key for every unit."""
+        return {"key_dim": size}
 
     def reset_parameters(self) -> None:
         """Random keys and queries, values at zero, tokens written at half strength."""

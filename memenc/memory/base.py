@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,17 @@ class LayerMemory(nn.Module, ABC):
     def __init__(self, sizes: LayerSizes) -> None:
         super().__init__()
         self.sizes = sizes
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of a memory of this `size`, a whole number from 1 that its state grows with; none if it has one size.
+
+        Args:
+            sizes: of the layer.
+            size: number of units, whatever they are for the design.
+            options: already chosen; only what they leave open is set.
+        """
+        return {}
 
     @abstractmethod
     def initial_state(self, batch: int, like: Tensor) -> State:

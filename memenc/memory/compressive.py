@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,12 @@ class CompressiveMemory(LayerMemory):
         self.window_bias = nn.Parameter(torch.empty(sizes.heads, 1)) if window else None
         self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Four times as much window as slots, in steps that the rate divides."""
+        window = size * int(options.get("rate", 4))
+        return {"window": window, "slots": max(1, window // 4)}
 
     def reset_parameters(self) -> None:
         """Compression starts as the mean (maximum for max); all entries start at the initial bias."""

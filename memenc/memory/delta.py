@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
 from memenc.memory.values import WritePlan
 
 
-def exact(like: Tensor) -> torch.autocast:
+def exact(like: Tensor) -> AbstractContextManager:
     """Products in the precision of their operands, also where autocast would take half of it: states add up errors."""
-    return torch.autocast(like.device.type, enabled=False)
+    # Tensors without numbers know no autocast.
+    return nullcontext() if like.is_meta else torch.autocast(like.device.type, enabled=False)
 
 
 def running(start: Tensor, steps: Tensor, plan: WritePlan) -> list[Tensor]:

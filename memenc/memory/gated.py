@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, final, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, final, get_args
 
 import torch
 from einops import einsum, repeat
@@ -60,6 +61,11 @@ class GatedMemory(LayerMemory):
             self.take_weight = nn.Parameter(torch.empty(2, heads, dim, dim))
             self.take_logits = nn.Parameter(torch.empty(2, heads, slots, dim))
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One slot per unit."""
+        return {"slots": size}
 
     def reset_parameters(self) -> None:
         """Slots take in what their attention finds, at different speeds, and ask for different things."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, final, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, final, get_args
 
 import torch
 from einops import einsum, reduce, repeat
@@ -50,6 +51,11 @@ class MovingAverageMemory(LayerMemory):
         if average == "weighted":
             self.age_logits = nn.Parameter(torch.empty(sizes.key_value_heads, self.kept))
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One segment looked back on per unit; the cumulative mean of few slots has one size."""
+        return {} if options.get("average") == "cumulative" else {"segments": size}
 
     def reset_parameters(self) -> None:
         """Equal weights for all ages; entries start at the initial bias."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, final, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, final, get_args
 
 import torch
 from einops import rearrange
@@ -56,6 +57,11 @@ class NearestMemory(LayerMemory):
         self.gate_logits = nn.Parameter(torch.empty(sizes.heads)) if join == "gate" else None
         self.archive_bias = nn.Parameter(torch.empty(sizes.heads)) if join == "softmax" else None
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One entry per unit, which bounds the archive."""
+        return {"entries": size}
 
     def reset_parameters(self) -> None:
         """Every head starts with the same share, or bias."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, final, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, final, get_args
 
 import torch
 from einops import rearrange, reduce
@@ -53,6 +54,11 @@ class GlobalMemory(LayerMemory):
             self.anchor_keys = nn.Parameter(torch.empty(sizes.key_value_heads, pinned, sizes.head_dim))
             self.anchor_values = nn.Parameter(torch.empty(sizes.key_value_heads, pinned, sizes.head_dim))
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One pinned entry and eight of the window per unit."""
+        return {"pinned": size, "window": 8 * size}
 
     def reset_parameters(self) -> None:
         """Entries start at the initial bias, anchors small and different from each other."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import accumulate
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 from einops import rearrange, reduce
@@ -64,6 +65,12 @@ class PyramidMemory(LayerMemory):
         self.slot_bias = nn.Parameter(torch.empty(sizes.heads, self.top + levels * slots))
         self.window_bias = nn.Parameter(torch.empty(sizes.heads, 1)) if window else None
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Per unit as many slots as the last level hands on at once, in every level, and four times the window."""
+        rate, levels = int(options.get("rate", 4)), int(options.get("levels", 2))
+        return {"window": size * rate**levels, "slots": size * rate ** (levels - 1)}
 
     def reset_parameters(self) -> None:
         """Compression starts as the mean (maximum for max); all entries start at the initial bias."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,11 @@ class SummaryMemory(LayerMemory):
         if segments is not None:
             require_positive(segments=segments)
         self.tokens, self.bound = tokens, None if segments is None else segments * tokens
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The summary of one segment per unit, which bounds them."""
+        return {"segments": size}
 
     def reset_parameters(self) -> None:
         """No parameters."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,11 @@ class CarriedTokens(LayerMemory):
         super().__init__(sizes)
         require_positive(tokens=tokens)
         self.tokens = tokens
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One memory token per unit."""
+        return {"tokens": size}
 
     def reset_parameters(self) -> None:
         """No parameters."""

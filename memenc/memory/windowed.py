@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,11 @@ class WindowedMemory(LayerMemory):
         self.initial_bias = start_of_bias(initial_bias, sizes, window)
         self.window_bias = nn.Parameter(torch.empty(sizes.heads))
         self.reset_parameters()
+
+    @classmethod
+    def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """One entry per unit."""
+        return {"window": size}
 
     def reset_parameters(self) -> None:
         """Entries start at the initial bias."""

@@ -1,0 +1,88 @@
+"""Designs at equal state: choose the sizes of a memory so that its state fits a number of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from memenc.memory import MEMORIES, build_memory, designs_of
+from memenc.memory.base import LayerMemory
+from memenc.memory.values import LayerSizes
+
+OPTION = "budget_bytes"
+LARGEST = 1 << 24
+
+
+def state_bytes(memory: LayerMemory) -> int:
+    """Bytes of one document's state in float32 before anything was read; what grows is empty then."""
+    like = torch.empty(0, device="meta")
+    return sum(tensor.nbytes for tensor in memory.to("meta").initial_state(1, like).values())
+
+
+def within_budget(name: str, parts: Sequence[LayerSizes], options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Options in which ``budget_bytes``, if it is there, has become the sizes it allows.
+
+    The budget is of one document's state in float32, all layers with a memory and the one over the top together. A
+    composition shares it equally among its designs, unless one of them has a budget of its own.
+
+    Args:
+        name: of the design.
+        parts: sizes of every layer with a memory, and over the top.
+        options: of the design.
+
+    Raises:
+        ValueError: the smallest memory of this design is larger, or it has one size only and is larger.
+    """
+    if options is None:
+        return None
+    budget, options = options.get(OPTION), {key: value for key, value in options.items() if key != OPTION}
+    names = name.split("+")
+    if len(names) > 1:
+        given = {part: dict(options.pop(part, None) or {}) for part in names}
+        for each in given.values():
+            if budget is not None:
+                each.setdefault(OPTION, budget // len(names))
+        return options | {part: within_budget(part, parts, each) for part, each in given.items()}
+    if budget is None:
+        return options
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+        raise ValueError(f"memory option {OPTION}={budget!r}: give a whole number of bytes")
+    designs_of(name, options)
+    return options | _largest(name, parts, options, budget)
+
+
+def _largest(name: str, parts: Sequence[LayerSizes], options: dict[str, Any], budget: int) -> dict[str, Any]:
+    def needed(size: int) -> int:
+        return _needed(name, parts, _sized(name, parts, size, options) | options)
+
+    least = needed(1)
+    if least > budget:
+        raise ValueError(
+            f"{OPTION}={budget} is too small for memory {name!r} in {len(parts)} places, which needs at least {least} "
+            "bytes per document; give it more, fewer layers (memory_layers), or another design"
+        )
+    if needed(2) == least:
+        # One size only: it fits, and there is nothing to choose.
+        return {}
+    low, high = 1, 2
+    while high < LARGEST and needed(high) <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if needed(middle) <= budget else (low, middle)
+    return {key: value for key, value in _sized(name, parts, low, options).items() if key not in options}
+
+
+def _sized(name: str, parts: Sequence[LayerSizes], size: int, options: dict[str, Any]) -> dict[str, Any]:
+    design, chosen = MEMORIES[name], {}
+    for part in (design.layer, design.top):
+        if part is not None:
+            chosen |= part.sized(parts[0], size, options)
+    return chosen
+
+
+def _needed(name: str, parts: Sequence[LayerSizes], options: dict[str, Any]) -> int:
+    with torch.device("meta"):
+        return sum(state_bytes(build_memory(name, sizes, options)) for sizes in parts)

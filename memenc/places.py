@@ -1,0 +1,58 @@
+"""Where a model has memories: in which attention layers, and over the top; all of it follows from the configuration."""
+
+from __future__ import annotations
+
+from memenc.backbone import layer_sizes
+from memenc.config import MemencConfig
+from memenc.memory import LayerMemory, LayerSizes, RowSizes, RowTokens, build_memory, build_row_tokens
+from memenc.memory.budget import within_budget
+from memenc.memory.learned_start import LearnedStart
+
+
+def layer_places(config: MemencConfig) -> dict[int, LayerSizes]:
+    """Sizes of the layers that have a memory, by number."""
+    layers = config.attention_layers or []
+    places = {}
+    for index in config.layers_with_memory():
+        local = layers[index]["sliding_window"] is not None
+        if not (local and config.sliding_window_layers == "none"):
+            places[index] = layer_sizes(layers[index], config.segment_length)
+    return places
+
+
+def top_place(config: MemencConfig, hidden: int) -> LayerSizes:
+    """Sizes over the top: one head, as wide as a token state."""
+    return LayerSizes(1, 1, hidden, config.segment_length, pools=True)
+
+
+def choose_sizes(config: MemencConfig, hidden: int) -> None:
+    """Put into the configuration what a byte budget in its memory options allows.
+
+    Raises:
+        ValueError: it allows too little.
+    """
+    places = [*layer_places(config).values(), top_place(config, hidden)]
+    config.memory_options = within_budget(config.memory, places, config.memory_options)
+
+
+def layer_memories(config: MemencConfig) -> list[LayerMemory]:
+    """One memory per attention layer, `none` where there is none."""
+    places = layer_places(config)
+    memories: list[LayerMemory] = []
+    for index, layer in enumerate(config.attention_layers or []):
+        if index not in places:
+            memories.append(build_memory("none", layer_sizes(layer, config.segment_length)))
+            continue
+        memory = build_memory(config.memory, places[index], config.memory_options)
+        memories.append(LearnedStart(memory) if config.learned_start else memory)
+    return memories
+
+
+def row_tokens(config: MemencConfig, width: int, hidden: int) -> tuple[RowTokens | None, str]:
+    """Tokens beside every segment, and the name of the state they come from; `width` is that of input embeddings."""
+    causal = any(layer["causal"] for layer in config.attention_layers or [])
+    found = build_row_tokens(config.memory, RowSizes(width, hidden, causal), config.memory_options)
+    if found is None:
+        return None, ""
+    tokens, prefix = found
+    return tokens, f"top.{prefix}".rstrip(".")

@@ -1,0 +1,107 @@
+"""Byte budgets and costs: designs at equal state, and what they take."""
+
+import random
+
+import pytest
+import torch
+
+from memenc.memory import LayerSizes, available_memories
+from memenc.memory.cost import cost_of
+from tests.memory.checks import CAPACITY, build, tokens
+from tests.memory.designs import DESIGNS, Design
+
+SIZES = LayerSizes(heads=4, key_value_heads=2, head_dim=8, segment_length=16)
+SIZED = [name for name in available_memories() if name not in ("none", "linear")]
+OPTIONS = {"moving_average": {"slots": 8}, "nearest": {"nearest": 4}, "summary": {"tokens": 2}}
+
+
+def kept_bytes(model):
+    """Bytes of one document's state in the layers and over the top."""
+    tensors = model.initial_memory(1).tensors
+    return sum(t.nbytes for name, t in tensors.items() if name.startswith(("layers.", "top.")))
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_budget_is_used_and_kept(name):
+    used = []
+    for budget in (70_000, 90_000, random.randint(70_000, 300_000)):
+        options = {**OPTIONS.get(name, {}), "budget_bytes": budget}
+        model = build(Design(name, options))
+        assert "budget_bytes" not in model.config.memory_options
+        assert kept_bytes(model) <= budget
+        used.append(kept_bytes(model) / budget)
+        assert model(tokens(1, 3 * CAPACITY)).pooler_output.isfinite().all()
+        if name in ("nearest", "summary"):
+            assert kept_bytes(model) == sum(
+                t.nbytes
+                for n, t in model(tokens(1, 40 * CAPACITY)).memory.tensors.items()
+                if n.startswith(("layers.", "top."))
+            )
+    assert min(used) > 0.7, f"used only {used}"
+
+
+def test_a_composition_shares_its_budget():
+    model = build(Design("windowed+gated", {"budget_bytes": 60_000}))
+    tensors = model.initial_memory(1).tensors
+    for part in ("windowed", "gated"):
+        found = sum(t.nbytes for name, t in tensors.items() if f".{part}." in name)
+        assert 27_000 < found <= 30_000
+    own = build(Design("windowed+gated", {"windowed": {"window": 3}, "gated": {"budget_bytes": 9_000}}))
+    assert own.config.memory_options["windowed"] == {"window": 3}
+
+
+def test_what_is_given_beside_a_budget_stays():
+    model = build(Design("compressive", {"budget_bytes": 50_000, "rate": 2, "compression": "max"}))
+    options = model.config.memory_options
+    assert options["rate"] == 2 and options["compression"] == "max" and options["window"] // 4 == options["slots"]
+
+
+def test_a_design_of_one_size_fits_or_does_not():
+    assert build(Design("linear", {"budget_bytes": 50_000})).config.memory_options == {}
+    with pytest.raises(ValueError, match="needs at least"):
+        build(Design("linear", {"budget_bytes": 500}))
+
+
+@pytest.mark.parametrize("budget", (0, -4, 2.5, "much", True))
+def test_refuses_a_budget_that_is_none(budget):
+    with pytest.raises(ValueError, match="budget_bytes"):
+        build(Design("windowed", {"budget_bytes": budget}))
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_refuses_a_budget_that_is_too_small(name):
+    with pytest.raises(ValueError, match="needs at least"):
+        build(Design(name, {**OPTIONS.get(name, {}), "budget_bytes": 20}))
+
+
+def test_a_budget_survives_saving(tmp_path):
+    model = build(Design("gated", {"budget_bytes": 40_000}))
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert again.config.memory_options == model.config.memory_options
+    assert kept_bytes(again) == kept_bytes(model)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_costs_are_counted(design):
+    row = DESIGNS[design]
+    cost = cost_of(row.memory, SIZES, row.options, row_tokens=3 if "associative" in row.memory else 0)
+    grows = not row.constant_size or row.memory == "tokens" or "summary" in row.memory
+    assert cost.state_bytes > 0 or row.memory == "none" or grows
+    per_entry = 4 * SIZES.segment_length * SIZES.heads * SIZES.head_dim
+    assert cost.flops_per_segment >= per_entry * row.entries
+    if row.memory == "windowed":
+        window = row.options["window"]
+        assert cost.flops_per_segment == per_entry * window and cost.parameters == SIZES.heads
+        assert cost.state_bytes == 2 * window * SIZES.key_value_heads * SIZES.head_dim * 4 + 8
+    if row.memory == "none":
+        assert (cost.state_bytes, cost.flops_per_segment, cost.parameters) == (0, 0, 0)
+
+
+def test_linear_memory_costs_what_its_formula_says():
+    cost = cost_of("linear", SIZES, {"rule": "linear"})
+    heads, groups, dim, length = SIZES.heads, SIZES.key_value_heads, SIZES.head_dim, SIZES.segment_length
+    assert cost.state_bytes == groups * (dim * dim + dim) * 4 + 8
+    reading, writing = 2 * length * heads * dim * (dim + 1), 2 * length * groups * dim * dim
+    assert cost.flops_per_segment == reading + writing
+    assert torch.empty(0).device.type == "cpu"

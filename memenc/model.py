@@ -13,6 +13,7 @@ from transformers.utils.generic import ModelOutput
 
 from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
 from memenc.config import MemencConfig
+from memenc.data.batches import parts_of
 from memenc.data.tokens import stream_token_ids
 from memenc.encoder import SegmentEncoder, part_of
 from memenc.places import choose_sizes
@@ -38,6 +39,10 @@ class MemencOutput(ModelOutput):
     pooler_output: Tensor | None = None
     memory: MemoryState | None = None
     auxiliary_loss: Tensor | None = None
+
+
+# Of English and its kin; it only decides which texts are read together.
+CHARACTERS_PER_TOKEN = 4
 
 
 class MemencModel(MemencPreTrainedModel):
@@ -146,7 +151,7 @@ class MemencModel(MemencPreTrainedModel):
         self,
         texts: str | Sequence[str] | Iterable[str],
         tokenizer: PreTrainedTokenizerBase,
-        documents_per_call: int = 8,
+        documents_per_call: int = 64,
         tokens_per_call: int = 32_768,
     ) -> Tensor:
         """Context representations of texts of any length, (texts, hidden), tokenised in a stream.
@@ -155,17 +160,21 @@ class MemencModel(MemencPreTrainedModel):
             texts: one text (gives one row), a list of texts, or any other iterable: pieces of ONE text, read in a
                 stream (a file, say) and never held as a whole.
             tokenizer: of the backbone.
-            documents_per_call: texts read side by side.
-            tokens_per_call: tokens of each text that are read at once; bounds the memory.
+            documents_per_call: texts read side by side, at most.
+            tokens_per_call: tokens read at once, padding included; bounds the memory.
         """
         was_training = self.training
         self.eval()
         try:
             if not isinstance(texts, list | tuple):
                 return self._encode_batch([texts], tokenizer, tokens_per_call)
-            batches = [texts[start : start + documents_per_call] for start in range(0, len(texts), documents_per_call)]
-            rows = [self._encode_batch(batch, tokenizer, tokens_per_call) for batch in batches]
-            return torch.cat(rows) if rows else torch.zeros(0, self.config.hidden_size, device=self.device)
+            vectors = torch.zeros(len(texts), self.config.hidden_size, device=self.device, dtype=self.dtype)
+            # Texts of similar length together, so that little is padding; their characters tell it before their tokens.
+            lengths = [len(text) // CHARACTERS_PER_TOKEN for text in texts]
+            for places in parts_of(lengths, tokens_per_call, self.own_tokens_per_segment, documents_per_call):
+                batch = [texts[place] for place in places]
+                vectors[places] = self._encode_batch(batch, tokenizer, max(1, tokens_per_call // len(batch)))
+            return vectors
         finally:
             self.train(was_training)
 

@@ -1,6 +1,6 @@
 """From text to batches: streamed tokenization, records, labels, collation, batches by token budget."""
 
-from memenc.data.batches import TokenBudgetBatchSampler
+from memenc.data.batches import TokenBudgetBatchSampler, parts_of
 from memenc.data.collate import LongDocumentCollator
 from memenc.data.labels import Labels
 from memenc.data.records import Record, RecordReader, read_records
@@ -22,6 +22,7 @@ __all__ = [
     "TokenBudgetBatchSampler",
     "clean_text",
     "corpus_report",
+    "parts_of",
     "read_records",
     "special_tokens_of",
     "stream_token_ids",

@@ -1,11 +1,16 @@
-"""Short documents first: what a model learns where the signal is dense it can then find in long documents."""
+"""From short to long: what a model learns where the signal is dense it can then find in long documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
 
 class ShortestFirst(Sampler[int]):
@@ -38,3 +43,95 @@ class ShortestFirst(Sampler[int]):
             return
         factors = self.spread ** (2 * torch.rand(len(self.lengths), generator=generator) - 1)
         yield from (factors * (torch.tensor(self.lengths) + 1)).argsort().tolist()
+
+
+class SegmentCurriculum(TrainerCallback, ExportableState):
+    """Grow the number of segments a recurrent memory is trained through, and draw it anew for every step.
+
+    In each stage a step reads stretches of 1 to that many segments. A share of the steps reads single segments, because
+    what a model can do within one would otherwise get lost. After the last stage documents are whole. Validation always
+    reads whole documents, so that the checkpoint is chosen on documents longer than those trained on.
+
+    Source: Bulatov et al. 2023 (arXiv:2304.11062), Rodkin et al. 2024 (arXiv:2407.04841).
+
+    As a callback of any transformers Trainer it follows the steps, also through a resumed training; what feeds the
+    model asks it for `segments` or lets it `crop` documents. `DocumentTrainer` does so by itself.
+
+    Args:
+        stages: rising numbers of segments.
+        until: share of the steps after which documents are whole; the stages share it equally.
+        grow_at: score at an evaluation from which the next stage begins instead; None grows by steps.
+        metric: name of that score.
+        share_of_one: share of the steps that read single segments.
+        seed: of the draws.
+
+    Raises:
+        ValueError: stages that do not rise, or shares beyond 0 and 1.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[int],
+        until: float = 0.6,
+        grow_at: float | None = None,
+        metric: str = "eval_accuracy",
+        share_of_one: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        if not stages or any(low >= high for low, high in pairwise((0, *stages))):
+            raise ValueError(f"stages={list(stages)}: give rising numbers of segments, such as [1, 2, 4, 8]")
+        if not (0.0 < until <= 1.0 and 0.0 <= share_of_one < 1.0):
+            raise ValueError(f"until={until} and share_of_one={share_of_one} are shares; give numbers between 0 and 1")
+        self.stages, self.until, self.grow_at, self.metric = list(stages), until, grow_at, metric
+        self.share_of_one, self.seed = share_of_one, seed
+        self.stage, self.step = 0, 0
+
+    @property
+    def maximum(self) -> int | None:
+        """Segments that documents have at most in this stage; None once they are whole."""
+        return self.stages[self.stage] if self.stage < len(self.stages) else None
+
+    @property
+    def segments(self) -> int | None:
+        """Segments of this step's documents; None if they are whole."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        one, number = torch.rand(2, generator=generator).tolist()
+        if one < self.share_of_one:
+            return 1
+        return None if self.maximum is None else 1 + int(number * self.maximum)
+
+    def crop(self, documents: Sequence[Tensor], tokens_per_segment: int) -> list[Tensor]:
+        """A stretch of this step's length, from a random place, of every document's token ids (tokens,)."""
+        segments = self.segments
+        if segments is None:
+            return list(documents)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        length, cropped = segments * tokens_per_segment, []
+        for document in documents:
+            room = max(0, len(document) - length)
+            start = int(torch.randint(room + 1, (), generator=generator))
+            cropped.append(document[start : start + length])
+        return cropped
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Follow the steps."""
+        self.step = state.global_step
+        if self.grow_at is None:
+            done = state.global_step / max(1, state.max_steps)
+            self.stage = min(len(self.stages), int(done / self.until * len(self.stages)))
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Go to the next stage if this one is learned."""
+        if self.grow_at is not None:
+            metrics = kwargs.get("metrics") or {}
+            if self.metric not in metrics:
+                raise ValueError(f"no metric {self.metric!r} to grow by; this evaluation has {sorted(metrics)}")
+            self.stage += int(metrics[self.metric] >= self.grow_at and self.maximum is not None)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        names = ("stages", "until", "grow_at", "metric", "share_of_one", "seed")
+        attributes = {"stage": self.stage, "step": self.step}
+        return {"args": {name: getattr(self, name) for name in names}, "attributes": attributes}

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from memenc.data.batches import parts_of
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
-from memenc.training.parts import parts_of
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
 from memenc.training.trainer import DocumentTrainer, collator_for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 
@@ -23,6 +24,8 @@ class TrainingSettings:
             parts also mean little padding. On a GPU give it more.
         max_gradient_norm: gradients longer than this are cut to it.
         patience: epochs without a better validation score after which training stops; 0 never stops early.
+        segment_curriculum: rising numbers of segments, such as "1,2,4,8": for the first 60 % of the steps documents are
+            read in stretches of at most so many segments, stage by stage, then as a whole.
         shortest_first: read the training documents roughly in order of length in the first epoch.
         bf16: automatic mixed precision in bfloat16; pays on GPUs and on processors with bfloat16 instructions.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.
@@ -39,6 +42,7 @@ class TrainingSettings:
     tokens_per_batch: int = 4_096
     max_gradient_norm: float = 1.0
     patience: int = 2
+    segment_curriculum: str = ""
     shortest_first: bool = False
     bf16: bool = False
     activation_checkpointing: bool = False
@@ -55,6 +59,22 @@ class TrainingSettings:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
+        self.curriculum_stages()
+
+    def curriculum_stages(self) -> tuple[int, ...]:
+        """The stages of `segment_curriculum` as numbers.
+
+        Raises:
+            ValueError: they are no rising whole numbers.
+        """
+        parts = [part.strip() for part in self.segment_curriculum.split(",")] if self.segment_curriculum else []
+        stages = tuple(int(part) if part.isdecimal() else 0 for part in parts)
+        if any(low >= high for low, high in pairwise((0, *stages))):
+            raise ValueError(
+                f"training setting segment_curriculum={self.segment_curriculum!r}: give rising numbers of segments, "
+                'such as "1,2,4,8"'
+            )
+        return stages
 
     @classmethod
     def of(cls, values: TrainingSettings | dict[str, Any] | None) -> TrainingSettings:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer
 
+from memenc.data.batches import parts_of
 from memenc.data.collate import LongDocumentCollator
 from memenc.memory.base import GATES
 from memenc.tasks import MemencForSequenceClassification
-from memenc.training.curriculum import ShortestFirst
+from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
-from memenc.training.parts import parts_of
 from memenc.training.settings import TrainingSettings
 
 
@@ -35,12 +35,16 @@ class DocumentTrainer(Trainer):
         self.settings = settings
         self.collate = collator_for(model)
         self.tokens_per_segment = model.memenc.own_tokens_per_segment
+        stages = settings.curriculum_stages()
+        self.curriculum = SegmentCurriculum(stages, seed=settings.seed) if stages else None
+        if self.curriculum is not None:
+            self.add_callback(self.curriculum)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
         model.train()
         losses = []
-        for indices, part in self._parts(inputs):
+        for indices, part in self._parts(self._cropped(inputs)):
             with self.compute_loss_context_manager():
                 loss = cast(Tensor, self.compute_loss(model, part)) * len(indices) / len(inputs["documents"])
             self.accelerator.backward(loss)
@@ -67,6 +71,15 @@ class DocumentTrainer(Trainer):
         if self.settings.shortest_first and isinstance(self.train_dataset, TokenizedDocuments):
             return ShortestFirst(self.train_dataset.lengths, self.settings.seed)
         return super()._get_train_sampler(*args, **kwargs)
+
+    def _cropped(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch with its documents cut as the curriculum wants them."""
+        if self.curriculum is None:
+            return inputs
+        documents = inputs["documents"]
+        ids = self.curriculum.crop([document["input_ids"] for document in documents], self.tokens_per_segment)
+        cut = [document | {"input_ids": kept} for document, kept in zip(documents, ids, strict=True)]
+        return inputs | {"documents": cut}
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Places and collated documents of every part of a batch, on the device."""

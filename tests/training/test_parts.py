@@ -5,8 +5,8 @@ import torch
 from transformers import TrainingArguments
 
 from memenc import MemencForSequenceClassification
+from memenc.data.batches import parts_of
 from memenc.training.documents import TokenizedDocuments
-from memenc.training.parts import parts_of
 from memenc.training.run import predict_logits
 from memenc.training.settings import TrainingSettings
 from memenc.training.trainer import DocumentTrainer, parameter_groups, uncollated

@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "decisive_sentence.csv"
 # Chunks of about 60 tokens -> documents to test on: fewer of the long ones, which cost sixty times as much.
 TEST_DOCUMENTS = {4: 600, 16: 600, 64: 300, 256: 150}
 TRAINING_CHUNKS = (1, 24)
+LONG_CHUNKS = (64, 128)
 
 
 def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
@@ -52,13 +53,14 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
 def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
     """Train one model and yield one row per test length."""
     training = generate(arguments.training_documents, TRAINING_CHUNKS, "train", variant, seed)
+    training += generate(arguments.long_documents, LONG_CHUNKS, "train", variant, 500 + seed)
     started = time.monotonic()
     classifier = classifier_named(name, arguments, seed)
     classifier.fit([document.text for document in training], [document.label for document in training])
     seconds = time.monotonic() - started
     for chunks, count in TEST_DOCUMENTS.items():
         count = max(8, round(count * arguments.test_share))
-        test = generate(count, chunks, "test", variant, 1_000 + seed)
+        test = generate(count, chunks, arguments.split, variant, 1_000 + seed)
         truth = np.array([document.label for document in test])
         started = time.monotonic()
         right = classifier.predict([document.text for document in test]) == truth
@@ -74,6 +76,7 @@ def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
             "test_documents": count,
             "training_documents": arguments.training_documents,
             "training_chunks": "-".join(map(str, TRAINING_CHUNKS)),
+            "long_documents": arguments.long_documents,
             "epochs": arguments.epochs,
             "learning_rate": arguments.learning_rate,
             "bf16": arguments.bf16,
@@ -89,6 +92,10 @@ def main() -> None:
     parser.add_argument("--variants", default="fixed,paraphrase")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--training-documents", type=int, default=500)
+    parser.add_argument(
+        "--long-documents", type=int, default=0, help="training documents of {}-{} chunks besides".format(*LONG_CHUNKS)
+    )
+    parser.add_argument("--split", default="test", help="validation, to choose settings; give another --output then")
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--test-share", type=float, default=1.0, help="share of the test documents, for a quick look")
@@ -98,13 +105,13 @@ def main() -> None:
     arguments = parser.parse_args()
     facts = environment_columns()
     done = {
-        (row["model"], row["memory_layers"], row["variant"], row["seed"])
+        (row["model"], row["memory_layers"], row["long_documents"], row["variant"], row["seed"])
         for row in (csv.DictReader(arguments.output.open()) if arguments.output.exists() else [])
     }
     for seed in map(int, arguments.seeds.split(",")):
         for variant in arguments.variants.split(","):
             for name in arguments.models.split(","):
-                if (name, arguments.memory_layers, variant, str(seed)) in done:
+                if (name, arguments.memory_layers, str(arguments.long_documents), variant, str(seed)) in done:
                     continue
                 rows = [row | facts for row in measure(name, variant, seed, arguments)]
                 print(*((row["model"], row["variant"], row["tokens"], row["accuracy"]) for row in rows), sep="\n")

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from memenc.memory.archive import append, archived, filled_after
 from memenc.memory.base import LayerMemory, counter, empty, require_positive
 from memenc.memory.linear import start_of_share
+from memenc.memory.room import Store, append_in_place
+from memenc.memory.search import SEARCHES, import_faiss, nearest_entries
 from memenc.memory.values import Joined, LayerSizes, Mixed, Retrieved, Segment, State
 
 Join = Literal["gate", "softmax"]
-
-# Entries compared with all queries at once: bounds the memory of a search, whatever the archive's size.
-BLOCK = 8_192
 
 
 @final
@@ -26,7 +25,7 @@ class NearestMemory(LayerMemory):
 
     What it reads is mixed with local attention by a learned share per head (gate), or joins it in one softmax with a
     learned bias (softmax). The archive grows with the document, the one state beside `summary`'s that does; `entries`
-    bounds it, the oldest go first. The search is exact, block by block; only what is read gets gradient.
+    bounds it, the oldest go first. The search is exact; only what is read gets gradient.
 
     Source: Wu et al. 2022, Memorizing Transformers (arXiv:2203.08913).
 
@@ -35,7 +34,9 @@ class NearestMemory(LayerMemory):
         nearest: entries that a query reads.
         entries: entries (tokens) kept at most, None for all.
         join: gate or softmax.
-        initial_share: start of the gate, in (0, 1), None chooses; with softmax the archive starts at full strength.
+        initial_share: start of the gate, in (0, 1), None chooses; its logit is where the bias of softmax starts.
+        store: memory or disk: where an archive without bound lies while documents are read without gradient.
+        search: torch or faiss.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class NearestMemory(LayerMemory):
         entries: int | None = None,
         join: Join = "gate",
         initial_share: float | None = None,
+        store: Store = "memory",
+        search: str = "torch",
     ) -> None:
         super().__init__(sizes)
         require_positive(nearest=nearest)
@@ -52,6 +55,16 @@ class NearestMemory(LayerMemory):
             require_positive(entries=entries)
         if join not in get_args(Join):
             raise ValueError(f"memory option join={join!r}: choose one of {get_args(Join)}")
+        if store not in get_args(Store) or search not in SEARCHES:
+            raise ValueError(
+                f"memory options store={store!r}, search={search!r}: choose of {get_args(Store)} and {tuple(SEARCHES)}"
+            )
+        if store == "disk" and entries is not None:
+            raise ValueError(f"store='disk' is for an archive without bound; leave out entries={entries}")
+        if search == "faiss":
+            import_faiss()
+        self.store: Store = store
+        self.search = search
         self.nearest, self.entries, self.join = nearest, entries, join
         self.initial_logit = start_of_share(initial_share, sizes)
         self.gate_logits = nn.Parameter(torch.empty(sizes.heads)) if join == "gate" else None
@@ -80,10 +93,23 @@ class NearestMemory(LayerMemory):
         """Append the segment; in a bounded archive the oldest make room."""
         filled = state["filled"]
         return {
-            "keys": append(state["keys"], segment.keys, filled, self.entries),
-            "values": append(state["values"], segment.values, filled, self.entries),
+            "keys": self._append(state["keys"], segment.keys, filled),
+            "values": self._append(state["values"], segment.values, filled),
             "filled": filled_after(filled, segment.keys.shape[2], self.entries),
         }
+
+    def _append(self, archive: Tensor, new: Tensor, filled: Tensor) -> Tensor:
+        learning = torch.is_grad_enabled() and (archive.requires_grad or new.requires_grad)
+        # Elsewhere than on a CPU one would have to wait for the numbers to see whether all documents have as many.
+        if learning or self.entries is not None or archive.device.type != "cpu":
+            if self.store == "disk" and not learning:
+                raise ValueError(
+                    f"store='disk' keeps the archive where a CPU reads it; the model is on {archive.device}"
+                )
+            return append(archive, new, filled, self.entries)
+        if bool((filled < archive.shape[2]).any()):
+            return append(archive, new, filled, None)
+        return append_in_place(archive, new, self.store)
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
         """Attention over the nearest entries of each query."""
@@ -91,7 +117,7 @@ class NearestMemory(LayerMemory):
         valid = archived(keys, state["filled"], self.entries)
         together = "batch (groups heads) tokens dim -> batch groups (heads tokens) dim"
         scaled = rearrange(queries.to(keys.dtype), together, groups=keys.shape[1]) * self.sizes.head_dim**-0.5
-        logits, found = nearest_entries(scaled, keys, values, valid, self.nearest)
+        logits, found = nearest_entries(scaled, keys, values, valid, self.nearest, self.search)
         apart = "batch groups (heads tokens) ... -> batch (groups heads) tokens ..."
         logits, found = (rearrange(x, apart, tokens=queries.shape[2]) for x in (logits, found))
         anything = valid.any(1)[:, None, None, None]
@@ -105,34 +131,3 @@ class NearestMemory(LayerMemory):
     def _share(self) -> Tensor:
         assert self.gate_logits is not None
         return self.gate_logits.sigmoid()[:, None, None]
-
-
-def nearest_entries(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Logits (batch, heads, tokens, count) and values (..., count, dim) of the entries with the largest inner products.
-
-    Entries that are not `valid` (batch, entries) have the logit -inf, also where there are fewer than `count`.
-    """
-    best_logits = queries.new_full((*queries.shape[:3], 0), -torch.inf)
-    best = torch.zeros_like(best_logits, dtype=torch.long)
-    with torch.no_grad():
-        for start in range(0, keys.shape[2], BLOCK):
-            block = keys[:, :, start : start + BLOCK]
-            logits = queries @ block.transpose(-1, -2)
-            logits = logits.masked_fill(~valid[:, None, None, start : start + BLOCK], -torch.inf)
-            index = torch.arange(start, start + block.shape[2], device=keys.device).expand_as(logits)
-            best_logits, best = torch.cat([best_logits, logits], -1), torch.cat([best, index], -1)
-            best_logits, chosen = best_logits.topk(min(count, best_logits.shape[-1]), dim=-1)
-            best = best.gather(-1, chosen)
-    if best.shape[-1] == 0:
-        # Nothing archived: one entry of zeros that nobody weighs.
-        one = (*queries.shape[:3], 1)
-        return best_logits.new_full(one, -torch.inf), values.new_zeros(*one, values.shape[3])
-    chosen_keys, chosen_values = _pick(keys, best), _pick(values, best)
-    logits = (chosen_keys @ queries[..., None]).squeeze(-1)
-    return logits.masked_fill(best_logits == -torch.inf, -torch.inf), chosen_values
-
-
-def _pick(entries: Tensor, index: Tensor) -> Tensor:
-    """Entries (batch, heads, entries, dim) at `index` (batch, heads, tokens, count), which gives (..., count, dim)."""
-    flat = index.flatten(2)[..., None].expand(-1, -1, -1, entries.shape[3])
-    return entries.gather(2, flat).unflatten(2, index.shape[2:])

@@ -109,7 +109,7 @@ def test_the_archive_is_searched_block_by_block(monkeypatch):
     state = list(states_along(memory, read))[-1]
     whole = memory.retrieve(state, queries)[0].values
     for block in (1, 7, 48):
-        monkeypatch.setattr("memenc.memory.nearest.BLOCK", block)
+        monkeypatch.setattr("memenc.memory.search.BLOCK", block)
         assert (memory.retrieve(state, queries)[0].values - whole).abs().max() < 1e-12
 
 
@@ -248,6 +248,9 @@ def test_a_fresh_gated_slot_forgets_at_its_own_speed():
         ("linear", {"initial_share": 1.0}, "between 0 and 1"),
         ("nearest", {"join": "add"}, "choose one of"),
         ("nearest", {"nearest": 0}, "at least 1"),
+        ("nearest", {"store": "tape"}, "choose of"),
+        ("nearest", {"search": "luck"}, "choose of"),
+        ("nearest", {"store": "disk", "entries": 8}, "without bound"),
         ("windowed+windowed", {}, "twice"),
         ("windowed+lost", {}, "unknown memory 'lost'"),
         ("windowed+linear", {"window": 8}, "options by design"),

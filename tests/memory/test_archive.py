@@ -1,0 +1,102 @@
+"""The archive of `nearest`: appended to in place, on disk, forked, searched by faiss."""
+
+import sys
+
+import pytest
+import torch
+
+from memenc.memory import LayerSizes, Segment, build_memory
+from memenc.memory.room import ROOMS
+from tests.memory.checks import CAPACITY, assert_close, assert_states_close, build, documents_of, feed, ragged, tokens
+from tests.memory.designs import Design
+
+SIZES = LayerSizes(4, 2, 8, 16)
+
+
+def segment(batch=2):
+    return Segment(torch.randn(batch, 4, 16, 8), torch.randn(batch, 2, 16, 8), torch.randn(batch, 2, 16, 8))
+
+
+@pytest.mark.parametrize("store", ("memory", "disk"))
+@torch.no_grad()
+def test_reading_on_appends_in_place(store):
+    memory = build_memory("nearest", SIZES, {"store": store})
+    read = [segment() for _ in range(9)]
+    states = [memory.initial_state(2, read[0].keys)]
+    for each in read:
+        states.append(memory.write(states[-1], each))
+    for count, state in enumerate(states[1:], 1):
+        assert torch.equal(state["keys"], torch.cat([each.keys for each in read[:count]], 2))
+        assert torch.equal(state["values"], torch.cat([each.values for each in read[:count]], 2))
+    places = {state["keys"].data_ptr() for state in states[1:]}
+    assert len(places) <= 4, "every write moves the archive"
+    on_disk = states[-1]["keys"].untyped_storage().filename
+    assert (on_disk is not None) == (store == "disk")
+
+
+@pytest.mark.parametrize("store", ("memory", "disk"))
+@torch.no_grad()
+def test_forks_do_not_write_into_each_other(store):
+    memory = build_memory("nearest", SIZES, {"store": store})
+    first, left, right = segment(), segment(), segment()
+    start = memory.write(memory.initial_state(2, first.keys), first)
+    one, other = memory.write(start, left), memory.write(start, right)
+    again = memory.write(start, left)
+    for state, last in ((one, left), (other, right), (again, left)):
+        assert torch.equal(state["keys"], torch.cat([first.keys, last.keys], 2))
+    assert torch.equal(start["keys"], first.keys)
+
+
+@torch.no_grad()
+def test_rooms_vanish_with_their_archives():
+    memory, before = build_memory("nearest", SIZES, {}), len(ROOMS)
+    state = memory.write(memory.initial_state(2, torch.zeros(1)), segment())
+    assert len(ROOMS) > before
+    del state
+    assert len(ROOMS) == before
+
+
+@pytest.mark.parametrize("options", ({"store": "disk"}, {"search": "faiss"}, {"search": "faiss", "entries": 24}))
+@torch.no_grad()
+def test_other_archives_read_the_same(options, tmp_path):
+    model = build(Design("nearest", {"nearest": 5, **options}))
+    plain = build(Design("nearest", {"nearest": 5, "entries": options.get("entries")}))
+    plain.load_state_dict(model.state_dict())
+    documents = documents_of(5 * CAPACITY + 3, 2 * CAPACITY, 0, 3 * CAPACITY)
+    wanted, got = plain(*ragged(documents)), None
+    got = model(*ragged(documents))
+    assert_close(got.pooler_output, wanted.pooler_output, 1e-5)
+    vector, _ = feed(model, [[d[:20], d[20:]] for d in documents], tmp_path / "state.safetensors")
+    assert_close(vector, wanted.pooler_output, 1e-5)
+
+
+def test_training_through_an_archive_on_disk_keeps_its_gradient():
+    model = build(Design("nearest", {"nearest": 5, "store": "disk"}), dtype=torch.float64).train()
+    plain = build(Design("nearest", {"nearest": 5}), dtype=torch.float64).train()
+    plain.load_state_dict(model.state_dict())
+    ids = tokens(1, 4 * CAPACITY)
+    found = []
+    for each in (model, plain):
+        each.zero_grad()
+        output = each(ids)
+        output.pooler_output.sum().backward()
+        found.append((each.get_input_embeddings().weight.grad, output.memory.tensors["top.keys"]))
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+
+
+def test_states_with_archives_of_different_length_are_put_together():
+    model = build("nearest_gate", dtype=torch.float64)
+    short, long = (model(tokens(1, count * CAPACITY)).memory for count in (1, 4))
+    both = type(short).cat([short, long])
+    rest = tokens(2, CAPACITY + 2)
+    together = model(rest, memory=both)
+    for index, alone in enumerate((short, long)):
+        wanted = model(rest[index : index + 1], memory=alone)
+        assert_close(together.pooler_output[index : index + 1], wanted.pooler_output, 1e-12)
+        assert_states_close(together.memory.select([index]), wanted.memory, 1e-12)
+
+
+def test_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ValueError, match=r"memenc\[faiss\]"):
+        build_memory("nearest", SIZES, {"search": "faiss"})

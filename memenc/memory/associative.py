@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memenc.memory.base import LayerMemory, require_positive
-from memenc.memory.delta import affine, exact, removal
+from memenc.memory.delta import exact, few_tokens
 from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
 from memenc.memory.values import Added, LayerSizes, Retrieved, Scanned, Segment, State, WritePlan
 
@@ -114,8 +114,7 @@ class AssociativeMemory(LayerMemory):
         strength = (logits + self.strength_bias.to(dtype)[:, None]).sigmoid()
         normalisers = self._normalisers(state["normaliser"], features, plan)
         weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1)
-        added = (features * strength[..., None]).transpose(-1, -2) @ values
-        return affine(state["matrix"], removal(features, weight, strength), added, plan), normalisers
+        return few_tokens(state["matrix"], features, weight, strength, values, plan), normalisers
 
     def _normalisers(self, start: Tensor, features: Tensor, plan: WritePlan) -> list[Tensor]:
         normalisers = [start]

@@ -40,16 +40,37 @@ def affine(start: Tensor, removed: Tensor | None, added: Tensor, plan: WritePlan
     return matrices
 
 
-def removal(features: Tensor, weight: Tensor, strength: Tensor | None = None) -> Tensor:
-    """``K^T D^-1 K`` with ``D = diag(weight)``: times M, what the delta rule takes out of it.
+def few_tokens(
+    start: Tensor, features: Tensor, weight: Tensor, strength: Tensor, values: Tensor, plan: WritePlan
+) -> list[Tensor]:
+    """``M <- M + K^T S (V - D^-1 K M)``: the same rule for segments of fewer tokens than a key has numbers.
 
-    Where `weight` (..., tokens) is 0 nothing was written yet, and nothing is taken out.
+    There these products are smaller than the matrix that `affine` takes.
+
+    Shapes: start (batch, heads, key, value), features (batch, segments, heads, tokens, key), weight, what the
+    normaliser says of each key, and strength of its write (batch, segments, heads, tokens), values (batch, segments,
+    heads, tokens, value).
+    """
+    inverse, matrices = inverse_of(weight), [start]
+    for index in range(features.shape[1]):
+        before = matrices[-1].detach() if plan.cuts(index) else matrices[-1]
+        matrices[-1] = before
+        known = features[:, index] @ before * inverse[:, index, ..., None]
+        change = (values[:, index] - known) * strength[:, index, ..., None]
+        matrices.append(before + features[:, index].transpose(-1, -2) @ change)
+    return matrices
+
+
+def removal(features: Tensor, weight: Tensor) -> Tensor:
+    """``K^T D^-1 K`` with ``D = diag(weight)``: times M, what the delta rule takes out of it.
 
     Args:
         features: (..., tokens, key).
         weight: what the normaliser says of each key, (..., tokens).
-        strength: of every token's write, (..., tokens); 1 if None.
     """
-    inverse = (1.0 / weight.where(weight > 0, 1.0)).where(weight > 0, 0.0)
-    inverse = inverse if strength is None else inverse * strength
-    return (features * inverse[..., None]).transpose(-1, -2) @ features
+    return (features * inverse_of(weight)[..., None]).transpose(-1, -2) @ features
+
+
+def inverse_of(weight: Tensor) -> Tensor:
+    """``1 / weight``, and 0 where the weight is 0: nothing was written yet, and nothing is known there."""
+    return (1.0 / weight.where(weight > 0, 1.0)).where(weight > 0, 0.0)

@@ -1,5 +1,7 @@
 """Designs that look up by themselves, or choose what to keep, against their formulas applied token by token."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -265,3 +267,49 @@ def test_refuses_what_does_not_fit(name, options, message):
 def test_feature_map_is_positive_everywhere():
     x = torch.linspace(-30, 30, 601).double()
     assert (functional.elu(x) + 1 - positive(x)).abs().max() < 1e-12
+
+
+@torch.no_grad()
+def test_associative_writes_memory_tokens_by_its_formula():
+    memory = random_memory("associative", tokens=3, key_dim=2)
+    read, queries = segments(5), random_queries()
+    rows = [replace(each, extra=shorter(each)) for each in read]
+    states = list(states_along(memory, rows))
+    for batch in range(2):
+        for head in range(HEADS):
+            group = head // (HEADS // GROUPS)
+            matrix, normaliser = torch.zeros(12, DIM).double(), torch.zeros(12).double()
+            for count, state in enumerate(states):
+                feature = features_of(queries[batch, head] @ memory.query_weight[head])
+                found = memory.retrieve(state, queries)[0]
+                weight = feature @ normaliser
+                wanted = (feature @ matrix) / torch.where(weight > 0, weight, 1.0)[:, None]
+                assert isinstance(found, Added)
+                assert (found.values[batch, head] - wanted).abs().max() < 1e-9
+                if count == len(rows):
+                    break
+                new, seen = matrix.clone(), normaliser.clone()
+                for token in range(3):
+                    key = rows[count].extra.keys[batch, group, token]
+                    value = rows[count].extra.values[batch, group, token] @ memory.value_weight[group]
+                    strength = (key @ memory.strength_weight[group] + memory.strength_bias[group]).sigmoid()
+                    phi = features_of(key @ memory.key_weight[group])
+                    known = phi @ normaliser
+                    if known > 0:
+                        value = value - (phi @ matrix) / known
+                    new += torch.outer(phi, strength * value)
+                    gamma = 1 - known / phi.square().sum().clamp(min=1e-12)
+                    seen += gamma.clamp(0, 1) * phi
+                matrix, normaliser = new, seen
+
+
+def shorter(segment):
+    return Segment(*(getattr(segment, name)[:, :, :3] for name in ("queries", "keys", "values")))
+
+
+def features_of(x):
+    """DPFP-3 by its definition: products of neighbours in relu([x, -x]), round the corner."""
+    parts = torch.cat([x.clamp(min=0), (-x).clamp(min=0)], -1)
+    width = parts.shape[-1]
+    index = torch.arange(width)
+    return torch.cat([parts * parts[..., (index - shift) % width] for shift in (1, 2, 3)], -1)

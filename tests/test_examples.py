@@ -21,6 +21,13 @@ def test_classifying_runs(tmp_path, capsys):
     assert "the decisive sentence was:" in capsys.readouterr().out
 
 
+def test_designs_of_the_same_bytes_hear_differently_far(capsys):
+    heard = runpy.run_path(str(EXAMPLES / "03_same_bytes.py"))["main"]()
+    assert heard["none"] == heard["windowed"] == 0.0
+    assert min(heard["pyramid"], heard["gated"], heard["tokens"]) > 0
+    assert "budget" not in capsys.readouterr().out
+
+
 def small(classifier):
     def make(backbone, **options):
         options["model_options"] = {"segment_length": 32}

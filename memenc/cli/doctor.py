@@ -1,4 +1,4 @@
-"""`memenc doctor`: what is installed, what it runs on, and which implementation of memory attention runs."""
+"""`memenc doctor`: what is installed, what it runs on, which implementation runs, and whether a memory is alive."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import importlib.util
 import json
 import platform
 import tomllib
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +18,22 @@ import torch
 import typer
 from packaging.requirements import Requirement
 from rich.table import Table
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, AutoTokenizer, set_seed
 
-from memenc.cli import console
+from memenc.cli import console, options
+from memenc.cli.classifier import load_whole
+from memenc.config import MemencConfig
+from memenc.data.tokens import tokenize_document
+from memenc.diagnostics import Liveness, liveness
+from memenc.model import MemencModel
 from memenc.results import cpu_model, environment, memenc_version, version_of
 
 SHOWN = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft")
 # As Linux calls them, on x86 and on ARM.
 CPU_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+# What a memory is examined with: the longest of the first documents, cut to so many segments, or as many random ones.
+READ, EXAMINED, SEGMENTS = 64, 2, 8
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
@@ -46,25 +57,86 @@ class Check:
 
 
 def doctor(
+    model: Annotated[Path | None, typer.Option(help="Folder of a memenc model whose memory is examined.")] = None,
+    data: Annotated[str | None, typer.Option(help="Documents to examine it with; random tokens without.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the documents.")] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the JSON to this file as well.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the JSON to this file as well; with --model, a plot if it ends in .png.")
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
 ) -> None:
-    """Show what is installed, which kernels run and why not; exit code 1 if something needed is missing or too old."""
-    checks = package_checks()
-    device = device_facts()
-    healthy = all(check.good or check.optional for check in checks)
-    facts = {"healthy": healthy, "packages": [asdict(check) for check in checks], "device": device, **environment()}
-    text = json.dumps(facts, indent=2)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
+    """Show what is installed and which kernels run; with --model, whether its memory is alive.
+
+    Exit code 1 if something needed is missing or too old, or if the memory has problems.
+    """
+    if model is None and (data is not None or _is_plot(output)):
+        raise ValueError("--data and a plot need a model to examine: give --model as well")
+    checks, facts_of_device = package_checks(), device_facts()
+    with console.err().status("examining the memory") if model is not None else nullcontext():
+        found = None if model is None else examined(model, data, text_column, seed, device)
+    problems = [] if found is None else found.problems()
+    installed = all(check.good or check.optional for check in checks)
+    facts = {"healthy": installed and not problems, "packages": [asdict(check) for check in checks]}
+    facts |= {"device": facts_of_device, **environment()} | ({} if found is None else {"liveness": found.to_dict()})
+    write_out(facts, found, output)
     if as_json:
-        typer.echo(text)
+        typer.echo(json.dumps(facts, indent=2))
     else:
-        show(checks, device)
-    if not healthy:
+        show(checks, facts_of_device, found)
+    if not installed:
         console.note("something is missing or too old: see above, then pip install --upgrade memenc", style="bold red")
+    for problem in problems:
+        console.note(f"- {problem}", style="bold red")
+    if not facts["healthy"]:
         raise typer.Exit(1)
+
+
+def _is_plot(output: Path | None) -> bool:
+    return output is not None and output.suffix == ".png"
+
+
+def write_out(facts: dict[str, Any], found: Liveness | None, output: Path | None) -> None:
+    """Facts as JSON, or a memory as a plot."""
+    if output is None:
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if _is_plot(output) and found is not None:
+        found.plot(output)
+    else:
+        output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def examined(folder: Path, data: str | None, text_column: str, seed: int, device: str) -> Liveness:
+    """What the memory of a saved model does.
+
+    Raises:
+        ValueError: the folder holds no memenc model, or no document is long enough.
+    """
+    if not isinstance(AutoConfig.from_pretrained(folder), MemencConfig):
+        raise ValueError(f"{folder} is a plain encoder without a memory; give a folder written by memenc train")
+    set_seed(seed)
+    model = load_whole(MemencModel, folder)
+    model.to(options.chosen_device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
+    longest = SEGMENTS * model.own_tokens_per_segment
+    if data is None:
+        low, high = ordinary_ids(model)
+        return liveness(model, torch.randint(low, high, (EXAMINED, longest)), seed=seed)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    records = islice(options.DocumentOptions(data, text_column=text_column).records(), READ)
+    documents = [torch.from_numpy(tokenize_document(record.text, tokenizer).astype("int64")) for record in records]
+    chosen = sorted(documents, key=len, reverse=True)[:EXAMINED]
+    ids = pad_sequence([document[:longest] for document in chosen], batch_first=True, padding_value=-1)
+    return liveness(model, ids.clamp(min=0), ids >= 0, seed=seed)
+
+
+def ordinary_ids(model: MemencModel) -> tuple[int, int]:
+    """From which to below which token id most are words: special tokens stand in front, or are few."""
+    special = model.encoder.special
+    vocabulary = model.backbone.config.vocab_size
+    first = max([special.padding, *special.prefix, *special.suffix]) + 1
+    return (first if first < vocabulary // 2 else 0), vocabulary
 
 
 def package_checks() -> list[Check]:
@@ -173,8 +245,8 @@ def attention_implementation() -> tuple[str, str]:
     return "chosen by memenc_kernels", "a Triton kernel is there"
 
 
-def show(checks: list[Check], device: dict[str, Any]) -> None:
-    """Two tables on standard output."""
+def show(checks: list[Check], device: dict[str, Any], found: Liveness | None = None) -> None:
+    """Two tables on standard output, and a third for a memory."""
     packages = Table(title="packages", title_justify="left")
     for column in ("package", "found", "wanted", ""):
         packages.add_column(column)
@@ -183,7 +255,7 @@ def show(checks: list[Check], device: dict[str, Any]) -> None:
     machine = Table(title="machine", title_justify="left", show_header=False)
     for name, value in device.items():
         machine.add_row(name.replace("_", " "), ", ".join(value) or "none" if isinstance(value, list) else str(value))
-    console.out().print(packages, machine)
+    console.out().print(packages, machine, *([] if found is None else [found.table()]))
 
 
 def verdict(check: Check) -> str:

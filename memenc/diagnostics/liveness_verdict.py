@@ -1,0 +1,183 @@
+"""What the numbers of a memory mean: thresholds, and a sentence for everything that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from memenc.diagnostics.drift import Usage
+from memenc.diagnostics.gradient_reach import Gradients
+from memenc.diagnostics.knockout import Effect, Knockout, Place
+
+if TYPE_CHECKING:
+    from memenc.diagnostics.liveness import Liveness, PlaceLiveness
+
+# Relative change of token states below which a knock-out shows rounding and nothing else.
+ROUNDING = 1e-5
+# Without any memory token states are to change more than this; by 1e-3 to 1e-1 without a fresh one, made to disturb
+# little. What weighs 1e-4 of what a token sees decides nothing, and is within the rounding of half precision.
+NOTHING = 1e-4
+# Keys that differ by a hundredth of their length count as 1.03, all different ones as many as they are.
+ALL_THE_SAME = 1.05
+# A sum over segments grows with exponent 1; x 1.05 per segment passes 1.5 within some 70 segments.
+EXPLODES = 1.5
+# Share of a gate's logits at which it is flat: single heads may have good reason to be shut.
+MANY = 0.5
+SHOWN = 6
+
+
+def silent_parts(
+    knocked: dict[str, Knockout], all_of_it: Effect, found: Gradients, places: Sequence[Place]
+) -> set[str]:
+    """What is without effect, content or gradient where there must be some: ``"effect of layer 0"``."""
+    silent = {f"parameter {name}" for name, norm in found.parameters.items() if norm == 0}
+    for place in places:
+        empty, foreign = knocked[place.name].empty, knocked[place.name].foreign
+        if place.heard is not None and getattr(empty, place.heard) < ROUNDING:
+            silent.add(f"effect of {place.name}")
+        if place.heard is not None and foreign is not None and getattr(foreign, place.heard) < ROUNDING:
+            silent.add(f"content of {place.name}")
+        if place.heard is not None and found.places[place.name] == 0:
+            silent.add(f"gradient of {place.name}")
+    if any(place.heard == "tokens" for place in places):
+        if all_of_it.tokens < NOTHING:
+            silent.add("effect of all")
+        if found.reach[0] == 0:
+            silent.add("gradient of all")
+    return silent
+
+
+def problems_of(found: Liveness) -> list[str]:
+    """All problems, the ones that explain others first."""
+    if not found.places:
+        return [
+            f"The model has no memory (memory={found.memory!r}): every segment is read alone; choose another design to "
+            "have one."
+        ]
+    return [
+        *_broken(found),
+        *(sentence for place in found.places for sentence in _of_place(found, place)),
+        *_of_all(found),
+        *_of_gates(found),
+        *_of_parameters(found),
+    ]
+
+
+def _broken(found: Liveness) -> Iterator[str]:
+    if found.non_finite:
+        yield (
+            f"NaN or infinity in {_listed(found.non_finite)}: look at the first of these, keep its state in float32, "
+            "and lower the learning rate if it comes from training."
+        )
+    if found.padding:
+        yield (
+            f"Padding is written: {_listed(found.padding)} changed while no full segment was read; a write must keep "
+            "the state of documents that do not complete the segment."
+        )
+    for left, right in found.shared:
+        yield f"{left} and {right} hold exactly the same state: they must not share it; give each layer its own."
+
+
+def _of_place(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
+    """What is wrong with one memory; what was never written needs no second sentence."""
+    name, silent = place.name, set(found.silent) - set(found.asleep)
+    if place.written == 0:
+        yield f"{name} is never written: its state is still the initial one after {found.segments} segments."
+        return
+    if f"effect of {name}" in silent:
+        yield (
+            f"{name} has no effect: emptying it changes the {_output(place)} by {_effect(place):.1e}; look at its "
+            "gates and biases, and whether it is read at all."
+        )
+    elif f"gradient of {name}" in silent:
+        yield (
+            f"{name} gets no gradient: the {_output(place)} depends on it, but nothing flows back to what was written; "
+            "look for a detach or no_grad in its read or write."
+        )
+    if f"content of {name}" in silent and f"effect of {name}" not in silent:
+        yield (
+            f"{name} says nothing of the document: what another document left there does as well; look at what its "
+            "write takes from the segment."
+        )
+    elif place.retains and place.carried == 0:
+        yield (
+            f"{name} forgets everything: what it holds after a segment does not depend on what it held before; its "
+            "write must start from the state it is given."
+        )
+    elif place.retains and place.gradient_carried == 0:
+        yield f"{name} cuts the gradient between segments: its write keeps the old state but detaches it."
+    yield from _of_state(found, place)
+
+
+def _of_state(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
+    if _collapsed(place.usage):
+        yield f"The entries of {place.name} are all the same: {_described(place.usage)}; give each slot an identity."
+    elif _collapsed(place.later_usage):
+        yield (
+            f"The entries of {place.name} become all the same in {found.long_reading[-1]} segments: "
+            f"{_described(place.later_usage)}; give each slot an identity, or update fewer at a time."
+        )
+    if place.growth > EXPLODES and all(isfinite(norms[0]) for norms in place.norms.values()):
+        yield (
+            f"The state of {place.name} explodes: from {found.long_reading[0]} to {found.long_reading[-1]} segments a "
+            f"norm grew {_factor(place):.1e} times, with the exponent {place.growth:.1f} at the end (1 for a sum); "
+            "normalise what is written, or let it decay."
+        )
+
+
+def _of_all(found: Liveness) -> Iterator[str]:
+    silent = set(found.silent) - set(found.asleep)
+    if "effect of all" in silent and found.effect is not None:
+        yield (
+            f"The memory does nothing: without any of it token states change by {found.effect.tokens:.1e} (by "
+            "1e-03 to 1e-01 without a fresh one); train with documents of several segments, and a higher "
+            "learning rate for gates."
+        )
+    if "gradient of all" in silent:
+        yield "No gradient reaches the segment before: the state is cut off from what it was written from."
+
+
+def _of_gates(found: Liveness) -> Iterator[str]:
+    for gate in found.gates:
+        if gate.saturated is not None and gate.saturated >= MANY:
+            yield (
+                f"{gate.name} is saturated: logits from {gate.low:.1f} to {gate.high:.1f}, {gate.saturated:.0%} of "
+                "them where the sigmoid is flat and nothing is learned; start it between -4 and 4."
+            )
+
+
+def _of_parameters(found: Liveness) -> Iterator[str]:
+    dead = [name for name in found.silent if name.startswith("parameter ") and name not in found.asleep]
+    if dead:
+        names = [name.removeprefix("parameter ") for name in dead]
+        yield (
+            f"No gradient reaches {_listed(names)}: they cannot learn from documents of {found.segments} segments; "
+            "they are cut off, or used in longer documents only."
+        )
+
+
+def _collapsed(usage: Usage | None) -> bool:
+    return usage is not None and usage.valid * usage.entries >= 2 and usage.distinct < ALL_THE_SAME
+
+
+def _described(usage: Usage | None) -> str:
+    assert usage is not None
+    return f"{usage.valid * usage.entries:.0f} of them count as {usage.distinct:.2f}"
+
+
+def _factor(place: PlaceLiveness) -> float:
+    return max((norms[-1] / max(norms[0], 1e-300) for norms in place.norms.values()), default=1.0)
+
+
+def _effect(place: PlaceLiveness) -> float:
+    return place.effect.vector if place.heard == "vector" else place.effect.tokens
+
+
+def _output(place: PlaceLiveness) -> str:
+    return "context vector" if place.heard == "vector" else "last segment's token states"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -1,0 +1,204 @@
+"""Faults that were found in published memories, planted one by one: liveness names each of them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memenc.attention import GroupContext
+from memenc.memory.gated import GatedMemory
+from memenc.memory.linear import LinearMemory
+from memenc.memory.windowed import WindowedMemory
+from tests.diagnostics.living import GATED, LINEAR, SEGMENTS, WINDOW, examine, told
+from tests.memory.checks import build
+
+
+@pytest.mark.parametrize("logit", (10.0, -10.0))
+def test_saturated_gate(logit):
+    model = build(LINEAR)
+    with torch.no_grad():
+        model.encoder.memories[0].gate_logits.fill_(logit)
+    found = examine(model)
+    assert told(found, "memories.0.gate_logits", "saturated", f"{logit:.1f}") and not told(found, "memories.1.gate")
+    gate = next(gate for gate in found.gates if gate.name == "memories.0.gate_logits")
+    assert gate.saturated == 1.0 and gate.opening == pytest.approx(torch.tensor(logit).sigmoid().item())
+
+
+def plant(monkeypatch, kind, write):
+    """Let designs of this kind leave `write(memory, state, after)`, where they would leave `after`."""
+    right, scan = kind.write, kind.scan
+    monkeypatch.setattr(kind, "write", lambda self, state, segment: write(self, state, right(self, state, segment)))
+
+    def along(memory, state, segments, plan):
+        scanned = scan(memory, state, segments, plan)
+        return replace(scanned, state=write(memory, state, scanned.state)) if plan.written[0] == "all" else scanned
+
+    if kind is LinearMemory:
+        # It runs along a group in its own way; here groups are of one segment.
+        monkeypatch.setattr(kind, "scan", along)
+
+
+@pytest.mark.parametrize(("design", "kind"), [(WINDOW, WindowedMemory), (LINEAR, LinearMemory)])
+def test_detached_state(monkeypatch, design, kind):
+    plant(monkeypatch, kind, lambda memory, state, after: {name: x.detach() for name, x in after.items()})
+    found = examine(build(design))
+    assert told(found, "layer 0", "no gradient") and told(found, "layer 1", "no gradient")
+    assert told(found, "No gradient reaches the segment before") and found.reach == (0.0,) * (SEGMENTS - 1)
+    assert not told(found, "no effect") and found.effect.tokens > 1e-3
+
+
+def test_state_detached_in_one_layer(monkeypatch):
+    model = build(WINDOW)
+    wrong = model.encoder.memories[1]
+    plant(
+        monkeypatch,
+        WindowedMemory,
+        lambda memory, state, after: {n: x.detach() for n, x in after.items()} if memory is wrong else after,
+    )
+    found = examine(model)
+    assert told(found, "layer 1", "no gradient") and not told(found, "layer 0") and found.reach[0] > 0
+
+
+def test_gradient_cut_between_segments(monkeypatch):
+    write = GatedMemory.write
+
+    def cut(memory, state, segment):
+        return write(memory, {name: x.detach() for name, x in state.items()}, segment)
+
+    monkeypatch.setattr(GatedMemory, "write", cut)
+    found = examine(build(GATED))
+    assert told(found, "layer 0", "cuts the gradient") and told(found, "layer 1", "cuts the gradient")
+    assert all(place.carried > 0 and place.gradient_carried == 0 for place in found.places) and found.reach[0] > 0
+
+
+@pytest.mark.parametrize(("design", "kind"), [(GATED, GatedMemory), (LINEAR, LinearMemory)])
+def test_state_recomputed_from_the_initial_one(monkeypatch, design, kind):
+    write, scan = kind.write, kind.scan
+
+    def fresh(memory, state):
+        like = next(x for x in state.values() if x.is_floating_point())
+        return memory.initial_state(len(like), like)
+
+    def along(memory, state, segments, plan):
+        whole = plan.written[0] == "all"
+        after = scan(memory, fresh(memory, state), segments, plan).state if whole else None
+        scanned = scan(memory, state, segments, plan)
+        return replace(scanned, state=after) if whole else scanned
+
+    monkeypatch.setattr(kind, "write", lambda self, state, segment: write(self, fresh(self, state), segment))
+    if kind is LinearMemory:
+        monkeypatch.setattr(kind, "scan", along)
+    found = examine(build(design))
+    for name in ("layer 0", "layer 1", "top"):
+        assert told(found, name, "forgets everything")
+    assert found.places[0].carried == 0 and not told(found, "no effect")
+
+
+def test_padding_that_is_written(monkeypatch):
+    monkeypatch.setattr("memenc.memory.scan.keep_where", lambda written, after, before: after)
+    found = examine(build(WINDOW))
+    assert {"layers.0.keys", "layers.1.values", "top.keys"} <= set(found.padding)
+    assert told(found, "Padding is written", "layers.0.keys")
+
+
+def test_unfinished_segments_that_are_written(monkeypatch):
+    def always(memory, state, segments, plan):
+        return scan(memory, state, segments, replace(plan, written=("all",) * segments.count))
+
+    scan = GatedMemory.scan
+    monkeypatch.setattr(GatedMemory, "scan", always)
+    assert told(examine(build(GATED)), "Padding is written", "layers.0.keys")
+
+
+def test_state_shared_between_layers(monkeypatch):
+    attend = GroupContext.attend
+
+    def shared(context, call):
+        output = attend(context, call)
+        context.new_states[-1] = context.new_states[0]
+        return output
+
+    monkeypatch.setattr(GroupContext, "attend", shared)
+    found = examine(build(WINDOW))
+    assert found.shared == (("layer 0", "layer 1"),)
+    assert told(found, "layer 0 and layer 1", "same state")
+
+
+def test_every_layer_reads_the_first_layers_state(monkeypatch):
+    attend = GroupContext.attend
+
+    def first(context, call):
+        own, layer = list(context.states), len(context.new_states)
+        context.states[layer] = context.states[0]
+        output = attend(context, call)
+        context.states[:] = own
+        return output
+
+    monkeypatch.setattr(GroupContext, "attend", first)
+    found = examine(build(WINDOW))
+    assert told(found, "layer 1", "no effect") and not told(found, "layer 0", "no effect")
+
+
+@pytest.mark.parametrize("design", (WINDOW, GATED))
+def test_nan_in_the_state(monkeypatch, design):
+    kind = {WINDOW: WindowedMemory, GATED: GatedMemory}[design]
+    plant(monkeypatch, kind, lambda memory, state, after: {**after, "values": after["values"] / 0})
+    found = examine(build(design))
+    assert {"layers.0.values", "layers.1.values", "last_hidden_state"} <= set(found.non_finite)
+    assert told(found, "NaN or infinity", "layers.0.values")
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["problems"]
+
+
+def test_memory_that_is_never_written(monkeypatch):
+    monkeypatch.setattr(WindowedMemory, "write", lambda memory, state, segment: state)
+    found = examine(build(WINDOW))
+    for name in ("layer 0", "layer 1", "top"):
+        assert told(found, name, "never written") and not told(found, name, "no effect")
+    assert told(found, "memory does nothing") and found.effect.tokens == 0
+
+
+def test_memory_that_writes_the_same_for_every_document(monkeypatch):
+    def constant(memory, state, after):
+        line = torch.linspace(-1, 1, after["keys"][0].numel(), dtype=after["keys"].dtype)
+        return {**after, **{name: line.view_as(after[name][0]).expand_as(after[name]) for name in ("keys", "values")}}
+
+    plant(monkeypatch, WindowedMemory, constant)
+    found = examine(build(WINDOW))
+    assert told(found, "layer 0", "nothing of the document") and not told(found, "layer 0", "no effect")
+
+
+def test_parameter_without_gradient(monkeypatch):
+    monkeypatch.setattr(
+        WindowedMemory, "bias", lambda memory: memory.window_bias.detach()[:, None].expand(-1, memory.window)
+    )
+    found = examine(build(WINDOW))
+    assert told(found, "No gradient reaches", "memories.0.window_bias", "memories.1.window_bias")
+
+
+def test_frozen_parameters_are_not_dead():
+    model = build(WINDOW)
+    model.encoder.memories.requires_grad_(False)
+    found = examine(model)
+    assert found.frozen == ("memories.0.window_bias", "memories.1.window_bias") and found.problems() == []
+
+
+@pytest.mark.parametrize("factor", (1.5, 1.1))
+def test_state_whose_norm_explodes(monkeypatch, factor):
+    plant(monkeypatch, LinearMemory, lambda memory, state, after: {**after, "matrix": factor * after["matrix"]})
+    found = examine(build(LINEAR))
+    for name in ("layer 0", "layer 1", "top"):
+        assert told(found, f"state of {name} explodes")
+    norms = found.places[0].norms["matrix"]
+    assert norms[-1] / norms[0] > factor**55
+    assert len(norms) == len(found.long_reading) and found.long_reading[-1] == SEGMENTS + 64
+
+
+def test_slots_that_all_become_equal(monkeypatch):
+    def mean(memory, state, after):
+        return {**after, "keys": after["keys"].mean(2, keepdim=True).expand_as(after["keys"])}
+
+    plant(monkeypatch, GatedMemory, mean)
+    found = examine(build(GATED))
+    assert told(found, "entries of layer 0", "all the same") and told(found, "entries of top", "all the same")
+    assert found.places[0].usage.distinct == pytest.approx(1.0, abs=1e-3) and found.places[0].usage.valid == 1.0

@@ -15,7 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from memenc.diagnostics import integrity, knockout
-from memenc.diagnostics.drift import Usage, drift, growth, usage
+from memenc.diagnostics.drift import Drift, Usage, drift, growth, usage
 from memenc.diagnostics.gates import Gate, gates_of, memory_parameters
 from memenc.diagnostics.gradient_reach import Gradients, gradients
 from memenc.diagnostics.knockout import Effect, HasMemenc, Knockout, Place, memenc_of, places_of
@@ -177,28 +177,15 @@ def _measured(
         output = model(documents.flatten(1))
     long = drift(model, output.memory, documents, more_segments, places, generator)
     initial = model.initial_memory(len(documents))
-    carried = knockout.carried(model, documents, places)
-    measured = [
-        PlaceLiveness(
-            place.name,
-            place.heard,
-            retains(place.memory),
-            knockout.state_change(output.memory, initial, place),
-            knocked[place.name].empty,
-            knocked[place.name].foreign,
-            found.places[place.name],
-            carried.get(place.name),
-            found.carried.get(place.name),
-            usage(output.memory, place),
-            None if long.last.memory is None else usage(long.last.memory, place),
-            long.norms[place.name],
-            max((growth(long.segments, norms) for norms in long.norms[place.name].values()), default=0.0),
-        )
-        for place in places
-    ]
     broken = [*integrity.non_finite(initial, output), *integrity.non_finite(initial, long.last)]
+    carried = knockout.carried(model, documents, places)
+    written = {place.name: knockout.state_change(output.memory, initial, place) for place in places}
+    used = {place.name: usage(output.memory, place) for place in places}
     return {
-        "places": tuple(measured),
+        "places": tuple(
+            _place(place, knocked[place.name], found, written[place.name], carried, used[place.name], long)
+            for place in places
+        ),
         "effect": all_of_it,
         "reach": found.reach,
         "gates": gates_of(model),
@@ -211,6 +198,33 @@ def _measured(
         "shared": integrity.shared(output.memory, places),
         "long_reading": long.segments,
     }
+
+
+def _place(
+    place: Place,
+    knocked: Knockout,
+    found: Gradients,
+    written: float,
+    carried: dict[str, float],
+    used: Usage | None,
+    long: Drift,
+) -> PlaceLiveness:
+    norms = long.norms[place.name]
+    return PlaceLiveness(
+        name=place.name,
+        heard=place.heard,
+        retains=retains(place.memory),
+        written=written,
+        effect=knocked.empty,
+        foreign=knocked.foreign,
+        gradient=found.places[place.name],
+        carried=carried.get(place.name),
+        gradient_carried=found.carried.get(place.name),
+        usage=used,
+        later_usage=None if long.last.memory is None else usage(long.last.memory, place),
+        norms=norms,
+        growth=max((growth(long.segments, each) for each in norms.values()), default=0.0),
+    )
 
 
 def _influence(

@@ -145,7 +145,7 @@ def _describe(backbone: PreTrainedModel, index: int, calls: list[LayerCall]) -> 
     return description
 
 
-def layer_sizes(description: dict[str, Any], segment_length: int) -> LayerSizes:
+def layer_sizes(description: dict[str, Any], segment_length: int, first: bool = False) -> LayerSizes:
     """What a memory must know of the layer that `find_attention_layers` described."""
     return LayerSizes(
         heads=description["heads"],
@@ -153,6 +153,7 @@ def layer_sizes(description: dict[str, Any], segment_length: int) -> LayerSizes:
         head_dim=description["head_dim"],
         segment_length=segment_length,
         sees_order=places_memory_by_position(description),
+        first=first,
     )
 
 

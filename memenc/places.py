@@ -7,6 +7,7 @@ from memenc.config import MemencConfig
 from memenc.memory import LayerMemory, LayerSizes, RowSizes, RowTokens, build_memory, build_row_tokens
 from memenc.memory.budget import within_budget
 from memenc.memory.learned_start import LearnedStart
+from memenc.memory.none import NoMemory
 
 
 def layer_places(config: MemencConfig) -> dict[int, LayerSizes]:
@@ -16,7 +17,7 @@ def layer_places(config: MemencConfig) -> dict[int, LayerSizes]:
     for index in config.layers_with_memory():
         local = layers[index]["sliding_window"] is not None
         if not (local and config.sliding_window_layers == "none"):
-            places[index] = layer_sizes(layers[index], config.segment_length)
+            places[index] = layer_sizes(layers[index], config.segment_length, first=index == 0)
     return places
 
 
@@ -44,7 +45,8 @@ def layer_memories(config: MemencConfig) -> list[LayerMemory]:
             memories.append(build_memory("none", layer_sizes(layer, config.segment_length)))
             continue
         memory = build_memory(config.memory, places[index], config.memory_options)
-        memories.append(LearnedStart(memory) if config.learned_start else memory)
+        learned = config.learned_start and not isinstance(memory, NoMemory)
+        memories.append(LearnedStart(memory) if learned else memory)
     return memories
 
 

@@ -68,9 +68,13 @@ class Row:
         return call.at(kept).without_padding(self.valid)
 
     def positions(self, device: torch.device) -> Tensor:
-        """Positions of the memory tokens: at the segment's first token or at its last, so that none is used up."""
-        first, last = torch.zeros(self.before, device=device), torch.full((self.after,), self.segment_length - 1.0)
-        return torch.cat([first, last.to(device)]).long()
+        """Positions of the memory tokens: those of the segment's first tokens and of its last, so that none is used up.
+
+        Each has its own, as long as there are enough: tokens that stand alike become alike.
+        """
+        first, last = torch.arange(self.before, device=device), torch.arange(self.after, device=device)
+        behind = (self.segment_length - self.after + last) % self.segment_length
+        return torch.cat([first % self.segment_length, behind])
 
     def seen_by_segment(self, arguments: dict[str, Any], beside: LayerCall, bias: Tensor | None) -> dict[str, Any]:
         """Arguments of attention with the memory tokens among the entries, if there is a `bias` (heads,) for them."""

@@ -132,6 +132,7 @@ def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _build_part(design: Design, sizes: LayerSizes, options: dict[str, Any]) -> LayerMemory:
     part = design.top if sizes.pools and design.top is not None else design.layer
+    part = NoMemory if part.needs_layer_below and sizes.first else part
     return part(sizes, **_taken(options, design.options_of(part)))
 
 

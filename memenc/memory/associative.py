@@ -27,7 +27,7 @@ class AssociativeMemory(LayerMemory):
     ``f`` being DPFP-3 (Schlag et al. 2021, arXiv:2102.11174). ``gamma = 1 - f(k) z / |f(k)|^2``, cut to [0, 1] and
     without gradient, keeps the normaliser from growing when a key is written again. The value projection starts at
     zero, so that a fresh memory changes nothing at all. All segments of a group are written at once but for small
-    products. State in float32 at least.
+    products. State in float32 at least. The backbone's first layer has none: memory tokens know nothing there.
 
     Source: Rodkin et al. 2024, ARMT (arXiv:2407.04841), here between a layer's queries, keys and values.
 
@@ -36,6 +36,8 @@ class AssociativeMemory(LayerMemory):
         tokens: memory tokens per row.
         key_dim: numbers per projected key and query; the matrix has six times as many rows.
     """
+
+    needs_layer_below: ClassVar[bool] = True
 
     def __init__(self, sizes: LayerSizes, tokens: int = 10, key_dim: int = 32) -> None:
         super().__init__(sizes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,9 @@ class LayerMemory(nn.Module, ABC):
     (`retrieve`), or both. `write` receives full segments only; documents that end earlier keep their state, which the
     scan sees to.
     """
+
+    # It writes memory tokens, which hold nothing of the segment before they have seen it in a layer below.
+    needs_layer_below: ClassVar[bool] = False
 
     def __init__(self, sizes: LayerSizes) -> None:
         super().__init__()

@@ -29,7 +29,9 @@ class GatedMemory(LayerMemory):
     * ema: ``slot = g * slot + (1 - g) * W h`` with a learned constant ``g``, slots starting with different ones;
     * lstm: ``slot = sigmoid(F h + f) * slot + sigmoid(I h + i) * W h``, biased towards keeping.
 
-    The first segment fills empty slots as it is. Keys and values of a slot go the same way, per head.
+    The first segment fills empty slots as it is. Keys and values of a slot go the same way, per head. A slot is never
+    longer than twice the segment's longest key or value: what it holds comes back through ``W h``, and could grow
+    without end.
 
     Source: Hutchins et al. 2022, Block-Recurrent Transformer (arXiv:2203.07852), here between a layer's queries, keys
     and values instead of in a layer of its own.
@@ -98,7 +100,7 @@ class GatedMemory(LayerMemory):
         fresh = (state["segments"] == 0)[:, None, None, None]
         found = self._attend(slots, tokens, fresh)
         content = _per_head(found, self.content_weight)
-        after = torch.where(fresh[:, None], content, self._gated(slots, found, content))
+        after = _bounded(torch.where(fresh[:, None], content, self._gated(slots, found, content)), tokens)
         return {"keys": after[:, 0], "values": after[:, 1], "segments": state["segments"] + 1}
 
     def bias(self) -> Tensor:
@@ -127,6 +129,14 @@ class GatedMemory(LayerMemory):
         keep = (_per_head(found, self.keep_weight) + self.keep_logits).sigmoid()
         take = (_per_head(found, self.take_weight) + self.take_logits).sigmoid()
         return keep.to(slots.dtype) * slots + take.to(slots.dtype) * content
+
+
+def _bounded(slots: Tensor, tokens: Tensor) -> Tensor:
+    """Slots (batch, 2, heads, slots, dim), shortened where they are longer than twice the longest of the tokens."""
+    longest = 2.0 * tokens.norm(dim=-1, keepdim=True).amax(3, keepdim=True)
+    # The square root has no gradient at zero.
+    length = slots.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+    return slots * (longest / length).clamp(max=1.0)
 
 
 def _per_head(found: Tensor, weight: Tensor) -> Tensor:

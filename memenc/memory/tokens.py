@@ -111,10 +111,11 @@ class RecurrentTokens(RowTokens):
         reset_embeddings(self.start)
 
     def stand(self, top: State) -> Standing:
-        """The last states, or the learned start where nothing was written."""
+        """The last states, each with its own learned start added, or the start alone where nothing was written."""
         states = top["tokens"].squeeze(1).to(self.start.dtype)
         states = states if self.to_width is None else self.to_width(states)
-        standing = torch.where((top["segments"] > 0)[:, None, None], states, self.start)
+        # The start is the token's identity too: without it all of them would soon hold the same.
+        standing = self.start + torch.where((top["segments"] > 0)[:, None, None], states, 0.0)
         after = standing if self.sizes.causal else standing[:, :0]
         valid = torch.ones(len(states), standing.shape[1] + after.shape[1], dtype=torch.bool, device=states.device)
         return Standing(standing, after, valid)

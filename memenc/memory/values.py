@@ -25,6 +25,7 @@ class LayerSizes:
         segment_length: tokens of one full segment, special tokens included.
         sees_order: the layer places memory entries by position (causal attention with rotary positions), so reading
             them at full strength continues what it was pre-trained for.
+        first: the backbone's first layer, where tokens have not seen each other yet.
         pools: no layer at all but the readout, which pools what the design keeps of the last layer's states; nothing
             pre-trained is disturbed there.
     """
@@ -34,6 +35,7 @@ class LayerSizes:
     head_dim: int
     segment_length: int
     sees_order: bool = False
+    first: bool = False
     pools: bool = False
 
 

@@ -228,6 +228,8 @@ def test_gated_slots_follow_their_formula(gate):
                         keep = (found @ memory.keep_weight[both, group] + memory.keep_logits[both, group]).sigmoid()
                         take = (found @ memory.take_weight[both, group] + memory.take_logits[both, group]).sigmoid()
                         wanted = keep * slots[both] + take * content
+                    longest = 2 * tokens[both].norm(dim=-1).max()
+                    wanted = wanted * (longest / wanted.norm(dim=-1, keepdim=True)).clamp(max=1.0)
                     got = states[count + 1][name][batch, group]
                     assert (got - wanted).abs().max() < 1e-11
 

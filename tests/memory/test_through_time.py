@@ -121,7 +121,8 @@ def test_a_learned_start_keeps_the_contract(design):
         assert_states_equal(model(*ragged([tokens(0), tokens(20)])).memory.select([0]), model.initial_memory(1))
     found = gradients(model.train(), model(tokens(1, 2 * CAPACITY)))
     starts = [gradient for name, gradient in found.items() if ".start_" in name]
-    assert len(starts) == 4 and all(gradient.abs().max() > 0 for gradient in starts)
+    # The first layer's memory tokens know nothing, so `associative` has no memory there.
+    assert len(starts) == (2 if design == "associative" else 4) and all(gradient.abs().max() > 0 for gradient in starts)
 
 
 def test_a_window_that_starts_learned_is_a_prefix():

@@ -21,7 +21,6 @@ from memenc.diagnostics.gradient_reach import Gradients, gradients
 from memenc.diagnostics.knockout import Effect, HasMemenc, Knockout, Place, memenc_of, places_of
 from memenc.diagnostics.liveness_table import table_of
 from memenc.diagnostics.liveness_verdict import problems_of, silent_parts
-from memenc.diagnostics.retaining import retains
 from memenc.memory.base import GATES
 from memenc.model import MemencModel
 
@@ -33,7 +32,7 @@ class PlaceLiveness:
     Args:
         name: "layer 3", "layer 3 windowed", "top".
         heard: outputs in which its loss must show: "tokens", "vector", or None if nothing reads it.
-        retains: whether the design means to hold more than the last segment; None if that is not known of it.
+        retains: whether the design means to hold more than the last segment.
         written: relative change of its state from the initial one.
         effect: what outputs lose without it.
         foreign: how they change if it holds what another document left, None if there is no other.
@@ -48,7 +47,7 @@ class PlaceLiveness:
 
     name: str
     heard: str | None
-    retains: bool | None
+    retains: bool
     written: float
     effect: Effect
     foreign: Effect | None
@@ -213,7 +212,7 @@ def _place(
     return PlaceLiveness(
         name=place.name,
         heard=place.heard,
-        retains=retains(place.memory),
+        retains=place.memory.outlasts_a_segment(),
         written=written,
         effect=knocked.empty,
         foreign=knocked.foreign,

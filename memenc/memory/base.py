@@ -48,6 +48,10 @@ class LayerMemory(nn.Module, ABC):
         """
         return {}
 
+    def outlasts_a_segment(self) -> bool:
+        """Whether a write keeps some of the state before it; False where one segment replaces everything."""
+        return True
+
     @abstractmethod
     def initial_state(self, batch: int, like: Tensor) -> State:
         """State of `batch` documents of which nothing was read, in the type and on the device of `like`."""

@@ -33,6 +33,10 @@ class CompositeMemory(LayerMemory):
         """The parts by name."""
         return {name: cast(LayerMemory, part) for name, part in self.parts.items()}
 
+    def outlasts_a_segment(self) -> bool:
+        """If any part does."""
+        return any(part.outlasts_a_segment() for part in self.memories.values())
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """States of all parts, named after them."""
         return self._joined(lambda name, part: part.initial_state(batch, like))

@@ -70,6 +70,10 @@ class CompressiveMemory(LayerMemory):
         nn.init.constant_(self.slot_bias, self.initial_bias)
         self.compressor.reset_parameters()
 
+    def outlasts_a_segment(self) -> bool:
+        """If window and slots stand for more than a segment."""
+        return self.window + self.slots * self.rate > self.sizes.segment_length
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Empty slots and an empty window, newest entries last."""
         heads, dim = self.sizes.key_value_heads, self.sizes.head_dim

@@ -37,6 +37,10 @@ class LearnedStart(LayerMemory):
         nn.init.normal_(self.start_values, std=0.02)
         self.memory.reset_parameters()
 
+    def outlasts_a_segment(self) -> bool:
+        """As the memory does."""
+        return self.memory.outlasts_a_segment()
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """The state after the learned segment."""
         keys, values = (x.to(like.dtype).expand(batch, -1, -1, -1) for x in (self.start_keys, self.start_values))

@@ -63,6 +63,10 @@ class MovingAverageMemory(LayerMemory):
         if self.average == "weighted":
             nn.init.zeros_(self.age_logits)
 
+    def outlasts_a_segment(self) -> bool:
+        """If the average is over more than one segment."""
+        return self.average == "cumulative" or self.kept > 1
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """No segment summarised yet; newest summary last."""
         shape = (batch, self.sizes.key_value_heads, self.kept, self.slots, self.sizes.head_dim)

@@ -84,6 +84,10 @@ class NearestMemory(LayerMemory):
             full = self.sizes.sees_order or self.sizes.pools
             nn.init.constant_(self.archive_bias, 0.0 if full else self.initial_logit)
 
+    def outlasts_a_segment(self) -> bool:
+        """If the archive has room for more than a segment."""
+        return self.entries is None or self.entries > self.sizes.segment_length
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """An archive without entries, or with room for all that it may hold."""
         shape = (batch, self.sizes.key_value_heads, self.entries or 0, self.sizes.head_dim)

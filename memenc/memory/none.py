@@ -14,6 +14,10 @@ from memenc.memory.values import Segment, State
 class NoMemory(LayerMemory):
     """Segments alone, exactly as the plain backbone reads them; the baseline of every comparison."""
 
+    def outlasts_a_segment(self) -> bool:
+        """Nothing is kept."""
+        return False
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Nothing."""
         return {}

@@ -68,6 +68,10 @@ class GlobalMemory(LayerMemory):
             nn.init.normal_(self.anchor_keys, std=0.02)
             nn.init.normal_(self.anchor_values, std=0.02)
 
+    def outlasts_a_segment(self) -> bool:
+        """If something of the document is pinned, or the window is longer than a segment."""
+        return self.keep != "learned" or self.window > self.sizes.segment_length
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Nothing pinned, an empty window; anchors are parameters and no part of the state."""
         kept = self.window + (0 if self.keep == "learned" else self.pinned)

@@ -39,6 +39,10 @@ class SummaryMemory(LayerMemory):
     def reset_parameters(self) -> None:
         """No parameters."""
 
+    def outlasts_a_segment(self) -> bool:
+        """If summaries of more than one segment are kept."""
+        return self.bound is None or self.bound > self.tokens
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """No summaries."""
         shape = (batch, 1, self.bound or 0, self.sizes.head_dim)

@@ -34,6 +34,10 @@ class VisibleTokens(LayerMemory):
         """Row tokens start at the initial bias."""
         nn.init.constant_(self.token_bias, self.initial_bias)
 
+    def outlasts_a_segment(self) -> bool:
+        """Nothing is kept."""
+        return False
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Nothing."""
         return {}

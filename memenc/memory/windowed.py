@@ -41,6 +41,10 @@ class WindowedMemory(LayerMemory):
         """Entries start at the initial bias."""
         nn.init.constant_(self.window_bias, self.initial_bias)
 
+    def outlasts_a_segment(self) -> bool:
+        """If the window is longer than a segment."""
+        return self.window > self.sizes.segment_length
+
     def initial_state(self, batch: int, like: Tensor) -> State:
         """An empty window, newest entry last."""
         shape = (batch, self.sizes.key_value_heads, self.window, self.sizes.head_dim)

@@ -105,6 +105,17 @@ def write_results(
     temporary.replace(path.with_name(f"{path.name}.csv"))
 
 
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add finished rows to a CSV file, with a header if it is new: what was measured survives a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
 def plain(value: Any) -> Any:
     """The value as JSON can hold it: numpy and torch values as Python's own, what is not finite as None."""
     if isinstance(value, Mapping):

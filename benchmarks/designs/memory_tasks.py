@@ -27,7 +27,7 @@ from memenc import MemencForSequenceClassification
 from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
 from memenc.data.memory_tasks.associative import Associative
 from memenc.memory.base import GATES
-from memenc.results import environment_columns
+from memenc.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory_tasks.csv"
 # Segments -> documents to test on: fewer of the long ones.
@@ -287,13 +287,7 @@ def main() -> None:
                 if cell not in done:
                     rows = [row | environment for row in measure(cell, arguments)]
                     print(*((row["test_segments"], row["accuracy"]) for row in rows), flush=True)
-                    fresh = not arguments.output.exists()
-                    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-                    with arguments.output.open("a", newline="") as file:
-                        writer = csv.DictWriter(file, rows[0])
-                        if fresh:
-                            writer.writeheader()
-                        writer.writerows(rows)
+                    append_rows(arguments.output, rows)
 
 
 if __name__ == "__main__":

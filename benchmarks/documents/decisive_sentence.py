@@ -19,7 +19,7 @@ import numpy as np
 from memenc.baselines import BASELINES
 from memenc.data.decisive_sentence import generate
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import environment_columns
+from memenc.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "decisive_sentence.csv"
 # Chunks of about 60 tokens -> documents to test on: fewer of the long ones, which cost sixty times as much.
@@ -115,18 +115,7 @@ def main() -> None:
                     continue
                 rows = [row | facts for row in measure(name, variant, seed, arguments)]
                 print(*((row["model"], row["variant"], row["tokens"], row["accuracy"]) for row in rows), sep="\n")
-                append(arguments.output, rows)
-
-
-def append(path: Path, rows: list[dict]) -> None:
-    """Add finished rows to the results."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
+                append_rows(arguments.output, rows)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from decisive_sentence import append
 from sklearn.metrics import f1_score
 
 from memenc.baselines import BASELINES
 from memenc.data import read_records
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import environment_columns
+from memenc.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_documents.csv"
 
@@ -122,7 +121,7 @@ def main() -> None:
                 if (dataset, name, arguments.memory_layers, str(seed)) not in done:
                     row = measure(dataset, name, seed, arguments)
                     print(row)
-                    append(arguments.output, [row | facts])
+                    append_rows(arguments.output, [row | facts])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ class TrainingSettings:
         max_gradient_norm: gradients longer than this are cut to it.
         patience: epochs without a better validation score after which training stops; 0 never stops early.
         segment_curriculum: rising numbers of segments, such as "1,2,4,8": for the first 60 % of the steps documents are
-            read in stretches of at most so many segments, stage by stage, then as a whole.
+            read in stretches of at most so many segments, stage by stage, then as a whole; a tenth of all steps reads
+            single segments.
         shortest_first: read the training documents roughly in order of length in the first epoch.
         bf16: automatic mixed precision in bfloat16; pays on GPUs and on processors with bfloat16 instructions.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.

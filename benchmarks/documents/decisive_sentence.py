@@ -53,7 +53,8 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
 def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
     """Train one model and yield one row per test length."""
     training = generate(arguments.training_documents, TRAINING_CHUNKS, "train", variant, seed)
-    training += generate(arguments.long_documents, LONG_CHUNKS, "train", variant, 500 + seed)
+    if arguments.long_documents:
+        training += generate(arguments.long_documents, LONG_CHUNKS, "train", variant, 500 + seed)
     started = time.monotonic()
     classifier = classifier_named(name, arguments, seed)
     classifier.fit([document.text for document in training], [document.label for document in training])

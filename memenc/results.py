@@ -95,7 +95,7 @@ def write_results(
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [plain(dict(record)) for record in records]
     content = {"environment": environment(), **plain(facts), "records": rows}
-    _replace(path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_whole(path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, allow_nan=False) + "\n")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     temporary = path.with_name(f"{path.name}.csv.tmp")
     with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -103,6 +103,13 @@ def write_results(
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     temporary.replace(path.with_name(f"{path.name}.csv"))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all, whatever stops the process."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -131,12 +138,6 @@ def plain(value: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _git(root: Path, *arguments: str) -> str:

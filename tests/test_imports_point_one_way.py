@@ -25,6 +25,7 @@ RANKS = [
     ["baselines"],
     ["diagnostics"],
     ["estimator"],
+    ["comparison"],
     ["cli"],
 ]
 RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

@@ -8,6 +8,7 @@ import typer
 from transformers.utils import logging
 
 from memenc.cli import console
+from memenc.cli.compare import compare
 from memenc.cli.demo import demo
 from memenc.cli.doctor import doctor
 from memenc.cli.encode import encode
@@ -52,5 +53,5 @@ def shared(
         logging.disable_progress_bar()
 
 
-for command in (train, evaluate, predict, encode, doctor, demo):
+for command in (train, evaluate, predict, encode, compare, doctor, demo):
     app.command()(command)

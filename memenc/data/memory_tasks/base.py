@@ -26,6 +26,11 @@ class MemoryTask(ABC):
     segment_length: int
 
     @property
+    def chance(self) -> float:
+        """Accuracy of the best guess of a reader who sees nothing but the question."""
+        return 1 / self.labels
+
+    @property
     def most_segments(self) -> int | None:
         """Segments that a document may have, None for any number."""
         return None

@@ -1,0 +1,102 @@
+"""Cells of a comparison: one model each, with an identity made of everything that determines its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from memenc.comparison.contenders import Contender
+from memenc.comparison.recipe import Recipe
+from memenc.comparison.settings import ComparisonSettings, EncoderSizes, TaskSettings, Testing
+from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
+from memenc.results import memenc_version, plain
+
+# Counts up when cells of before are no longer comparable.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model to be trained and tested.
+
+    Args:
+        task: what is to be remembered.
+        contender: who shall remember it.
+        budget: bytes of state, None for those without a bound.
+        seed: of the repetition.
+        lengths: segments of the test documents.
+        encoder: sizes.
+        training: budget and recipe.
+        testing: documents and limits.
+    """
+
+    task: TaskSettings
+    contender: Contender
+    budget: int | None
+    seed: int
+    lengths: tuple[int, ...]
+    encoder: EncoderSizes
+    training: Recipe
+    testing: Testing
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        budget = "" if self.budget is None else f", {self.budget:,} bytes"
+        return f"{self.contender.name} on {self.task.name}{budget}, seed {self.seed}"
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that determines the numbers."""
+        # The threshold is applied to finished numbers.
+        testing = {name: value for name, value in asdict(self.testing).items() if name != "threshold"}
+        facts = asdict(self) | {"testing": testing, "format": FORMAT, "memenc": memenc_version()}
+        return hashed(plain(facts))[:16]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The columns that name it."""
+        return {
+            "task": self.task.name,
+            "contender": self.contender.name,
+            "kind": self.contender.kind,
+            "budget": self.budget,
+            "seed": self.seed,
+        }
+
+    def new_task(self) -> MemoryTask:
+        """The task, made of its options."""
+        return MEMORY_TASKS[self.task.kind](**dict(self.task.options))
+
+    def seed_of(self, purpose: str, *, shared: bool = True) -> int:
+        """Seed for one purpose; shared among all contenders, or this one's own."""
+        named = [purpose, self.task.name, self.seed, *([] if shared else [self.contender.name, self.budget])]
+        return int(hashed(named)[:8], 16)
+
+
+def cells_of(settings: ComparisonSettings) -> list[Cell]:
+    """All cells, repetition by repetition, so that an unfinished comparison has whole tables of few seeds."""
+    return [
+        Cell(
+            task,
+            contender,
+            budget,
+            seed,
+            task.lengths or settings.lengths,
+            settings.encoder,
+            settings.training,
+            settings.testing,
+        )
+        for seed in settings.seeds
+        for task in settings.tasks
+        for contender in settings.contenders
+        for budget in (settings.budgets if contender.has_budget else (None,))
+    ]
+
+
+def hashed(value: Mapping[str, Any] | list[Any]) -> str:
+    """Hexadecimal hash of plain values, the same in every process."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

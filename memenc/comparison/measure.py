@@ -1,0 +1,54 @@
+"""Train one cell, test it at every length, count what it costs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from memenc.comparison.cells import Cell
+from memenc.comparison.readers.base import Reader, Tell
+from memenc.comparison.readers.build import reader_for
+from memenc.comparison.recipe import right_answers
+from memenc.data.memory_tasks import MemoryTask
+from memenc.results import environment_columns
+
+# Of the long documents there are fewer, but never less.
+FEWEST_DOCUMENTS = 64
+
+
+def measure(cell: Cell, tell: Tell) -> dict[str, Any]:
+    """Facts of one cell, with a list of rows, one per length.
+
+    Raises:
+        NotRun: this machine cannot run it.
+    """
+    task, started = cell.new_task(), time.monotonic()
+    reader = reader_for(cell, task)
+    facts = reader.train(tell) | {"training_seconds": round(time.monotonic() - started, 1)}
+    facts |= {"segment_length": task.segment_length, "chance": task.chance}
+    facts |= {"shared_segments": facts["trained_segments"]} | reader.cost(facts["trained_segments"])
+    rows = [tested(cell, reader, task, segments) for segments in sorted(set(cell.lengths))]
+    return facts | {"rows": rows, "environment": environment_columns()}
+
+
+def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int) -> dict[str, Any]:
+    """Result at one length, or the reason why there is none."""
+    row: dict[str, Any] = {"segments": segments, "tokens": segments * task.segment_length}
+    most = task.most_segments
+    beyond = f"{task.name} has at most {most} segments" if most is not None and segments > most else None
+    reason = beyond or reader.why_not(segments)
+    if reason is not None:
+        return row | {"not_run": reason}
+    documents = documents_at(cell, row["tokens"])
+    started = time.monotonic()
+    # All contenders of a seed read the same documents.
+    right = right_answers(reader.answers, task, segments, documents, cell.seed_of(f"test {segments}"))
+    seconds = time.monotonic() - started
+    row |= {"documents": documents, "right": right, "accuracy": right / documents}
+    row |= {"tokens_per_second": round(documents * row["tokens"] / max(seconds, 1e-9))}
+    return row | reader.memory(segments)
+
+
+def documents_at(cell: Cell, tokens: int) -> int:
+    """Test documents of so many tokens each."""
+    return min(cell.testing.documents, max(FEWEST_DOCUMENTS, cell.testing.tokens // tokens))

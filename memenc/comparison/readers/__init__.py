@@ -1,0 +1,1 @@
+"""Everything that can be trained on a task and asked: memories, baselines, models of other packages."""

@@ -1,0 +1,104 @@
+"""What a cell measures: something that is trained once and then answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from memenc.comparison.cells import Cell
+from memenc.comparison.readers.network import Network
+from memenc.comparison.readers.peak import PeakMemory
+from memenc.comparison.recipe import SIDE_BY_SIDE, train
+from memenc.data.memory_tasks import MemoryTask
+
+Tell = Callable[[float], None]
+
+
+class Reader(ABC):
+    """A model of documents.
+
+    Args:
+        cell: what it is made for.
+        task: gives the documents.
+    """
+
+    def __init__(self, cell: Cell, task: MemoryTask) -> None:
+        self.cell, self.task = cell, task
+
+    @abstractmethod
+    def train(self, tell: Tell) -> dict[str, Any]:
+        """Train within the budget, telling the share that is done; returns how it went."""
+
+    @abstractmethod
+    def answers(self, ids: Tensor) -> Tensor:
+        """Label of every document (documents,) for ids (documents, tokens)."""
+
+    @abstractmethod
+    def cost(self, segments: int) -> dict[str, int | float | None]:
+        """Operations per token of documents of so many segments, and parameters; None: not counted."""
+
+    @abstractmethod
+    def memory(self, segments: int) -> dict[str, int | None]:
+        """Bytes of one document's state after so many segments, and the peak of all tensors while it is read."""
+
+    def why_not(self, segments: int) -> str | None:
+        """The reason why documents of so many segments cannot be read; None if they can."""
+        return None
+
+
+@final
+class NetworkReader(Reader):
+    """A network, trained by the recipe.
+
+    Args:
+        cell: what it is made for.
+        task: gives the documents.
+        network: with fresh weights.
+    """
+
+    def __init__(self, cell: Cell, task: MemoryTask, network: Network) -> None:
+        super().__init__(cell, task)
+        self.network = network.to(cell.training.device)
+
+    def train(self, tell: Tell) -> dict[str, Any]:
+        """By the recipe."""
+        return train(self.network, self.task, self.cell.training, partial(self.cell.seed_of, shared=True), tell)
+
+    def answers(self, ids: Tensor) -> Tensor:
+        """In pieces, where the network can go on reading."""
+        return self.network.answers(ids, self.cell.training)
+
+    def why_not(self, segments: int) -> str | None:
+        """As the network says."""
+        return self.network.why_not(segments)
+
+    @torch.no_grad()
+    def cost(self, segments: int) -> dict[str, int | float | None]:
+        """Counted by reading one document; a multiplication and an addition count as two operations."""
+        ids = self._document(segments)
+        # What fused kernels do is hidden from the counter.
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            self.network.read(ids, ids.shape[1])
+        return {
+            "flops_per_token": counter.get_total_flops() / ids.shape[1],
+            "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
+        }
+
+    @torch.no_grad()
+    def memory(self, segments: int) -> dict[str, int | None]:
+        """Counted tensor by tensor, in pieces as in the test; what operations take for themselves is not seen."""
+        ids = self._document(segments)
+        with PeakMemory() as counter:
+            self.network.read(ids, max(1, self.cell.training.tokens_per_call // SIDE_BY_SIDE))
+        return {"state_bytes": self.network.state_bytes(segments), "peak_bytes": counter.peak}
+
+    def _document(self, segments: int) -> Tensor:
+        self.network.eval()
+        return torch.ones(1, segments * self.task.segment_length, dtype=torch.long, device=self.cell.training.device)

@@ -1,0 +1,142 @@
+"""Memory designs of this library at equal state bytes, and chunk-and-pool, which is the same without a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from memenc.comparison.contenders import Contender, start_options
+from memenc.comparison.readers.encoder import fresh_encoder
+from memenc.comparison.readers.network import Network, NotRun
+from memenc.comparison.settings import EncoderSizes
+from memenc.data.memory_tasks import MemoryTask
+from memenc.memory import MEMORIES, LayerSizes
+from memenc.memory.budget import OPTION, within_budget
+from memenc.tasks.sequence_classification import MemencClassifierOutput, MemencForSequenceClassification
+
+# Of a piece, when nothing but the state in the end matters.
+TOKENS = 1_024
+
+
+@final
+class MemoryNetwork(Network):
+    """A memory design over the shared encoder, segment by segment.
+
+    Args:
+        task: what is to be remembered.
+        contender: the design.
+        budget: bytes of one document's state; None leaves the design as its options make it.
+        sizes: of the encoder.
+        documents_per_call: documents that are trained on side by side.
+        growing_segments: longest document for a design without a bound.
+
+    Raises:
+        NotRun: the smallest memory of this design does not fit the budget.
+    """
+
+    def __init__(
+        self, task: MemoryTask, contender: Contender, budget: int | None, sizes: EncoderSizes, growing_segments: int
+    ) -> None:
+        super().__init__()
+        self.growing_segments = None if contender.bounded else growing_segments
+        backbone = fresh_encoder(task, sizes, task.segment_length)
+        self.model = MemencForSequenceClassification.from_backbone(
+            backbone,
+            memory=contender.memory,
+            memory_options=options_within(contender, budget, sizes, task.segment_length),
+            memory_layers=sizes.memory_layers,
+            readout=contender.readout,
+            segment_length=task.segment_length,
+            document_queries=1,
+            document_temperature="fixed",
+            classifier_dropout=0.0,
+            num_labels=task.labels,
+        )
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Logits, and the design's own loss if it has one."""
+        output = self.model.memenc(ids, output_token_states=False)
+        beside = output.auxiliary_loss
+        return self.model.classifier(output.pooler_output), 0.0 if beside is None else beside
+
+    def read(self, ids: Tensor, tokens: int) -> Tensor:
+        """Whole segments a piece, the state handed on, so that memory does not grow with the document."""
+        return self.read_on(ids, tokens).logits
+
+    def read_on(self, ids: Tensor, tokens: int) -> MemencClassifierOutput:
+        """Output of the last piece."""
+        length, output = self.model.config.segment_length, None
+        for piece in ids.split(max(1, tokens // length) * length, dim=1):
+            output = self.model(piece, memory=output and output.memory)
+        assert output is not None
+        return output
+
+    def why_not(self, segments: int) -> str | None:
+        """Without a bound, time grows with the square of the document."""
+        if self.growing_segments is not None and segments > self.growing_segments:
+            return f"a memory without a bound is read up to {self.growing_segments} segments"
+        return None
+
+    def is_of_memory(self, name: str) -> bool:
+        """All that is neither encoder nor head."""
+        return ".backbone." not in name and not name.startswith("model.classifier")
+
+    @torch.no_grad()
+    def state_bytes(self, segments: int) -> int:
+        """What comes back into the layers, and what the readout reads over them."""
+        ids = torch.ones(1, segments * self.model.config.segment_length, dtype=torch.long, device=self.model.device)
+        row, encoder = self.model.memenc.encoder.row_tokens, self.model.memenc
+        streams = row is not None and row.streams
+        counted = ["layers."] + ["top."] * (streams or encoder.readout.reads_top)
+        counted += ["document."] * encoder.readout.reads_attention
+        state = self.read_on(ids, TOKENS).memory
+        assert state is not None
+        return sum(tensor.nbytes for name, tensor in state.tensors.items() if name.startswith(tuple(counted)))
+
+
+def options_within(
+    contender: Contender, budget: int | None, sizes: EncoderSizes, segment_length: int
+) -> dict[str, Any] | None:
+    """Options of a design whose state takes at most so many bytes; compositions share them equally.
+
+    Only state that comes back into the layers counts: over the top that is memory tokens and summaries, for all other
+    designs it is read by nobody, unless the readout is one of the document memory.
+    """
+    parts = start_options(contender.memory, contender.options)
+    share = None if budget is None else budget // len(parts)
+    if share is not None:
+        for name, options in parts.items():
+            places = counted_places(name, sizes, segment_length)
+            parts[name] = within(name, places, {OPTION: share} | options)
+    return parts if len(parts) > 1 else parts[contender.memory]
+
+
+def within(name: str, places: Sequence[LayerSizes], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in which a budget has become sizes.
+
+    Raises:
+        NotRun: the design cannot be as small.
+    """
+    try:
+        return within_budget(name, places, options) or {}
+    except ValueError as error:
+        if "too small" in str(error):
+            raise NotRun(str(error).partition(";")[0]) from error
+        raise
+
+
+def counted_places(name: str, sizes: EncoderSizes, segment_length: int) -> list[LayerSizes]:
+    """Where the state of a design comes back in from."""
+    row = MEMORIES[name].row
+    if row is not None and row.streams:
+        return [LayerSizes(1, 1, sizes.hidden, segment_length, pools=True)]
+    layers = range(sizes.layers)
+    if sizes.memory_layers == "upper_half":
+        layers = layers[sizes.layers // 2 :]
+    elif not isinstance(sizes.memory_layers, str):
+        layers = sizes.memory_layers
+    width = sizes.hidden // sizes.heads
+    return [LayerSizes(sizes.heads, sizes.heads, width, segment_length, first=layer == 0) for layer in layers]

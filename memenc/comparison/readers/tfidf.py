@@ -1,0 +1,65 @@
+"""TF-IDF over token ids and their pairs, with logistic regression: no neural network, no order beyond pairs."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, final
+
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from torch import Tensor
+
+from memenc.comparison.cells import Cell
+from memenc.comparison.readers.base import Reader, Tell
+from memenc.data.memory_tasks import MemoryTask
+
+# More documents hardly help a linear model; the encoders see more of them.
+MOST_DOCUMENTS = 10_000
+LENGTHS = 20
+
+
+@final
+class TfidfReader(Reader):
+    """Trained on as many documents as the others see, at most 10,000, of all lengths up to the longest of training."""
+
+    def __init__(self, cell: Cell, task: MemoryTask) -> None:
+        super().__init__(cell, task)
+        # The recipe of memenc.baselines.tfidf, with ids in the place of words.
+        vectorizer = TfidfVectorizer(analyzer=ids_and_pairs, sublinear_tf=True)
+        self.pipeline = make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=500))
+
+    def train(self, tell: Tell) -> dict[str, Any]:
+        """On documents of random lengths."""
+        recipe, draws = self.cell.training, random.Random(self.cell.seed_of("curriculum"))
+        generator = torch.Generator().manual_seed(self.cell.seed_of("training"))
+        longest = min(recipe.segments, self.task.most_segments or recipe.segments)
+        documents = min(MOST_DOCUMENTS, recipe.steps * recipe.documents)
+        texts, labels = [], []
+        for _ in range(LENGTHS):
+            count = max(1, documents // LENGTHS)
+            ids, truth = self.task.batch(generator, count, draws.randint(2, longest))
+            texts += ids.tolist()
+            labels += truth.tolist()
+        self.pipeline.fit(texts, labels)
+        tell(1.0)
+        return {"trained_segments": longest, "training_documents": len(texts)}
+
+    def answers(self, ids: Tensor) -> Tensor:
+        """As the logistic regression says."""
+        return torch.as_tensor(self.pipeline.predict(ids.tolist()))
+
+    def cost(self, segments: int) -> dict[str, int | float | None]:
+        """Parameters alone; it has few operations."""
+        return {"flops_per_token": None, "parameters": self.pipeline[-1].coef_.size}
+
+    def memory(self, segments: int) -> dict[str, int | None]:
+        """It has no state, and no tensors to be counted."""
+        return {"state_bytes": 0, "peak_bytes": None}
+
+
+def ids_and_pairs(ids: list[int]) -> list[str]:
+    """Every id and every pair of neighbours, as words."""
+    words = [str(number) for number in ids]
+    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]

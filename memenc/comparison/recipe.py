@@ -1,0 +1,182 @@
+"""How every contender is trained: the one place to change when a better recipe is found."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from memenc.comparison.readers.network import Network
+from memenc.data.memory_tasks import MemoryTask
+from memenc.memory.base import GATES
+
+# Test documents of one batch.
+SIDE_BY_SIDE = 128
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training budget and settings, the same for all contenders.
+
+    Args:
+        steps: at most; training ends early once validation is perfect.
+        segments: of the longest training documents.
+        documents: per step.
+        learning_rate: of everything but gates.
+        gate_learning_rate: of the memories' gates, single numbers that travel far.
+        weight_decay: of matrices outside memories.
+        warm_up: steps in which rates rise.
+        mastered: accuracy at which training documents grow.
+        check: steps between validations, on documents as long as the longest trained on and four times as long.
+        validation_documents: at each of the two lengths.
+        tokens_per_call: documents times tokens of one call, which bounds memory in testing.
+        device: of torch.
+        bf16: automatic mixed precision.
+    """
+
+    steps: int = 4_000
+    segments: int = 17
+    documents: int = 128
+    learning_rate: float = 1e-3
+    gate_learning_rate: float = 1e-2
+    weight_decay: float = 1e-3
+    warm_up: int = 100
+    mastered: float = 0.9
+    check: int = 250
+    validation_documents: int = 256
+    tokens_per_call: int = 16_384
+    device: str = "cpu"
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "documents", "check", "validation_documents", "tokens_per_call"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training: {name}={getattr(self, name)}; give at least 1")
+        if self.segments < 2:
+            raise ValueError(f"training: segments={self.segments}; a document has at least 2, the last one asks")
+
+
+class Curriculum:
+    """How many segments the next batch has: short ones stay in the mix, the longest grow when they are mastered.
+
+    Source: Bulatov et al. 2023 (arXiv:2304.11062), Rodkin et al. 2024 (arXiv:2407.04841).
+
+    Args:
+        longest: segments of the longest documents.
+        mastered: accuracy at which they grow.
+        seed: of the draws.
+    """
+
+    def __init__(self, longest: int, mastered: float, seed: int) -> None:
+        self.longest, self.mastered, self.now, self.accuracy = longest, mastered, min(4, longest), 0.0
+        self.random = random.Random(seed)
+
+    def next(self) -> int:
+        """Segments of the next batch."""
+        kind = self.random.random()
+        if kind < 0.1:
+            return 2
+        return self.now if kind < 0.5 else self.random.randint(2, self.now)
+
+    def learn_from(self, segments: int, accuracy: float) -> None:
+        """Take note of a batch's accuracy."""
+        if segments < self.now:
+            return
+        self.accuracy = 0.9 * self.accuracy + 0.1 * accuracy
+        if self.accuracy >= self.mastered and self.now < self.longest:
+            self.now, self.accuracy = min(self.longest, -(-self.now * 3 // 2)), 0.0
+
+
+def train(
+    network: Network, task: MemoryTask, recipe: Recipe, seed_of: Callable[[str], int], tell: Callable[[float], None]
+) -> dict[str, Any]:
+    """Train a network, leave it at its best checkpoint, and say how it went.
+
+    Args:
+        network: to train, on its device.
+        task: gives the documents.
+        recipe: settings.
+        seed_of: seeds by purpose, the same for all contenders: they see the same documents.
+        tell: is told the share that is done.
+    """
+    longest = min(recipe.segments, task.most_segments or recipe.segments)
+    curriculum = Curriculum(longest, recipe.mastered, seed_of("curriculum"))
+    optimizer = torch.optim.AdamW(parameter_groups(network, recipe))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1)))
+    generator = torch.Generator().manual_seed(seed_of("training"))
+    best, best_step, kept, step = -1.0, 0, network.state_dict(), 0
+    for step in range(1, recipe.steps + 1):
+        segments = curriculum.next()
+        ids, labels = task.batch(generator, recipe.documents, segments)
+        curriculum.learn_from(segments, learn(network, optimizer, ids, labels, recipe))
+        schedule.step()
+        tell(step / recipe.steps)
+        if step % recipe.check == 0 or step == recipe.steps:
+            accuracy = validated(network, task, longest, recipe, seed_of("validation"))
+            if accuracy >= best:
+                best, best_step, kept = accuracy, step, copy.deepcopy(network.state_dict())
+            if best == 1.0 and curriculum.now == longest:
+                break
+    network.load_state_dict(kept)
+    return {
+        "steps": step,
+        "best_step": best_step,
+        "validation_accuracy": best,
+        "reached_segments": curriculum.now,
+        "trained_segments": longest,
+    }
+
+
+def learn(network: Network, optimizer: Any, ids: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> float:
+    """One step, with its accuracy."""
+    network.train()
+    ids, labels = ids.to(recipe.device), labels.to(recipe.device)
+    with torch.autocast(recipe.device, torch.bfloat16, enabled=recipe.bf16):
+        logits, beside = network(ids)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels) + beside
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float((logits.argmax(1) == labels).float().mean())
+
+
+def validated(network: Network, task: MemoryTask, longest: int, recipe: Recipe, seed: int) -> float:
+    """Mean accuracy on documents as long as those trained on and four times as long, as far as they can be read."""
+    lengths = [min(x, task.most_segments or x) for x in (longest, 4 * longest)]
+    lengths = [segments for segments in lengths if network.why_not(segments) is None]
+    documents = recipe.validation_documents
+
+    def answers(ids: torch.Tensor) -> torch.Tensor:
+        return network.answers(ids, recipe)
+
+    right = sum(right_answers(answers, task, segments, documents, seed) for segments in lengths)
+    return right / (documents * len(lengths))
+
+
+def right_answers(
+    answers: Callable[[torch.Tensor], torch.Tensor], task: MemoryTask, segments: int, documents: int, seed: int
+) -> int:
+    """Number of right answers on fresh documents of one length, some of them side by side."""
+    generator, right = torch.Generator().manual_seed(seed), 0
+    while documents > 0:
+        ids, labels = task.batch(generator, min(documents, SIDE_BY_SIDE), segments)
+        right += int((answers(ids).cpu() == labels).sum())
+        documents -= len(ids)
+    return right
+
+
+def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
+    """Gates travel far and fast; they and memories shrink to nothing under weight decay."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            memory = network.is_of_memory(name)
+            rate = recipe.gate_learning_rate if memory and name.endswith(GATES) else recipe.learning_rate
+            decay = recipe.weight_decay if parameter.dim() > 1 and not memory else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": part, "lr": rate, "weight_decay": decay} for (rate, decay), part in groups.items()]

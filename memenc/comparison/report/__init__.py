@@ -1,0 +1,77 @@
+"""What a comparison leaves behind: results.csv, results.json, report.md, report.html and plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memenc.comparison.recommendation import RULES
+from memenc.comparison.report import page
+from memenc.comparison.report.markdown import markdown_statements, markdown_table
+from memenc.comparison.report.plots import save_plots
+from memenc.comparison.report.tables import tables_of
+from memenc.comparison.store import Outcome
+from memenc.results import environment, plain, write_results, write_whole
+
+if TYPE_CHECKING:
+    from memenc.comparison.run import Comparison
+
+TITLE = "Memory designs at equal state and equal training"
+NOTES = (
+    "All contenders are small encoders from scratch with the same width, depth, training documents and training steps. "
+    "Documents are segments of token ids, and the last one asks. Memories are read from the first token of the question, "
+    "which sees earlier segments through the memory of the layers alone.",
+    "TF-IDF counts ids and pairs of ids. Truncation reads the question and the first or last segments of the rest, as "
+    "many as its window holds: without the question nobody could answer. Chunk-and-pool reads every segment alone and "
+    "takes the mean, or learned attention, over all tokens. Full attention reads everything at once and ends at the "
+    "longest length it was trained on, where its learned positions end.",
+    "Published packages are decoders: their answer is read from the last token. Their state is what they hand on; some "
+    "have one size whatever the budget.",
+)
+
+
+def write_report(folder: Path, comparison: Comparison, outcomes: Mapping[str, Outcome]) -> None:
+    """Write all files; each appears whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = plain(asdict(comparison.settings))
+    statements = [{"topic": each.topic, "text": str(each)} for each in comparison.statements]
+    measured = {key: outcome.facts.get("environment") for key, outcome in outcomes.items()}
+    facts = {"settings": settings, "recommendation": statements, "rules": RULES, "measured_with": measured}
+    write_results(folder / "results", comparison.records, **facts, failed=comparison.failed)
+    plots = save_plots(comparison, folder / "plots")
+    write_whole(folder / "report.md", markdown_report(comparison, plots))
+    write_whole(folder / "report.html", html_report(comparison, plots))
+
+
+def markdown_report(comparison: Comparison, plots: list[Path]) -> str:
+    """The report as Markdown, plots by their files."""
+    parts = [f"# {TITLE}", *NOTES, *failures(comparison), "## Accuracy and cost"]
+    parts += [markdown_table(table) for table in tables_of(comparison)]
+    parts += ["## Plots", *(f"![{path.stem}](plots/{path.name})" for path in plots)]
+    parts += ["## Recommendation", "Rules:", "\n".join(f"{n}. {rule}" for n, rule in enumerate(RULES, 1))]
+    parts += [markdown_statements(comparison.statements), "## Settings", f"```json\n{settings_text(comparison)}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def html_report(comparison: Comparison, plots: list[Path]) -> str:
+    """The report as a page of its own."""
+    tables = tables_of(comparison)
+    parts = [*map(page.paragraph, [*NOTES, *failures(comparison)]), page.heading("Accuracy and cost")]
+    parts += [page.table_part(table, words=table.title == "Not run") for table in tables]
+    parts += [page.heading("Plots"), *map(page.image, plots), page.heading("Recommendation")]
+    parts += [page.paragraph("Rules:"), page.items(RULES), page.statements_part(comparison.statements)]
+    parts += [page.heading("Settings"), page.preformatted(settings_text(comparison))]
+    return page.page(TITLE, parts)
+
+
+def failures(comparison: Comparison) -> list[str]:
+    """What went wrong, in words."""
+    return [f"Failed: {title}: {error}" for title, error in comparison.failed]
+
+
+def settings_text(comparison: Comparison) -> str:
+    """What was compared, and what it was put together with."""
+    return json.dumps({"settings": plain(asdict(comparison.settings)), "environment": environment()}, indent=2)

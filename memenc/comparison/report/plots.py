@@ -1,0 +1,154 @@
+"""The plots of a report as PNG: accuracy against length, bytes against effective length, cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from memenc.comparison.report.tables import lines_of, within
+from memenc.comparison.statistics import Score, effective_length
+
+if TYPE_CHECKING:
+    from memenc.comparison.run import Comparison
+
+# Okabe and Ito 2008: eight colours that colour-blind people can tell apart; beyond eight, markers and dashes differ.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C7A00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = {"memory": "-", "baseline": "--", "published": ":"}
+HEIGHT = 4.2
+
+
+def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write all plots that have something to show."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [contender.name for contender in comparison.settings.contenders]
+    paths = []
+    for task in comparison.settings.tasks:
+        for budget in comparison.settings.budgets:
+            scores = run_only(within(comparison.scores, task.name, budget))
+            if scores:
+                path = folder / f"accuracy_{plain_name(task.name)}_{budget}.png"
+                save_accuracy(scores, names, path, comparison.settings.testing.threshold)
+                paths.append(path)
+    if run_only(comparison.scores):
+        paths += [folder / "bytes.png", folder / "cost.png"]
+        save_bytes(comparison, names, paths[-2])
+        save_cost(comparison, names, paths[-1])
+    return paths
+
+
+def save_accuracy(scores: Sequence[Score], names: Sequence[str], path: Path, threshold: float) -> None:
+    """Accuracy against length for one task, one line per contender with a band of one standard error."""
+    figure, axes = new_figure(len(lines_of(scores)))
+    for name, line in lines_of(scores).items():
+        style, lengths = style_of(name, line[0].kind, names), [score.segments for score in line]
+        means, errors = [score.accuracy or 0.0 for score in line], [score.error for score in line]
+        axes.plot(lengths, means, label=name, **style)
+        low = [mean - error for mean, error in zip(means, errors, strict=True)]
+        high = [mean + error for mean, error in zip(means, errors, strict=True)]
+        axes.fill_between(lengths, low, high, color=style["color"], alpha=0.12, linewidth=0)
+    chance = next((score.chance for score in scores if score.chance), None)
+    if chance is not None:
+        axes.axhline(chance, color="grey", linestyle=(0, (1, 2)), label="guessing")
+    axes.axhline(threshold, color="grey", linewidth=0.8, label=f"threshold {threshold}")
+    length_axis(axes, sorted({score.segments for score in scores}))
+    axes.set(ylabel="accuracy ± standard error", ylim=(0, 1.03), title=title_of(scores))
+    finish(figure, axes, path)
+
+
+def save_bytes(comparison: Comparison, names: Sequence[str], path: Path) -> None:
+    """State bytes against effective length, one panel per task."""
+    tasks = [task.name for task in comparison.settings.tasks]
+    figure = Figure(figsize=(10, HEIGHT * len(tasks)), layout="constrained")
+    for axes, task in zip(figure.subplots(len(tasks), 1, squeeze=False).flat, tasks, strict=True):
+        scores = [score for score in run_only(comparison.scores) if score.task == task]
+        groups: dict[tuple[str, int | None], list[Score]] = {}
+        for score in scores:
+            groups.setdefault((score.contender, score.budget), []).append(score)
+        shown: set[str] = set()
+        for (name, _), line in groups.items():
+            held = effective_length(line, comparison.settings.testing.threshold)
+            last = held or line[0]
+            style = style_of(name, line[0].kind, names) | {"linestyle": "none"}
+            label = None if name in shown else name
+            shown.add(name)
+            axes.plot(last.costs.get("state_bytes") or 0, held.segments if held else 0, label=label, **style)
+        axes.set_xscale("symlog", linthresh=100)
+        axes.set_yscale("symlog", base=2, linthresh=2)
+        lengths = sorted({score.segments for score in scores})
+        axes.set_yticks([0, *lengths], ["none", *(f"{length:,}" for length in lengths)])
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=task)
+        legend(axes)
+    figure.savefig(path, dpi=110)
+
+
+def save_cost(comparison: Comparison, names: Sequence[str], path: Path) -> None:
+    """Operations per token against tokens per second, on the first task."""
+    task = comparison.settings.tasks[0].name
+    scores = [score for score in run_only(comparison.scores) if score.task == task]
+    lines = lines_of(scores)
+    figure, axes = new_figure(len(lines))
+    for name, line in lines.items():
+        flops, speed = line[-1].costs.get("flops_per_token"), line[-1].costs.get("tokens_per_second")
+        if flops and speed:
+            axes.plot(flops, speed, label=name, **style_of(name, line[-1].kind, names) | {"linestyle": "none"})
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set(xlabel="operations per token", ylabel="tokens per second, one thread", title=f"cost on {task}")
+    finish(figure, axes, path)
+
+
+def run_only(scores: Sequence[Score]) -> list[Score]:
+    """Scores with a number."""
+    return [score for score in scores if score.accuracy is not None]
+
+
+def style_of(name: str, kind: str, names: Sequence[str]) -> dict[str, str]:
+    """The same colour, marker and dashes for a contender in every plot."""
+    place = names.index(name)
+    marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
+    return {"color": COLOURS[place % len(COLOURS)], "marker": marker, "linestyle": DASHES[kind]}
+
+
+def new_figure(entries: int) -> tuple[Figure, Axes]:
+    """A figure with room for a legend of so many entries beside it."""
+    # A Figure of its own, without pyplot: no display is needed and no global state is left.
+    figure = Figure(figsize=(10, max(HEIGHT, 0.24 * (entries + 4))), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def length_axis(axes: Axes, lengths: Sequence[int]) -> None:
+    """Lengths in segments, evenly in their logarithms."""
+    axes.set_xscale("log")
+    axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("segments per document, the question among them")
+
+
+def title_of(scores: Sequence[Score]) -> str:
+    """Task and budget."""
+    budget = next((score.budget for score in scores if score.budget is not None), None)
+    return scores[0].task + ("" if budget is None else f", memories of {budget:,} bytes")
+
+
+def finish(figure: Figure, axes: Axes, path: Path) -> None:
+    """Legend and file."""
+    legend(axes)
+    figure.savefig(path, dpi=110)
+
+
+def legend(axes: Axes) -> None:
+    """Outside, where it covers nothing."""
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)
+
+
+def plain_name(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9+.-]", "-", name)

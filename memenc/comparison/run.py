@@ -1,0 +1,102 @@
+"""Run a comparison: what is finished stays, what is missing is computed, and the report is written anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memenc.comparison.cells import Cell, cells_of
+from memenc.comparison.measure import measure
+from memenc.comparison.recommendation import Statement, recommend
+from memenc.comparison.report import write_report
+from memenc.comparison.settings import ComparisonSettings
+from memenc.comparison.statistics import Score, records_of, scores_of
+from memenc.comparison.store import CellStore, Outcome
+from memenc.comparison.workers import Watch, Work, run_beside, run_here
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out.
+
+    Args:
+        settings: what was compared.
+        records: one row per cell and length, as in results.csv.
+        scores: the same with seeds taken together.
+        statements: the recommendation, each sentence with the rows that support it.
+        failed: (cell, error) of what went wrong.
+    """
+
+    settings: ComparisonSettings
+    records: list[dict[str, Any]]
+    scores: list[Score]
+    statements: list[Statement]
+    failed: list[tuple[str, str]]
+
+
+def compare(
+    settings: ComparisonSettings | Mapping[str, Any] | str | Path,
+    output: str | Path,
+    workers: int = 0,
+    watch: Watch | None = None,
+    work: Work = measure,
+) -> Comparison:
+    """Train and test every contender on every task, and write tables, plots and a recommendation.
+
+    Args:
+        settings: of the comparison: name of a preset, path of a YAML file, or values.
+        output: folder; finished cells in it are kept and not computed again.
+        workers: processes of one thread each; 0 computes one cell after the other in this process.
+        watch: is told how far each cell is, as (cell, share).
+        work: measures a cell.
+
+    Raises:
+        ValueError: settings that do not fit.
+    """
+    if isinstance(settings, str | Path):
+        settings = ComparisonSettings.load(settings)
+    elif not isinstance(settings, ComparisonSettings):
+        settings = ComparisonSettings.of(settings)
+    folder, cells = Path(output), cells_of(settings)
+    outcomes = {cell.identity: outcome for cell, outcome in run(cells, folder, workers, watch or _nobody, work)}
+    comparison = summed_up(settings, cells, outcomes)
+    write_report(folder, comparison, outcomes)
+    return comparison
+
+
+def run(cells: list[Cell], folder: Path, workers: int, watch: Watch, work: Work) -> Iterator[tuple[Cell, Outcome]]:
+    """Every cell with what became of it, finished ones first."""
+    store = CellStore(folder)
+    missing = []
+    for cell in cells:
+        finished = store.finished(cell)
+        if finished is None:
+            missing.append(cell)
+        else:
+            watch(cell, 1.0)
+            yield cell, finished
+    computed = run_beside(missing, work, workers, watch) if workers else run_here(missing, work, watch)
+    with closing(computed):
+        for cell, outcome in computed:
+            store.keep(cell, outcome)
+            watch(cell, 1.0)
+            yield cell, outcome
+
+
+def summed_up(settings: ComparisonSettings, cells: list[Cell], outcomes: Mapping[str, Outcome]) -> Comparison:
+    """Scores and recommendation."""
+    records = records_of(outcomes, cells)
+    scores = scores_of(records)
+    failed = [
+        (cell.title, outcomes[cell.identity].reason)
+        for cell in cells
+        if cell.identity in outcomes and outcomes[cell.identity].status == "failed"
+    ]
+    return Comparison(settings, records, scores, recommend(scores, settings), failed)
+
+
+def _nobody(cell: Cell, share: float) -> None:
+    """Nobody watches."""

@@ -1,0 +1,207 @@
+"""What is compared with what, and under which conditions: plain values, as a YAML file says them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from memenc.comparison.contenders import Contender, baseline, design, published
+from memenc.comparison.recipe import Recipe
+from memenc.data.memory_tasks import MEMORY_TASKS
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """The small encoder from scratch that all contenders share.
+
+    Args:
+        layers: of attention.
+        hidden: numbers per token state.
+        heads: of attention.
+        memory_layers: which layers have a memory, see `MemencConfig`: "all", "upper_half" or a list of numbers.
+    """
+
+    layers: int = 2
+    hidden: int = 64
+    heads: int = 4
+    memory_layers: str | tuple[int, ...] = "upper_half"
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How models are tested.
+
+    Args:
+        documents: at every length, fewer where they are long.
+        tokens: of all documents of one length together; at least 64 documents are read all the same.
+        threshold: accuracy that counts as solved: the effective length is the longest one at or above it.
+        truncated_segments: what a truncating baseline reads: the question and so many other segments, less one.
+        full_attention_tokens: longest document that full attention reads.
+        growing_segments: longest document that memories without a bound read.
+    """
+
+    documents: int = 512
+    tokens: int = 262_144
+    threshold: float = 0.85
+    truncated_segments: int = 4
+    full_attention_tokens: int = 4_096
+    growing_segments: int = 256
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """A task of `MEMORY_TASKS` with its options, and lengths of its own if it wants some.
+
+    Args:
+        name: of the task in tables; the task's own name if `task` is not given.
+        task: in `MEMORY_TASKS`.
+        options: keyword arguments of the task.
+        lengths: segments of the test documents; None takes those of the comparison.
+    """
+
+    name: str
+    task: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
+    lengths: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in MEMORY_TASKS:
+            raise ValueError(f"unknown task {self.kind!r}; available: {', '.join(MEMORY_TASKS)}")
+
+    @property
+    def kind(self) -> str:
+        """Name in `MEMORY_TASKS`."""
+        return self.task or self.name
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """A comparison: every contender on every task with every seed, memories under every budget.
+
+    Args:
+        tasks: what is to be remembered.
+        designs: memories, by name or as {name, memory, options, readout, bounded}.
+        baselines: what stands beside them.
+        published: models of other packages, if those are installed.
+        budgets: bytes of one document's memory state, float32; every bounded design gets each.
+        seeds: one model per contender, task and seed.
+        lengths: segments of the test documents, the question among them.
+        encoder: that all share.
+        training: that all share.
+        testing: that all share.
+    """
+
+    tasks: tuple[TaskSettings, ...]
+    designs: tuple[Contender, ...]
+    baselines: tuple[Contender, ...] = ()
+    published: tuple[Contender, ...] = ()
+    budgets: tuple[int, ...] = (4_200,)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    lengths: tuple[int, ...] = (2, 17, 64, 256)
+    encoder: EncoderSizes = field(default_factory=EncoderSizes)
+    training: Recipe = field(default_factory=Recipe)
+    testing: Testing = field(default_factory=Testing)
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "budgets", "seeds", "lengths"):
+            if not getattr(self, name):
+                raise ValueError(f"comparison: {name} is empty; give at least one")
+        names = [contender.name for contender in self.contenders]
+        for kind, given in (("task", [task.name for task in self.tasks]), ("contender", names)):
+            twice = sorted({name for name in given if given.count(name) > 1})
+            if twice:
+                raise ValueError(f"comparison: {kind} {', '.join(twice)} stands there twice; give each its own name")
+        lengths = [self.lengths, *(task.lengths for task in self.tasks if task.lengths is not None)]
+        wrong = sorted({length for each in lengths for length in each if length < 2})
+        if wrong:
+            raise ValueError(f"comparison: lengths {wrong}; a document has at least 2 segments, the last one asks")
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """All of them, memories first."""
+        return (*self.designs, *self.baselines, *self.published)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from plain values.
+
+        Raises:
+            ValueError: a key that is not known, or a name that does not exist.
+        """
+        given = dict(_known(cls, values, "comparison"))
+        given["tasks"] = tuple(_task(entry) for entry in given.get("tasks", ()))
+        for name, make in (("designs", design), ("baselines", baseline), ("published", published)):
+            given[name] = tuple(make(entry) for entry in given.get(name, ()))
+        for name in ("budgets", "seeds", "lengths"):
+            if name in given:
+                given[name] = _whole_numbers(name, given[name])
+        for name, kind in (("encoder", EncoderSizes), ("training", Recipe), ("testing", Testing)):
+            if name in given:
+                given[name] = kind(**_frozen(_known(kind, given[name], name)))
+        return cls(**given)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Self:
+        """Settings of a preset by name, or from a YAML file.
+
+        Raises:
+            ValueError: no such preset or file, or not a comparison.
+        """
+        path = Path(name_or_path)
+        preset = PRESETS / f"{name_or_path}.yaml"
+        if not path.is_file() and not preset.is_file():
+            raise ValueError(f"no comparison {str(name_or_path)!r}: give a YAML file, or one of {', '.join(presets())}")
+        text = (path if path.is_file() else preset).read_text(encoding="utf-8")
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{name_or_path} is no YAML: {error}") from error
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{name_or_path} must hold a mapping of settings, such as `tasks: [...]`; see the presets")
+        return cls.of(values)
+
+
+def presets() -> list[str]:
+    """Names of the comparisons that come with the library."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _task(entry: Any) -> TaskSettings:
+    if isinstance(entry, str):
+        return TaskSettings(entry)
+    given = dict(_known(TaskSettings, entry, "task"))
+    options = given.pop("options", {})
+    if "lengths" in given:
+        given["lengths"] = _whole_numbers("lengths", given["lengths"])
+    return TaskSettings(**given, options=tuple(sorted(options.items())))
+
+
+def _known(kind: type, values: Any, where: str) -> Mapping[str, Any]:
+    """The values, if all keys are fields of the dataclass and all it needs are there."""
+    names = [each.name for each in fields(kind)]
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where}: received {values!r}; give a mapping with {', '.join(names)}")
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ValueError(f"{where}: unknown {', '.join(map(str, unknown))}; known are {', '.join(names)}")
+    needed = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise ValueError(f"{where}: {', '.join(missing)} missing")
+    return values
+
+
+def _whole_numbers(name: str, given: Any) -> tuple[int, ...]:
+    if not isinstance(given, list | tuple) or any(not isinstance(x, int) or isinstance(x, bool) for x in given):
+        raise ValueError(f"comparison: {name}={given!r}; give a list of whole numbers")
+    return tuple(given)
+
+
+def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,0 +1,60 @@
+"""Finished cells as files: whole or not there at all, found again by what they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from memenc.comparison.cells import Cell
+from memenc.results import plain, write_whole
+
+Status = Literal["done", "not run", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Args:
+        status: done, not run (with the reason) or failed (with the error).
+        facts: what was measured.
+        reason: why it was not run, or what went wrong.
+    """
+
+    status: Status
+    facts: dict[str, Any]
+    reason: str = ""
+
+
+class CellStore:
+    """The folder `cells` of a comparison.
+
+    Args:
+        folder: of the comparison.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "cells"
+
+    def path(self, cell: Cell) -> Path:
+        """File of a cell: readable, and unmistakable by its identity."""
+        names = [cell.task.name, cell.contender.name, *([str(cell.budget)] if cell.budget else []), f"seed{cell.seed}"]
+        return self.folder / f"{re.sub(r'[^A-Za-z0-9+.-]', '-', '_'.join(names))}_{cell.identity}.json"
+
+    def finished(self, cell: Cell) -> Outcome | None:
+        """A cell that was measured before; None if it was not, or failed, or its file is damaged."""
+        try:
+            content = json.loads(self.path(cell).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        whole = content.get("status") == "done" and content.get("identity") == cell.identity
+        return Outcome("done", content["facts"]) if whole else None
+
+    def keep(self, cell: Cell, outcome: Outcome) -> None:
+        """Write a cell down; what was not run or failed is tried again next time."""
+        content = {"identity": cell.identity, **cell.key, **vars(outcome)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path(cell), json.dumps(plain(content), indent=2) + "\n")

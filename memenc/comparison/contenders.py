@@ -60,6 +60,7 @@ class Contender:
 # Defaults of designs are made for segments of hundreds of tokens; these leave room in segments of ten.
 SMALL: dict[str, dict[str, Any]] = {
     "moving_average": {"slots": 4},
+    "compressive": {"rate": 2},
     "pyramid": {"rate": 2},
     "global": {"keep": "attended"},
     "nearest": {"nearest": 4},

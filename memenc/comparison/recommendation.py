@@ -13,15 +13,16 @@ ENOUGH_SEEDS = 3
 
 RULES = (
     "Candidates are memory designs whose measured state fits the budget.",
-    "The deciding length is the longest at which a candidate is at or above the threshold; if none ever is, the longest "
-    "at which one is alive.",
+    "The deciding length is the longest at which a candidate is at or above the threshold; if none ever is, it is the "
+    "longest at which one is alive.",
     "A candidate is recommended if its mean less one standard error is at least the mean of the second; otherwise all "
     "whose mean is above that line are tied, and the one with the fewest operations per token (then state bytes) is "
     "taken.",
     "Alive means above guessing by more than three standard errors, at any length.",
     "What a design loses are the tasks on which it falls below the threshold, named at the shortest such length.",
     "A mitigation is the best memory row of the same task and length that is better by more than both standard errors.",
-    "A baseline makes memory needless where its mean is at least the recommended design's mean less one standard error.",
+    "A baseline makes a memory needless where its mean is at least that of the recommended design less one standard "
+    "error.",
     f"Fewer than {ENOUGH_SEEDS} seeds are named as such.",
 )
 
@@ -146,7 +147,9 @@ class Advice:
         statements = [] if tasks[:1] == [self.task] else self._holds(own)
         for task in tasks:
             loss = next(row for row in below if row.task == task)
-            text = f"{chosen.contender} loses {task} at {loss.segments} segments: below {self.threshold}."
+            text = f"{chosen.contender} falls below {self.threshold} on {task} first at {loss.segments} segments."
+            if task != self.task:
+                text = f"Chosen for this, it will lose {task}: {text}"
             statements.append(Statement(self.topic, text, (loss,)))
             # What helps elsewhere is said there.
             statements += self.mitigation(loss) if task == self.task else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def compare(
     folder, cells = Path(output), cells_of(settings)
     outcomes = {cell.identity: outcome for cell, outcome in run(cells, folder, workers, watch or _nobody, work)}
     comparison = summed_up(settings, cells, outcomes)
-    write_report(folder, comparison, outcomes)
+    write_report(folder, comparison)
     return comparison
 
 
@@ -78,7 +78,9 @@ def run(cells: list[Cell], folder: Path, workers: int, watch: Watch, work: Work)
         else:
             watch(cell, 1.0)
             yield cell, finished
-    computed = run_beside(missing, work, workers, watch) if workers else run_here(missing, work, watch)
+    computed: Generator[tuple[Cell, Outcome], None, None] = (
+        run_beside(missing, work, workers, watch) if workers else run_here(missing, work, watch)
+    )
     with closing(computed):
         for cell, outcome in computed:
             store.keep(cell, outcome)

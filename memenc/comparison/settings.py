@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
-from memenc.comparison.contenders import Contender, baseline, design, published
+from memenc.comparison.contenders import BASELINES, PUBLISHED, VARIANTS, Contender, baseline, design, published
 from memenc.comparison.recipe import Recipe
 from memenc.data.memory_tasks import MEMORY_TASKS
+from memenc.memory import MEMORIES
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -85,7 +86,7 @@ class ComparisonSettings:
     """A comparison: every contender on every task with every seed, memories under every budget.
 
     Args:
-        tasks: what is to be remembered.
+        tasks: what is to be remembered; "all" in a list stands for all there are, here and in the next three.
         designs: memories, by name or as {name, memory, options, readout, bounded}.
         baselines: what stands beside them.
         published: models of other packages, if those are installed.
@@ -135,9 +136,8 @@ class ComparisonSettings:
             ValueError: a key that is not known, or a name that does not exist.
         """
         given = dict(_known(cls, values, "comparison"))
-        given["tasks"] = tuple(_task(entry) for entry in given.get("tasks", ()))
-        for name, make in (("designs", design), ("baselines", baseline), ("published", published)):
-            given[name] = tuple(make(entry) for entry in given.get(name, ()))
+        for name, (make, all_names) in ENTRIES.items():
+            given[name] = _made(name, given.get(name, ()), make, all_names)
         for name in ("budgets", "seeds", "lengths"):
             if name in given:
                 given[name] = _whole_numbers(name, given[name])
@@ -180,6 +180,24 @@ def _task(entry: Any) -> TaskSettings:
     if "lengths" in given:
         given["lengths"] = _whole_numbers("lengths", given["lengths"])
     return TaskSettings(**given, options=tuple(sorted(options.items())))
+
+
+ENTRIES: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
+    "tasks": (_task, tuple(MEMORY_TASKS)),
+    "designs": (design, (*MEMORIES, *VARIANTS)),
+    "baselines": (baseline, BASELINES),
+    "published": (published, tuple(PUBLISHED)),
+}
+
+
+def _made(name: str, entries: Any, make: Callable[[Any], Any], all_names: tuple[str, ...]) -> tuple[Any, ...]:
+    """One object per entry, for "all" one per name that does not stand there by itself."""
+    if not isinstance(entries, list | tuple):
+        raise ValueError(f"comparison: {name}={entries!r}; give a list, such as [{all_names[0]}], or [all]")
+    made = [make(entry) for entry in entries if entry != "all"]
+    own = {each.name for each in made}
+    rest = [make(each) for each in all_names if each not in own] if "all" in entries else []
+    return (*rest, *made)
 
 
 def _known(kind: type, values: Any, where: str) -> Mapping[str, Any]:

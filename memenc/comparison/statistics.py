@@ -62,6 +62,7 @@ class Score:
         return self.accuracy is not None and self.accuracy - 3 * self.error > (self.chance or 0.0)
 
 
+NESTED = ("rows", "environment", "traceback")
 COSTS = ("state_bytes", "peak_bytes", "flops_per_token", "tokens_per_second", "parameters")
 
 
@@ -96,13 +97,13 @@ def records_of(outcomes: Mapping[str, Outcome], cells: Iterable[Cell]) -> Rows:
     records = []
     for cell in cells:
         outcome = outcomes.get(cell.identity) or Outcome("not run", {}, "not finished yet")
-        facts = {name: value for name, value in outcome.facts.items() if name not in ("rows", "environment")}
-        rows = outcome.facts.get("rows") or [{"segments": segments} for segments in sorted(set(cell.lengths))]
+        facts = {name: value for name, value in outcome.facts.items() if name not in NESTED}
+        environment = outcome.facts.get("environment") or {}
+        rows: Rows = outcome.facts.get("rows") or [{"segments": segments} for segments in sorted(set(cell.lengths))]
+        why = outcome.reason if outcome.status == "not run" else f"{outcome.status}: {outcome.reason}"
         for row in rows:
-            reason = "" if "accuracy" in row else row.get("not_run") or f"{outcome.status}: {outcome.reason}"
-            reason = reason.removeprefix("not run: ")
-            kept = {name: value for name, value in facts.items() if name != "traceback"}
-            records.append(cell.key | {"identity": cell.identity} | kept | row | {"not_run": reason})
+            reason = "" if "accuracy" in row else row.get("not_run") or why
+            records.append(cell.key | {"identity": cell.identity} | row | {"not_run": reason} | facts | environment)
     return records
 
 

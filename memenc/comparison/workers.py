@@ -7,7 +7,7 @@ import multiprocessing
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -50,13 +50,15 @@ def attempt(work: Work, cell: Cell, tell: Tell) -> Outcome:
         return Outcome("failed", {"traceback": found}, f"{type(error).__name__}: {error}")
 
 
-def run_here(cells: Sequence[Cell], work: Work, watch: Watch) -> Iterator[tuple[Cell, Outcome]]:
+def run_here(cells: Sequence[Cell], work: Work, watch: Watch) -> Generator[tuple[Cell, Outcome], None, None]:
     """One after the other in this process."""
     for cell in cells:
         yield cell, attempt(work, cell, lambda share, cell=cell: watch(cell, share))
 
 
-def run_beside(cells: Sequence[Cell], work: Work, workers: int, watch: Watch) -> Iterator[tuple[Cell, Outcome]]:
+def run_beside(
+    cells: Sequence[Cell], work: Work, workers: int, watch: Watch
+) -> Generator[tuple[Cell, Outcome], None, None]:
     """In several processes, each cell as soon as it is finished.
 
     Args:
@@ -73,7 +75,7 @@ def run_beside(cells: Sequence[Cell], work: Work, workers: int, watch: Watch) ->
             for worker in [worker for worker in busy if worker.pipe in ready]:
                 said = heard(worker)
                 assert worker.cell is not None
-                if isinstance(said, float):
+                if not isinstance(said, Outcome):
                     watch(worker.cell, said)
                     continue
                 yield worker.cell, said

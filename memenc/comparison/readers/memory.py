@@ -64,7 +64,9 @@ class MemoryNetwork(Network):
 
     def read(self, ids: Tensor, tokens: int) -> Tensor:
         """Whole segments a piece, the state handed on, so that memory does not grow with the document."""
-        return self.read_on(ids, tokens).logits
+        logits = self.read_on(ids, tokens).logits
+        assert logits is not None
+        return logits
 
     def read_on(self, ids: Tensor, tokens: int) -> MemencClassifierOutput:
         """Output of the last piece."""

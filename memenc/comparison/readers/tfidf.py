@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -27,8 +28,9 @@ class TfidfReader(Reader):
     def __init__(self, cell: Cell, task: MemoryTask) -> None:
         super().__init__(cell, task)
         # The recipe of memenc.baselines.tfidf, with ids in the place of words.
-        vectorizer = TfidfVectorizer(analyzer=ids_and_pairs, sublinear_tf=True)
-        self.pipeline = make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=500))
+        words: Any = ids_and_pairs
+        self.head = LogisticRegression(C=10.0, max_iter=500)
+        self.pipeline = make_pipeline(TfidfVectorizer(analyzer=words, sublinear_tf=True), self.head)
 
     def train(self, tell: Tell) -> dict[str, Any]:
         """On documents of random lengths."""
@@ -52,7 +54,7 @@ class TfidfReader(Reader):
 
     def cost(self, segments: int) -> dict[str, int | float | None]:
         """Parameters alone; it has few operations."""
-        return {"flops_per_token": None, "parameters": self.pipeline[-1].coef_.size}
+        return {"flops_per_token": None, "parameters": self.head.coef_.size}
 
     def memory(self, segments: int) -> dict[str, int | None]:
         """It has no state, and no tensors to be counted."""
@@ -62,4 +64,4 @@ class TfidfReader(Reader):
 def ids_and_pairs(ids: list[int]) -> list[str]:
     """Every id and every pair of neighbours, as words."""
     words = [str(number) for number in ids]
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    return words + [f"{first} {second}" for first, second in pairwise(words)]

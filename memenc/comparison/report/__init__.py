@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from memenc.comparison.report import page
 from memenc.comparison.report.markdown import markdown_statements, markdown_table
 from memenc.comparison.report.plots import save_plots
 from memenc.comparison.report.tables import tables_of
-from memenc.comparison.store import Outcome
 from memenc.results import environment, plain, write_results, write_whole
 
 if TYPE_CHECKING:
@@ -21,25 +19,25 @@ if TYPE_CHECKING:
 
 TITLE = "Memory designs at equal state and equal training"
 NOTES = (
-    "All contenders are small encoders from scratch with the same width, depth, training documents and training steps. "
-    "Documents are segments of token ids, and the last one asks. Memories are read from the first token of the question, "
-    "which sees earlier segments through the memory of the layers alone.",
-    "TF-IDF counts ids and pairs of ids. Truncation reads the question and the first or last segments of the rest, as "
-    "many as its window holds: without the question nobody could answer. Chunk-and-pool reads every segment alone and "
-    "takes the mean, or learned attention, over all tokens. Full attention reads everything at once and ends at the "
-    "longest length it was trained on, where its learned positions end.",
-    "Published packages are decoders: their answer is read from the last token. Their state is what they hand on; some "
-    "have one size whatever the budget.",
+    "All contenders are small encoders from scratch with the same width, depth and training documents, and at most "
+    "the same number of training steps. Documents are segments of token ids, and the last one asks. Memories are "
+    "read from the first token of the question, which sees earlier segments through the memory of the layers alone.",
+    "TF-IDF counts ids and pairs of ids. Truncation reads the question and the first or last segments of the rest, "
+    "as many as its window holds: without the question nobody could answer. Chunk-and-pool reads every segment "
+    "alone and takes the mean, or learned attention that does not know the question, over all tokens. Full "
+    "attention reads everything at once and ends at the longest length it was trained on, where its learned "
+    "positions end.",
+    "Published packages are decoders: their answer is read from the last token. Their state is what they hand on "
+    "from segment to segment; some have one size, or a least size, whatever the budget.",
 )
 
 
-def write_report(folder: Path, comparison: Comparison, outcomes: Mapping[str, Outcome]) -> None:
+def write_report(folder: Path, comparison: Comparison) -> None:
     """Write all files; each appears whole."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = plain(asdict(comparison.settings))
     statements = [{"topic": each.topic, "text": str(each)} for each in comparison.statements]
-    measured = {key: outcome.facts.get("environment") for key, outcome in outcomes.items()}
-    facts = {"settings": settings, "recommendation": statements, "rules": RULES, "measured_with": measured}
+    facts = {"settings": settings, "recommendation": statements, "rules": RULES}
     write_results(folder / "results", comparison.records, **facts, failed=comparison.failed)
     plots = save_plots(comparison, folder / "plots")
     write_whole(folder / "report.md", markdown_report(comparison, plots))
@@ -60,7 +58,7 @@ def html_report(comparison: Comparison, plots: list[Path]) -> str:
     """The report as a page of its own."""
     tables = tables_of(comparison)
     parts = [*map(page.paragraph, [*NOTES, *failures(comparison)]), page.heading("Accuracy and cost")]
-    parts += [page.table_part(table, words=table.title == "Not run") for table in tables]
+    parts += [page.table_part(table) for table in tables]
     parts += [page.heading("Plots"), *map(page.image, plots), page.heading("Recommendation")]
     parts += [page.paragraph("Rules:"), page.items(RULES), page.statements_part(comparison.statements)]
     parts += [page.heading("Settings"), page.preformatted(settings_text(comparison))]

@@ -11,7 +11,7 @@ from memenc.comparison.report.tables import Table
 def markdown_table(table: Table) -> str:
     """A table with its title and note."""
     lines = [" | ".join(["", *(_escaped(cell) for cell in row), ""]).strip() for row in [table.columns, *table.rows]]
-    ruler = "|---" + "|---:" * (len(table.columns) - 1) + "|"
+    ruler = "|---" + ("|---:" if table.numbers else "|---") * (len(table.columns) - 1) + "|"
     return "\n".join([f"### {table.title}", "", *([table.note, ""] if table.note else []), lines[0], ruler, *lines[1:]])
 
 

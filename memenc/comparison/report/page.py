@@ -63,12 +63,12 @@ def preformatted(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def table_part(table: Table, words: bool = False) -> str:
-    """A table with its title and note; one of words is aligned to the left."""
+def table_part(table: Table) -> str:
+    """A table with its title and note."""
     head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
     rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    kind = ' class="words"' if words else ""
+    kind = "" if table.numbers else ' class="words"'
     body = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<h3>{escape(table.title)}</h3>{note}<div class="scroll">{body}</div>'
 
@@ -93,5 +93,5 @@ def image(path: Path) -> str:
 
 
 def _cell(text: str) -> str:
-    missing = ' class="missing"' if text in ("not run", "not counted", "none") else ""
+    missing = ' class="missing"' if text in ("not run", "not counted", "never") else ""
     return f"<td{missing}>{escape(text)}</td>"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from memenc.comparison.report.tables import lines_of, within
 from memenc.comparison.statistics import Score, effective_length
@@ -63,45 +63,63 @@ def save_accuracy(scores: Sequence[Score], names: Sequence[str], path: Path, thr
 
 
 def save_bytes(comparison: Comparison, names: Sequence[str], path: Path) -> None:
-    """State bytes against effective length, one panel per task."""
+    """State bytes against effective length, one panel per task; baselines keep no state and are left out."""
     tasks = [task.name for task in comparison.settings.tasks]
+    run = [score for score in run_only(comparison.scores) if score.kind != "baseline"]
     figure = Figure(figsize=(10, HEIGHT * len(tasks)), layout="constrained")
     for axes, task in zip(figure.subplots(len(tasks), 1, squeeze=False).flat, tasks, strict=True):
-        scores = [score for score in run_only(comparison.scores) if score.task == task]
-        groups: dict[tuple[str, int | None], list[Score]] = {}
-        for score in scores:
-            groups.setdefault((score.contender, score.budget), []).append(score)
-        shown: set[str] = set()
-        for (name, _), line in groups.items():
-            held = effective_length(line, comparison.settings.testing.threshold)
-            last = held or line[0]
-            style = style_of(name, line[0].kind, names) | {"linestyle": "none"}
-            label = None if name in shown else name
-            shown.add(name)
-            axes.plot(last.costs.get("state_bytes") or 0, held.segments if held else 0, label=label, **style)
-        axes.set_xscale("symlog", linthresh=100)
-        axes.set_yscale("symlog", base=2, linthresh=2)
-        lengths = sorted({score.segments for score in scores})
-        axes.set_yticks([0, *lengths], ["none", *(f"{length:,}" for length in lengths)])
-        axes.yaxis.set_minor_locator(NullLocator())
+        scores = [score for score in run if score.task == task]
+        bytes_panel(axes, scores, names, comparison.settings.testing.threshold)
         axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=task)
         legend(axes)
     figure.savefig(path, dpi=110)
 
 
+def bytes_panel(axes: Axes, scores: Sequence[Score], names: Sequence[str], threshold: float) -> None:
+    """One band per length; designs of the same bytes lie beside each other within it."""
+    lengths = sorted({score.segments for score in scores})
+    kept = [contender for contender in names if any(score.contender == contender for score in scores)]
+    labels: set[str] = set()
+    for (name, _), line in by_model(scores).items():
+        held = effective_length(line, threshold)
+        band = 0 if held is None else 1 + lengths.index(held.segments)
+        offset = 0.7 * ((kept.index(name) + 0.5) / len(kept) - 0.5)
+        style: dict[str, Any] = style_of(name, line[0].kind, names) | {"linestyle": "none"}
+        state = (held or line[-1]).costs.get("state_bytes") or 0
+        axes.plot(state, band - offset, label=None if name in labels else name, **style)
+        labels.add(name)
+    for band in range(len(lengths)):
+        axes.axhline(band + 0.5, color="grey", linewidth=0.5)
+    axes.set_yticks(range(len(lengths) + 1), ["never", *(f"{length:,}" for length in lengths)])
+    axes.set_ylim(-0.5, len(lengths) + 0.5)
+    axes.set_xscale("symlog", linthresh=100)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def by_model(scores: Sequence[Score]) -> dict[tuple[str, int | None], list[Score]]:
+    """Scores by contender and budget."""
+    groups: dict[tuple[str, int | None], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.contender, score.budget), []).append(score)
+    return groups
+
+
 def save_cost(comparison: Comparison, names: Sequence[str], path: Path) -> None:
     """Operations per token against tokens per second, on the first task."""
     task = comparison.settings.tasks[0].name
-    scores = [score for score in run_only(comparison.scores) if score.task == task]
-    lines = lines_of(scores)
+    lines = by_model([score for score in run_only(comparison.scores) if score.task == task])
     figure, axes = new_figure(len(lines))
-    for name, line in lines.items():
+    for (name, budget), line in lines.items():
         flops, speed = line[-1].costs.get("flops_per_token"), line[-1].costs.get("tokens_per_second")
-        if flops and speed:
-            axes.plot(flops, speed, label=name, **style_of(name, line[-1].kind, names) | {"linestyle": "none"})
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set(xlabel="operations per token", ylabel="tokens per second, one thread", title=f"cost on {task}")
+        if flops and speed and budget in (None, comparison.settings.budgets[0]):
+            style: dict[str, Any] = style_of(name, line[-1].kind, names) | {"linestyle": "none"}
+            axes.plot(flops, speed, label=name, **style)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    title = f"cost on {task}, memories of {comparison.settings.budgets[0]:,} bytes"
+    axes.set(xlabel="operations per token", ylabel="tokens per second, one thread", title=title)
     finish(figure, axes, path)
 
 
@@ -110,11 +128,12 @@ def run_only(scores: Sequence[Score]) -> list[Score]:
     return [score for score in scores if score.accuracy is not None]
 
 
-def style_of(name: str, kind: str, names: Sequence[str]) -> dict[str, str]:
-    """The same colour, marker and dashes for a contender in every plot."""
+def style_of(name: str, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    """The same colour, marker and dashes for a contender in every plot; markers of baselines are hollow."""
     place = names.index(name)
-    marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
-    return {"color": COLOURS[place % len(COLOURS)], "marker": marker, "linestyle": DASHES[kind]}
+    colour, marker = COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
+    filled = {"markerfacecolor": "white"} if kind != "memory" else {}
+    return {"color": colour, "marker": marker, "markersize": 6.5, "linestyle": DASHES[kind], **filled}
 
 
 def new_figure(entries: int) -> tuple[Figure, Axes]:

@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title and a line on how to read it; the first column is text, all others are numbers."""
+    """A table.
+
+    Args:
+        title: above it.
+        columns: names; the first one is of text.
+        rows: of text.
+        note: how to read it.
+        numbers: all columns but the first are of numbers.
+    """
 
     title: str
     columns: list[str]
     rows: list[list[str]]
     note: str = ""
+    numbers: bool = True
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
@@ -52,7 +61,7 @@ def effective_text(line: Sequence[Score], threshold: float) -> str:
     if all(score.accuracy is None for score in line):
         return "not run"
     held = effective_length(line, threshold)
-    return "none" if held is None else f"{held.segments:,}"
+    return "never" if held is None else f"{held.segments:,}"
 
 
 def cost_table(comparison: Comparison, budget: int) -> Table:
@@ -74,8 +83,8 @@ def cost_table(comparison: Comparison, budget: int) -> Table:
     ]
     note = (
         f"On {task}. Operations (FLOPs) are those of matrix products per token of the longest training documents; "
-        "tokens/s is measured while testing, on one thread beside other cells; the peak is that of all tensors but "
-        "weights while one document is read in pieces."
+        "tokens/s is measured while testing, on one thread beside other cells, and truncation counts what it skips; "
+        "the peak is that of all tensors but weights while one document is read in pieces."
     )
     return Table(f"Cost, memories of {budget:,} bytes", columns, rows, note)
 
@@ -95,7 +104,7 @@ def not_run_table(comparison: Comparison) -> list[Table]:
             at = f"{score.task} at {score.segments:,}" + ("" if score.budget is None else f" ({score.budget:,} bytes)")
             reasons.setdefault((score.contender, score.not_run), []).append(at)
     rows = [[name, reason, "; ".join(places)] for (name, reason), places in reasons.items()]
-    return [Table("Not run", ["", "reason", "where (task at segments)"], rows)] if rows else []
+    return [Table("Not run", ["", "reason", "where (task at segments)"], rows, numbers=False)] if rows else []
 
 
 def within(scores: Sequence[Score], task: str, budget: int) -> list[Score]:

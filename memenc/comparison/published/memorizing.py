@@ -23,7 +23,6 @@ class Memorizing(Network):
         super().__init__()
         self.shape = shape
         self.entries = max(1, shape.budget // (2 * shape.head_dim * FLOAT_BYTES))
-        self.folder = tempfile.TemporaryDirectory(prefix="archives-")
         self.model = MemorizingTransformer(
             num_tokens=shape.vocabulary,
             dim=shape.hidden,
@@ -33,15 +32,17 @@ class Memorizing(Network):
             memorizing_layers=(shape.layers,),
             max_knn_memories=self.entries,
             num_retrieved_memories=min(self.entries, 8),
-            knn_memories_directory=self.folder.name,
         )
 
     def forward(self, ids: Tensor) -> tuple[Tensor, float]:
         """Logits of the last token, after all segments went into the archive."""
         logits: Any = None
-        with self.model.knn_memories_context(batch_size=len(ids)) as archives:
-            for segment in ids.split(self.shape.segment_length, dim=1):
-                logits = self.model(segment, knn_memories=archives)
+        with tempfile.TemporaryDirectory(prefix="archives-") as folder:
+            # By itself the package writes into the working directory, where processes would wait for each other.
+            self.model.knn_memories_directory = folder
+            with self.model.knn_memories_context(batch_size=len(ids)) as archives:
+                for segment in ids.split(self.shape.segment_length, dim=1):
+                    logits = self.model(segment, knn_memories=archives)
         return logits[:, -1, : self.shape.labels], 0.0
 
     def state_bytes(self, segments: int) -> int:

@@ -15,7 +15,10 @@ from memenc.comparison.readers.network import Network
 
 @final
 class RecurrentMemory(SegmentedNetwork):
-    """As many memory tokens as the budget has room for, without the window of the package's Transformer-XL option."""
+    """As many memory tokens as the budget has room for, without the window of the package's Transformer-XL option.
+
+    The package's hyper-connections are no part of the design and left out.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
@@ -28,6 +31,7 @@ class RecurrentMemory(SegmentedNetwork):
             seq_len=shape.segment_length,
             num_memory_tokens=shape.vectors(),
             use_xl_memories=False,
+            num_residual_streams=1,
         )
 
     def step(self, ids: Tensor, memory: Any) -> tuple[Tensor, Any, Tensor | float]:

@@ -31,6 +31,7 @@ class Titans(Network):
             segment_len=shape.segment_length,
             num_persist_mem_tokens=4,
             num_longterm_mem_tokens=4,
+            num_residual_streams=1,
             neural_memory_layers=(shape.layers,),
             neural_memory_model=MemoryMLP(dim=shape.hidden, depth=1),
         )

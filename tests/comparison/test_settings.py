@@ -1,0 +1,100 @@
+"""Settings: what is refused, what presets hold, and what makes a cell another cell."""
+
+from dataclasses import replace
+
+import pytest
+
+from memenc.comparison import ComparisonSettings, presets
+from memenc.comparison.cells import cells_of
+from memenc.comparison.contenders import BASELINES, VARIANTS, start_options
+from memenc.data.memory_tasks import MEMORY_TASKS
+from memenc.memory import MEMORIES
+from tests.comparison.made_up import VALUES, settings
+
+REFUSED = {
+    "unknown key": ({"length": [2]}, "unknown length; known are tasks"),
+    "unknown training key": ({"training": {"epochs": 3}}, "training: unknown epochs; known are steps"),
+    "unknown testing key": ({"testing": {"document": 3}}, "testing: unknown document; known are documents"),
+    "unknown task": ({"tasks": ["elephant"]}, "unknown task 'elephant'; available: remember"),
+    "unknown design": ({"designs": ["elephant"]}, "unknown memory 'elephant'; available: none"),
+    "unknown option": ({"designs": [{"name": "linear", "options": {"size": 3}}]}, "no option size; it has: rule"),
+    "unknown design key": ({"designs": [{"name": "linear", "sizes": 3}]}, "mapping with name and any of memory"),
+    "unknown baseline": ({"baselines": ["elephant"]}, "unknown baseline 'elephant'; available: tf-idf"),
+    "unknown package": ({"published": ["elephant"]}, "unknown published package 'elephant'"),
+    "no list": ({"designs": "linear"}, "designs='linear'; give a list"),
+    "no numbers": ({"lengths": ["long"]}, "lengths=\\['long'\\]; give a list of whole numbers"),
+    "too short": ({"lengths": [1, 4]}, "lengths \\[1\\]; a document has at least 2"),
+    "nothing": ({"seeds": []}, "seeds is empty"),
+    "twice": ({"designs": ["linear", "linear"]}, "contender linear stands there twice"),
+    "no steps": ({"training": {"steps": 0}}, "steps=0; give at least 1"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused(case):
+    changes, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        ComparisonSettings.of(VALUES | changes)
+
+
+def test_files_that_are_no_comparison_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no comparison 'elephant': give a YAML file, or one of full, small, smoke"):
+        ComparisonSettings.load("elephant")
+    for text, message in (("- a list", "must hold a mapping"), ("tasks: [", "is no YAML"), ("{}", "tasks, designs missing")):
+        (tmp_path / "file.yaml").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            ComparisonSettings.load(tmp_path / "file.yaml")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_load_and_have_cells(name):
+    loaded = ComparisonSettings.load(name)
+    cells = cells_of(loaded)
+    assert len({cell.identity for cell in cells}) == len(cells) > 0
+
+
+def test_all_stands_for_all_beside_those_with_options():
+    found = settings(
+        tasks=["all", {"name": "remember", "options": {"key_size": 2}}], designs=["all"], baselines=["all"]
+    )
+    assert sorted(task.name for task in found.tasks) == sorted(MEMORY_TASKS)
+    assert next(task for task in found.tasks if task.name == "remember").options == (("key_size", 2),)
+    assert [design.name for design in found.designs] == [*MEMORIES, *VARIANTS]
+    assert tuple(each.name for each in found.baselines) == BASELINES
+
+
+def test_budgets_multiply_what_has_a_budget_only():
+    cells = cells_of(settings(budgets=[1000, 2000], seeds=[0], designs=["none", "linear", "nearest-unbounded"]))
+    found = [(cell.contender.name, cell.budget) for cell in cells]
+    both = [(name, budget) for name in ("linear", "titans-pytorch") for budget in (1000, 2000)]
+    assert sorted(found, key=str) == sorted(
+        [("none", None), ("nearest-unbounded", None), ("truncate-first", None), *both], key=str
+    )
+
+
+def test_the_identity_follows_what_determines_the_numbers():
+    cell = cells_of(settings())[1]
+    assert cell.identity == cells_of(settings())[1].identity
+    others = [
+        replace(cell, seed=5),
+        replace(cell, budget=17),
+        replace(cell, lengths=(2, 9)),
+        replace(cell, training=replace(cell.training, steps=7)),
+        replace(cell, encoder=replace(cell.encoder, hidden=8)),
+        replace(cell, contender=replace(cell.contender, options={"window": 3})),
+        replace(cell, task=replace(cell.task, options=(("segment_length", 9),))),
+        replace(cell, testing=replace(cell.testing, documents=9)),
+    ]
+    assert len({cell.identity, *(other.identity for other in others)}) == 1 + len(others)
+    assert replace(cell, testing=replace(cell.testing, threshold=0.5)).identity == cell.identity
+
+
+def test_contenders_share_documents_but_not_weights():
+    first, second = cells_of(settings())[:2]
+    assert first.seed_of("training") == second.seed_of("training") != first.seed_of("validation")
+    assert first.seed_of("weights", shared=False) != second.seed_of("weights", shared=False)
+
+
+def test_gates_start_open_in_every_part():
+    found = start_options("windowed+linear", {"windowed": {"window": 3}})
+    assert found == {"windowed": {"initial_bias": 0.0, "window": 3}, "linear": {"initial_share": 0.5}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from memenc.cli import console
 from memenc.comparison import Comparison, ComparisonSettings, presets
 from memenc.comparison import compare as run_comparison
 from memenc.comparison.cells import Cell, cells_of
+from memenc.comparison.store import CellStore
 
 
 def compare(
@@ -35,14 +36,15 @@ def compare(
     """
     settings = ComparisonSettings.load(config)
     settings = replace(settings, seeds=tuple(seed + each for each in settings.seeds))
-    cells = cells_of(settings)
-    with Watcher(cells).shown() as watcher:
+    cells, store = cells_of(settings), CellStore(output)
+    missing = [cell for cell in cells if store.finished(cell) is None]
+    console.note(f"{len(cells):,} cells, {len(cells) - len(missing):,} of them finished before")
+    with Watcher(missing).shown() as watcher:
         try:
             comparison = run_comparison(settings, output, workers, watcher)
         except KeyboardInterrupt:
-            console.note(
-                f"stopped; {watcher.finished} of {len(cells)} cells are kept, the same command goes on", "yellow"
-            )
+            kept = sum(store.finished(cell) is not None for cell in cells)
+            console.note(f"stopped; {kept:,} finished cells are kept, the same command goes on", "yellow")
             raise
     show(comparison, output)
 
@@ -62,20 +64,17 @@ class Watcher:
     """Shows how far a comparison is, and how long it will take.
 
     Args:
-        cells: of the comparison.
+        missing: cells that are not finished yet.
     """
 
-    def __init__(self, cells: list[Cell]) -> None:
-        self.shares = dict.fromkeys((cell.identity for cell in cells), 0.0)
+    def __init__(self, missing: Sequence[Cell]) -> None:
+        self.shares = dict.fromkeys((cell.identity for cell in missing), 0.0)
         self.started = time.monotonic()
-        # Cells that were there before say nothing about speed.
-        self.kept, self.at_work = 0.0, False
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        terminal = console.err().is_terminal
-        self.progress = Progress(
-            *columns, TextColumn("{task.fields[left]}"), console=console.err(), transient=True, disable=not terminal
-        )
-        self.line = self.progress.add_task("comparing", total=len(cells), left="")
+        columns = (TextColumn("comparing"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        columns = (*columns, TextColumn("{task.fields[left]}"))
+        silent = not console.err().is_terminal
+        self.progress = Progress(*columns, console=console.err(), transient=True, disable=silent)
+        self.line = self.progress.add_task("comparing", total=len(missing), left="")
 
     @contextmanager
     def shown(self) -> Iterator[Watcher]:
@@ -90,22 +89,16 @@ class Watcher:
 
     def __call__(self, cell: Cell, share: float) -> None:
         """Take note of a cell's share."""
-        before = self.shares[cell.identity]
         self.shares[cell.identity] = share
-        if share >= 1.0 and before == 0.0 and not self.at_work:
-            self.kept += 1
-            self.started = time.monotonic()
-        else:
-            self.at_work = True
         self.progress.update(self.line, completed=sum(self.shares.values()), left=self.time_left())
-        if share >= 1.0 and self.at_work and self.progress.disable:
-            console.note(f"{self.finished}/{len(self.shares)} {cell.title}; {self.time_left()}")
+        if share >= 1.0:
+            line = f"{self.finished}/{len(self.shares)} {cell.title} {self.time_left()}".strip()
+            self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def time_left(self) -> str:
-        """An estimate from the shares that were done since the start."""
-        done = sum(self.shares.values())
-        seconds = time.monotonic() - self.started
-        if done <= self.kept or done >= len(self.shares):
+        """An estimate from what was done so far."""
+        done, seconds = sum(self.shares.values()), time.monotonic() - self.started
+        if not 0 < done < len(self.shares):
             return ""
-        left = seconds / (done - self.kept) * (len(self.shares) - done)
-        return f"about {left / 60:,.0f} min left" if left >= 90 else f"about {left:,.0f} s left"
+        left = seconds / done * (len(self.shares) - done)
+        return f"(about {left / 60:,.0f} min left)" if left >= 90 else f"(about {left:,.0f} s left)"

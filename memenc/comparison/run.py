@@ -50,7 +50,7 @@ def compare(
         settings: of the comparison: name of a preset, path of a YAML file, or values.
         output: folder; finished cells in it are kept and not computed again.
         workers: processes of one thread each; 0 computes one cell after the other in this process.
-        watch: is told how far each cell is, as (cell, share).
+        watch: is told how far each cell is that was not finished before, as (cell, share).
         work: measures a cell.
 
     Raises:
@@ -76,7 +76,6 @@ def run(cells: list[Cell], folder: Path, workers: int, watch: Watch, work: Work)
         if finished is None:
             missing.append(cell)
         else:
-            watch(cell, 1.0)
             yield cell, finished
     computed: Generator[tuple[Cell, Outcome], None, None] = (
         run_beside(missing, work, workers, watch) if workers else run_here(missing, work, watch)

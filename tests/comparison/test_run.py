@@ -104,10 +104,10 @@ def killed(*arguments):
     raise KeyboardInterrupt
 
 
-def test_processes_work_side_by_side_and_may_die(tmp_path, monkeypatch):
+def test_a_process_that_dies_takes_nothing_along_but_its_cell(tmp_path, monkeypatch):
     monkeypatch.setenv("DYING", "windowed")
-    found = compare(settings(seeds=[0], lengths=[2]), tmp_path, workers=2, work=made_up)
+    few = settings(designs=["windowed", "linear"], baselines=[], published=[], seeds=[0], lengths=[2])
+    found = compare(few, tmp_path, workers=1, work=made_up)
     ((title, error),) = found.failed
     assert title == "windowed on memorize, 2,100 bytes, seed 0" and "exit code 9" in error
-    run = {record["contender"] for record in found.records if record.get("accuracy")}
-    assert run == {"none", "linear", "truncate-first"}
+    assert [record["contender"] for record in found.records if record.get("accuracy")] == ["linear"]

@@ -40,7 +40,11 @@ def test_what_cannot_be_is_refused(case):
 def test_files_that_are_no_comparison_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no comparison 'elephant': give a YAML file, or one of full, small, smoke"):
         ComparisonSettings.load("elephant")
-    for text, message in (("- a list", "must hold a mapping"), ("tasks: [", "is no YAML"), ("{}", "tasks, designs missing")):
+    for text, message in (
+        ("- a list", "must hold a mapping"),
+        ("tasks: [", "is no YAML"),
+        ("{}", "tasks, designs missing"),
+    ):
         (tmp_path / "file.yaml").write_text(text)
         with pytest.raises(ValueError, match=message):
             ComparisonSettings.load(tmp_path / "file.yaml")

@@ -1,0 +1,157 @@
+"""Contenders: what they read, what they keep, what they refuse, and that training makes them better."""
+
+import pytest
+import torch
+
+from memenc.comparison.cells import cells_of
+from memenc.comparison.measure import measure
+from memenc.comparison.readers.build import reader_for
+from memenc.comparison.readers.network import NotRun
+from memenc.comparison.readers.peak import PeakMemory
+from memenc.comparison.readers.tfidf import ids_and_pairs
+from memenc.comparison.readers.window import WindowNetwork
+from memenc.comparison.recipe import Curriculum, Recipe, parameter_groups
+from memenc.comparison.settings import EncoderSizes
+from memenc.data.memory_tasks import Memorize, Rewrite
+from memenc.memory import MEMORIES
+from tests.comparison.made_up import settings
+
+TINY = {
+    "encoder": {"layers": 2, "hidden": 16, "heads": 2},
+    "training": {"steps": 2, "segments": 3, "documents": 4, "check": 1, "validation_documents": 4},
+    "testing": {"documents": 64, "tokens": 64, "truncated_segments": 3, "growing_segments": 4},
+    "tasks": ["rewrite"],
+    "published": [],
+    "seeds": [0],
+    "lengths": [2, 5],
+}
+
+
+def cell_of(name, kind="designs", **changes):
+    chosen = {"designs": [], "baselines": []} | {kind: [name]}
+    (cell,) = cells_of(settings(**(TINY | chosen | changes)))
+    return cell
+
+
+def results(cell):
+    return {row["segments"]: row for row in measure(cell, lambda share: None)["rows"]}
+
+
+@pytest.mark.parametrize("name", [*MEMORIES, "windowed+linear"])
+def test_every_design_fits_its_budget(name):
+    cell = cell_of(name, budgets=[6_000])
+    found = results(cell)
+    assert found[2]["state_bytes"] <= found[5]["state_bytes"] <= 6_000
+    assert (found[5]["state_bytes"] > 0) == (name != "none")
+    assert 0 <= found[5]["right"] <= found[5]["documents"] == 64
+
+
+def test_more_budget_is_more_state_and_too_little_is_not_run():
+    small, large = (results(cell_of("windowed", budgets=[budget]))[5]["state_bytes"] for budget in (1_000, 4_000))
+    assert 500 < small <= 1_000 and 2_500 < large <= 4_000
+    with pytest.raises(NotRun, match="budget_bytes=100 is too small for memory 'linear'"):
+        measure(cell_of("linear", budgets=[100]), lambda share: None)
+
+
+def test_what_grows_is_read_as_far_as_allowed():
+    found = results(cell_of("nearest-unbounded", lengths=[2, 4, 5]))
+    assert found[4]["state_bytes"] > found[2]["state_bytes"]
+    assert found[5]["not_run"] == "a memory without a bound is read up to 4 segments" and "accuracy" not in found[5]
+
+
+def test_full_attention_ends_where_it_was_trained():
+    found = results(cell_of("full-attention", "baselines", lengths=[2, 3, 4]))
+    assert "accuracy" in found[3] and "positions for 3 segments" in found[4]["not_run"]
+    limit = TINY["testing"] | {"full_attention_tokens": 11}
+    with pytest.raises(NotRun, match="full attention over 12 tokens of training documents; the limit is 11"):
+        measure(cell_of("full-attention", "baselines", testing=limit), lambda share: None)
+
+
+def test_lengths_that_a_task_does_not_have_are_not_run():
+    found = results(cell_of("tf-idf", "baselines", tasks=["remember"], lengths=[3, 18]))
+    assert found[18]["not_run"] == "remember has at most 17 segments"
+
+
+def test_truncation_keeps_the_question():
+    ids, sizes = torch.arange(20).view(1, 20), EncoderSizes(1, 16, 2)
+    task = Rewrite()
+    kept = {name: WindowNetwork(task, sizes, 3, name).cut(ids)[0].tolist() for name in ("first", "last")}
+    assert kept == {"first": [*range(8), *range(16, 20)], "last": list(range(8, 20))}
+    assert WindowNetwork(task, sizes, 5, "first").cut(ids).shape == (1, 20)
+
+
+def test_what_truncation_drops_changes_nothing():
+    ids, _ = Memorize().batch(torch.Generator().manual_seed(0), 4, 9)
+    network = WindowNetwork(Memorize(), EncoderSizes(1, 16, 2), 3, "last").eval()
+    other = torch.cat([ids[:, :16].flip(0), ids[:, 16:]], dim=1)
+    assert torch.equal(network(ids)[0], network(other)[0])
+    reversed_end = torch.cat([ids[:, :-16], ids[:, -16:].flip(1)], dim=1)
+    assert not torch.equal(network(ids)[0], network(reversed_end)[0])
+
+
+@pytest.mark.parametrize("name", ["windowed", "linear", "tokens", "windowed/document"])
+def test_reading_in_pieces_gives_the_same(name):
+    cell = cell_of(name)
+    task = cell.new_task()
+    reader = reader_for(cell, task)
+    ids, _ = task.batch(torch.Generator().manual_seed(0), 3, 7)
+    whole, pieces = (reader.network.read(ids, tokens) for tokens in (1_000, 9))
+    torch.testing.assert_close(whole, pieces, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cell_repeats_exactly():
+    first, second = (results(cell_of("linear")) for _ in range(2))
+    assert [row["right"] for row in first.values()] == [row["right"] for row in second.values()]
+
+
+def test_training_learns_and_keeps_its_best():
+    training = TINY["training"] | {"steps": 60, "check": 30, "documents": 64, "segments": 2, "learning_rate": 1e-2}
+    training |= {"warm_up": 5, "validation_documents": 64}
+    found = measure(cell_of("windowed", training=training, lengths=[2]), lambda share: None)
+    assert found["rows"][0]["accuracy"] > 0.6 and found["best_step"] in (30, 60)
+    assert found["chance"] == 1 / 16
+
+
+def test_full_attention_costs_more_on_longer_documents():
+    counts = []
+    for segments in (3, 9):
+        cell = cell_of("full-attention", "baselines", training=TINY["training"] | {"segments": segments})
+        counts.append(reader_for(cell, cell.new_task()).cost(segments)["flops_per_token"])
+    # Two products of queries and keys, keys and values: 2 x 2 x hidden x layers operations per further token.
+    assert counts[1] - counts[0] == pytest.approx(4 * 16 * 2 * (9 - 3) * 4, rel=0.05)
+
+
+def test_peak_memory_counts_what_lives_at_once():
+    start = torch.ones(1000)
+    with PeakMemory() as counter:
+        first = start + 1
+        second = first * 2
+        del first
+        third = second.view(10, 100) + 1
+        del second
+        third.view(-1).add_(1)
+    assert (counter.held, counter.peak) == (4000, 8000)
+
+
+def test_tfidf_sees_pairs():
+    assert ids_and_pairs([7, 8, 7]) == ["7", "8", "7", "7 8", "8 7"]
+    assert results(cell_of("tf-idf", "baselines", training=TINY["training"] | {"steps": 100}))[2]["accuracy"] > 0.5
+
+
+def test_gates_have_a_rate_of_their_own():
+    cell = cell_of("windowed")
+    network = reader_for(cell, cell.new_task()).network
+    rates = {group["lr"]: sum(x.numel() for x in group["params"]) for group in parameter_groups(network, Recipe())}
+    assert set(rates) == {1e-3, 1e-2} and rates[1e-2] < 10 < rates[1e-3]
+
+
+def test_documents_grow_when_they_are_mastered():
+    curriculum = Curriculum(longest=9, mastered=0.9, seed=0)
+    seen = {curriculum.next() for _ in range(200)}
+    assert seen == {2, 3, 4}
+    for _ in range(100):
+        curriculum.learn_from(3, 1.0)
+    assert curriculum.now == 4
+    for _ in range(100):
+        curriculum.learn_from(curriculum.now, 1.0)
+    assert curriculum.now == 9

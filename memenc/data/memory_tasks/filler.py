@@ -17,7 +17,7 @@ dozen draw dream drive during dust duty each eager ear early earn earth ease eas
 engine enough enter equal evening event ever every example except expect express extra eye face fact fair faith famous
 farm fast father favour fear feel fellow fence few able act add after age ago aim allow angle ask awake bake bold
 border bow boy bean bear cabinet cave chalk
-""".split()
+"""
 TEST = """
 field fifteen fight figure fill final find fine finger finish fire firm fish flat flight floor flow fold follow fond
 foot foreign forest forget form former forward found free fresh friend from front full further future gather general
@@ -30,9 +30,9 @@ local long look loose loss loud love low luck lunch main make manner many march 
 member memory mere middle might mile mind minute mix model modern moment mood most mouth much mud music must nail
 narrow nation native near neat neck need nest net new news next nice night noise none noon nor nose nothing notice
 novel
-""".split()
+"""
 # The most frequent words come first, and those are short.
-FILLER = {"train": sorted(TRAIN, key=len), "test": sorted(TEST, key=len)}
+FILLER = {split: sorted(words.split(), key=len) for split, words in (("train", TRAIN), ("test", TEST))}
 
 
 def drawn_filler(generator: torch.Generator, words: Tensor, *shape: int) -> Tensor:

@@ -41,14 +41,18 @@ class Relations(SentenceTask):
         """The answer is another place than that of the question."""
         return 1 / (self.labels - 1)
 
-    def _told(self, generator: torch.Generator, lines: Tensor, directions: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    def _told(
+        self, generator: torch.Generator, lines: Tensor, directions: Tensor, places: int
+    ) -> tuple[Tensor, Tensor]:
         """Places and sentences of the facts that lines[:, i] lies in directions[:, i] of lines[:, i + 1]."""
         documents, device = len(lines), lines.device
         turned = below(generator, 2, documents, 2)
         here, there = (torch.where(turned == side, lines[:, :2], lines[:, 1:]) for side in (0, 1))
         sentences = table_row(self._facts, here, directions ^ turned, there)
         order = distinct(generator, 2, documents, 2)
-        return ordered(generator, places, documents, 2), sentences[torch.arange(documents, device=device)[:, None], order]
+        return ordered(generator, places, documents, 2), sentences[
+            torch.arange(documents, device=device)[:, None], order
+        ]
 
 
 @final

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from memenc.data.memory_tasks.base import Split
-from memenc.data.memory_tasks.draws import below, ordered
+from memenc.data.memory_tasks.draws import below, distinct
 from memenc.data.memory_tasks.facts import MOVE as MOVES_TO
 from memenc.data.memory_tasks.facts import MOVES, NAMES, PLACES
 from memenc.data.memory_tasks.sentences import SentenceTask, Told, table_row
@@ -67,7 +66,7 @@ class Story(SentenceTask):
         super().__init__(segment_length, split)
         self.classes = PLACES
         names, things = self.people[split], self.things[split]
-        table: Callable[..., Tensor] = self.vocabulary.table
+        table = self.vocabulary.table
         self._moves = table(MOVES_TO, name=names, verb=MOVES, place=PLACES)
         self._takes, self._drops = (
             torch.stack([table(x, name=names, verb=verbs, thing=things) for x in HANDLES]) for verbs in (TAKES, DROPS)
@@ -78,9 +77,10 @@ class Story(SentenceTask):
         count = min(self.most_events, places)
         course = self._course(generator, documents, count)
         questions, labels = self._ask(generator, course)
-        return Told(
-            ordered(generator, places, documents, count), self._said(generator, course.events), questions, labels
-        )
+        # Nothing happens behind the last event: those places come last, so that short stories spread as far as long.
+        where_told = distinct(generator, places, documents, count) + places * (course.events.kind == NOTHING)
+        said = self._said(generator, course.events)
+        return Told(where_told.sort(1).values % places, said, questions, labels)
 
     def _course(self, generator: torch.Generator, documents: int, count: int) -> Course:
         """Let so many events, or fewer, happen in every world."""
@@ -109,7 +109,7 @@ class Story(SentenceTask):
         """Sentences (documents, events, ids) of events."""
         verbs, there = below(generator, 60, *events.kind.shape), below(generator, 2, *events.kind.shape)
         person, thing = events.person, events.thing
-        # The target of a move is no person and that of a gift no place: what is not meant must be in range all the same.
+        # The target of a move is no person, that of a gift no place: what is not meant must be in range all the same.
         place, other = events.target % len(PLACES), events.target % self._gives.shape[3]
         kind = events.kind[..., None]
         said = torch.where(kind == MOVE, table_row(self._moves, person, verbs % len(MOVES), place), 0)
@@ -140,5 +140,3 @@ def _reserved(chain: Events, world: World) -> tuple[Tensor, Tensor]:
     busy = busy.scatter(1, torch.where(receives, chain.target, chain.person), True)
     taken = torch.zeros_like(world.lies, dtype=torch.bool).scatter(1, chain.thing[:, :1], True)
     return busy, taken
-
-

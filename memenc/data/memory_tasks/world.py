@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,9 +29,9 @@ class Events:
     thing: Tensor
     target: Tensor
 
-    def map(self, change) -> Events:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Events:
         """The same with every tensor changed."""
-        return Events(*(change(getattr(self, field.name)) for field in fields(self)))
+        return Events(*map(change, vars(self).values()))
 
 
 def one_after_another(events: list[Events]) -> Events:
@@ -40,7 +41,8 @@ def one_after_another(events: list[Events]) -> Events:
 
 def where(condition: Tensor, events: Events, others: Events) -> Events:
     """Those of `events` where the condition (documents,) holds, else those of `others`."""
-    return Events(*map(lambda x, y: torch.where(condition, x, y), vars(events).values(), vars(others).values()))
+    pairs = zip(vars(events).values(), vars(others).values(), strict=True)
+    return Events(*(torch.where(condition, *pair) for pair in pairs))
 
 
 class World:

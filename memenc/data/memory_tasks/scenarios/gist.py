@@ -13,14 +13,15 @@ from memenc.data.memory_tasks.sentences import SentenceTask, Told, table_row
 from memenc.data.memory_tasks.vocabulary import Vocabulary
 
 # The last four of each kind are those of the split "test".
-KINDS = {
-    "animal": "otter falcon badger camel lizard beetle donkey salmon panther walrus sparrow moose".split(),
-    "food": "bagel noodle pancake cheese yoghurt biscuit omelette sausage waffle custard dumpling pretzel".split(),
-    "tool": "hammer chisel wrench shovel pliers sickle trowel sander hatchet crowbar mallet spanner".split(),
-    "vehicle": "tractor canoe scooter tram lorry ferry sledge glider bicycle hovercraft rickshaw caravan".split(),
-    "instrument": "violin trumpet flute cello banjo oboe zither bagpipe clarinet mandolin trombone bassoon".split(),
-    "garment": "scarf mitten blouse apron cardigan sandal bonnet kimono trousers waistcoat sweater poncho".split(),
+SPACED = {
+    "animal": "otter falcon badger camel lizard beetle donkey salmon panther walrus sparrow moose",
+    "food": "bagel noodle pancake cheese yoghurt biscuit omelette sausage waffle custard dumpling pretzel",
+    "tool": "hammer chisel wrench shovel pliers sickle trowel sander hatchet crowbar mallet spanner",
+    "vehicle": "tractor canoe scooter tram lorry ferry sledge glider bicycle hovercraft rickshaw caravan",
+    "instrument": "violin trumpet flute cello banjo oboe zither bagpipe clarinet mandolin trombone bassoon",
+    "garment": "scarf mitten blouse apron cardigan sandal bonnet kimono trousers waistcoat sweater poncho",
 }
+KINDS = {kind: words.split() for kind, words in SPACED.items()}
 WORDS = {
     "train": [word for words in KINDS.values() for word in words[:8]],
     "test": [word for words in KINDS.values() for word in words[8:]],

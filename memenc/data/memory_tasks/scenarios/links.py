@@ -45,9 +45,7 @@ class EarlyConstraint(SentenceTask):
 
     name = "early_constraint"
     what_to_keep = "All rules: the question asks for any action."
-    vocabulary = Vocabulary(
-        [*ACTIONS["train"], *OBJECTS["train"], *RULES, MAY], [*ACTIONS["test"], *OBJECTS["test"]]
-    )
+    vocabulary = Vocabulary([*ACTIONS["train"], *OBJECTS["train"], *RULES, MAY], [*ACTIONS["test"], *OBJECTS["test"]])
     least_places: ClassVar[int] = 2
 
     def __init__(self, segment_length: int = 25, split: Split = "train") -> None:

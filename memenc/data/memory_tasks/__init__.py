@@ -40,4 +40,26 @@ MEMORY_TASKS: dict[str, type[MemoryTask]] = {
     "count": Count,
 }
 
-__all__ = ["MEMORY_TASKS", "Detect", "Memorize", "MemoryTask", "Remember", "Rewrite"]
+__all__ = [
+    "MEMORY_TASKS",
+    "Count",
+    "DefinitionLink",
+    "Detect",
+    "EarlyConstraint",
+    "EarlyExact",
+    "EarlyGist",
+    "Memorize",
+    "MemoryTask",
+    "MultiKey",
+    "OneFact",
+    "PassKey",
+    "Reasoning",
+    "RecentExact",
+    "Remember",
+    "Rewrite",
+    "ThreeArgumentRelations",
+    "ThreeFacts",
+    "TwoArgumentRelations",
+    "TwoFacts",
+    "Update",
+]

@@ -292,7 +292,7 @@ def measure(cell: Cell, arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", default=",".join(MEMORY_TASKS))
+    parser.add_argument("--tasks", default="remember,rewrite,memorize,detect")
     parser.add_argument("--designs", default=",".join(designs(16, 2, 16)))
     parser.add_argument("--seeds", default="0,1,2")
     for name, default in SETTINGS.items():

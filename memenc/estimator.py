@@ -19,6 +19,7 @@ from memenc.baselines.report import compare_with_baselines
 from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
 from memenc.diagnostics.attribution import Explanation, explain
+from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits, train_classifier
@@ -88,7 +89,10 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             print(self.corpus_)
         self.model_ = self._new_model()
         training, validation = split_validation(documents, validation_share, settings.seed)
-        self.history_ = train_classifier(self.model_, training, validation, settings, quiet=not self.verbose)
+        watch = LivenessCallback.watching(self.model_, training.token_ids)
+        self.history_ = train_classifier(
+            self.model_, training, validation, settings, quiet=not self.verbose, callbacks=watch
+        )
         self.training_texts_, self.training_labels_ = texts, values
         self.n_features_in_ = 1
         return self

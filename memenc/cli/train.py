@@ -20,6 +20,7 @@ from memenc.cli.corpus import Corpus, CorpusOptions
 from memenc.cli.spread import spread
 from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
+from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.results import plain, write_results
 from memenc.tasks import MemencForSequenceClassification
@@ -69,7 +70,14 @@ def train(
     start_run(output / CHECKPOINTS, plain(run), resume)
     with hint_when_stopped():
         log = train_classifier(
-            classifier.model, training, validation, settings, output / CHECKPOINTS, resume, device=chosen.type
+            classifier.model,
+            training,
+            validation,
+            settings,
+            output / CHECKPOINTS,
+            resume,
+            device=chosen.type,
+            callbacks=LivenessCallback.watching(classifier.model, training.token_ids),
         )
     save_classifier(output, estimator, classifier)
     found = None if validation is None else show_scores(classifier, validation)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
+import numpy as np
+import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from memenc.diagnostics.knockout import effect_of_all, measured, memenc_of, places_of, whole_segments
 from memenc.diagnostics.liveness_verdict import NOTHING
+
+# What is kept aside of a training set, and how often it is looked at: some hundredths of the training's time.
+WATCHED_DOCUMENTS, WATCHED_SEGMENTS, LOGS_BETWEEN = 4, 4, 20
 
 
 class LivenessCallback(TrainerCallback):
@@ -44,6 +50,23 @@ class LivenessCallback(TrainerCallback):
         self.effects: list[tuple[int, float]] = []
         self.logs = 0
         self.warned = False
+
+    @classmethod
+    def watching(cls, model: Any, documents: Sequence[np.ndarray]) -> list[Self]:
+        """A callback on the first segments of a few of the documents; none where there is nothing to watch.
+
+        Args:
+            model: a model or a head on one.
+            documents: token ids of the training documents.
+        """
+        base = memenc_of(model)
+        capacity = base.own_tokens_per_segment
+        long = [ids for ids in documents if len(ids) >= 2 * capacity][:WATCHED_DOCUMENTS]
+        if not long or not places_of(base):
+            return []
+        segments = min(WATCHED_SEGMENTS, *(len(ids) // capacity for ids in long))
+        kept = np.stack([ids[: segments * capacity] for ids in long]).astype(np.int64)
+        return [cls(torch.from_numpy(kept), every=LOGS_BETWEEN)]
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

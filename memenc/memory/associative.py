@@ -21,27 +21,32 @@ NEIGHBOURS = 3
 
 @final
 class AssociativeMemory(LayerMemory):
-    """``A += sum beta f(k) (v - f(k) A / f(k) z)``, ``z += sum gamma f(k)``, read as ``f(q) A / f(q) z`` and added.
+    """``A += sum beta/n f(k) (v - f(k) A / w(k))``, ``z += sum gamma/n f(k)``, read as ``f(q) A / w(q)`` and added.
 
     Written are the keys and values of the memory tokens that stand in every row, through projections of their own,
-    ``f`` being DPFP-3 (Schlag et al. 2021, arXiv:2102.11174). ``gamma = 1 - f(k) z / |f(k)|^2``, cut to [0, 1] and
-    without gradient, keeps the normaliser from growing when a key is written again. The value projection starts at
-    zero, so that a fresh memory changes nothing at all. All segments of a group are written at once but for small
-    products. State in float32 at least. The backbone's first layer has none: memory tokens know nothing there.
+    ``f`` being DPFP-3 (Schlag et al. 2021, arXiv:2102.11174) at length 1. ``gamma = 1 - f(k) z``, cut to [0, 1] and
+    without gradient, keeps the normaliser from growing when a key is written again. Three things keep the matrix
+    bounded, which the paper's formula does not: the length of ``f``; ``w(x) = max(f(x) z, 1)``, so that a key unlike
+    all others finds little instead of little divided by little; and ``n = f(k) . sum f(k')`` over the tokens of the
+    segment, which share a place that several write to. Queries start like keys and the value projection at zero: what
+    is alike finds itself, and a fresh memory changes nothing at all. All segments of a group are written at once but
+    for small products. State in float32 at least. The backbone's first layer has none: memory tokens know nothing yet.
 
     Source: Rodkin et al. 2024, ARMT (arXiv:2407.04841), here between a layer's queries, keys and values.
 
     Args:
         sizes: of the layer.
         tokens: memory tokens per row.
-        key_dim: numbers per projected key and query; the matrix has six times as many rows.
+        key_dim: numbers per projected key and query, at least 2; the matrix has six times as many rows.
     """
 
     needs_layer_below: ClassVar[bool] = True
 
     def __init__(self, sizes: LayerSizes, tokens: int = 10, key_dim: int = 32) -> None:
         super().__init__(sizes)
-        require_positive(tokens=tokens, key_dim=key_dim)
+        require_positive(tokens=tokens)
+        if not isinstance(key_dim, int) or key_dim < 2:
+            raise ValueError(f"memory option key_dim={key_dim!r}: give a whole number of at least 2")
         self.key_dim = key_dim
         heads, dim = sizes.key_value_heads, sizes.head_dim
         self.query_weight = nn.Parameter(torch.empty(sizes.heads, dim, key_dim))
@@ -53,14 +58,15 @@ class AssociativeMemory(LayerMemory):
 
     @classmethod
     def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        """One number per key for every unit."""
-        return {"key_dim": size}
+        """One number per key for every unit, and one more."""
+        return {"key_dim": size + 1}
 
     def reset_parameters(self) -> None:
-        """Random keys and queries, values at zero, tokens written at half strength."""
-        std = self.sizes.head_dim**-0.5
-        nn.init.normal_(self.query_weight, std=std)
-        nn.init.normal_(self.key_weight, std=std)
+        """Random keys, queries like them, values at zero, tokens written at half strength."""
+        nn.init.normal_(self.key_weight, std=self.sizes.head_dim**-0.5)
+        with torch.no_grad():
+            group = self.sizes.heads // self.sizes.key_value_heads
+            self.query_weight.copy_(self.key_weight.repeat_interleave(group, dim=0))
         nn.init.zeros_(self.value_weight)
         nn.init.zeros_(self.strength_weight)
         nn.init.zeros_(self.strength_bias)
@@ -114,18 +120,19 @@ class AssociativeMemory(LayerMemory):
         values = _project(values, self.value_weight)
         logits = _project(keys, self.strength_weight[..., None]).squeeze(-1)
         strength = (logits + self.strength_bias.to(dtype)[:, None]).sigmoid()
-        normalisers = self._normalisers(state["normaliser"], features, plan)
-        weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1)
-        return few_tokens(state["matrix"], features, weight, strength, values, plan), normalisers
+        share = 1.0 / (features @ features.sum(3)[..., None]).squeeze(-1).clamp(min=1.0)
+        normalisers = self._normalisers(state["normaliser"], features, share, plan)
+        weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1).clamp(min=1.0)
+        return few_tokens(state["matrix"], features, weight, strength * share, values, plan), normalisers
 
-    def _normalisers(self, start: Tensor, features: Tensor, plan: WritePlan) -> list[Tensor]:
+    def _normalisers(self, start: Tensor, features: Tensor, share: Tensor, plan: WritePlan) -> list[Tensor]:
         normalisers = [start]
         for index in range(features.shape[1]):
             before = normalisers[-1].detach() if plan.cuts(index) else normalisers[-1]
             normalisers[-1] = before
             feature = features[:, index]
-            known = (feature @ before[..., None]).squeeze(-1) / feature.square().sum(-1).clamp(min=1e-12)
-            gamma = (1.0 - known).clamp(0.0, 1.0).detach()
+            known = (feature @ before[..., None]).squeeze(-1)
+            gamma = (1.0 - known).clamp(0.0, 1.0).detach() * share[:, index]
             normalisers.append(before + (gamma[..., None] * feature).sum(2))
         return normalisers
 
@@ -135,7 +142,7 @@ class AssociativeMemory(LayerMemory):
         pattern = "rows heads ... -> rows (heads group) ..."
         matrix, normaliser = (repeat(x, pattern, group=group) for x in (matrix, normaliser))
         weight = features @ normaliser[..., None]
-        return Added((features @ matrix) / weight.where(weight > 0, 1.0))
+        return Added((features @ matrix) / weight.clamp(min=1.0))
 
 
 @final
@@ -165,9 +172,10 @@ class WrittenTokens(RowTokens):
 
 
 def dpfp(x: Tensor) -> Tensor:
-    """``relu([x, -x])`` times itself rolled by 1, 2 and 3: (..., dim) to (..., 6 dim), sparse and not negative."""
+    """``relu([x, -x])`` times itself rolled by 1, 2 and 3, at length 1: (..., dim) to (..., 6 dim), none negative."""
     x = functional.relu(torch.cat([x, -x], dim=-1))
-    return torch.cat([x * x.roll(shift, dims=-1) for shift in range(1, NEIGHBOURS + 1)], dim=-1)
+    features = torch.cat([x * x.roll(shift, dims=-1) for shift in range(1, NEIGHBOURS + 1)], dim=-1)
+    return functional.normalize(features, dim=-1, eps=1e-6)
 
 
 def _project(x: Tensor, weight: Tensor) -> Tensor:

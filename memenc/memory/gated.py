@@ -15,8 +15,9 @@ from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 Gate = Literal["ema", "lstm"]
 
-# Logits of keeping a slot, from the slot that changes fastest to the slowest: 0.5 to 0.98 is kept of it per segment.
-FASTEST, SLOWEST = 0.0, 4.0
+# Logits of keeping a slot, from the slot that changes fastest to the slowest: 0.5 to 0.999 is kept of it per segment,
+# so that half of it is gone after one segment, and after 760.
+FASTEST, SLOWEST = 0.0, 7.0
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from safetensors import SafetensorError, safe_open
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from memenc.data.batches import parts_of
@@ -33,6 +34,7 @@ def train_classifier(
     resume: bool = False,
     quiet: bool = False,
     device: str | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, Any]]:
     """Fine-tune `model` in place and return the log; with validation documents the best epoch's weights are kept.
 
@@ -45,6 +47,7 @@ def train_classifier(
         resume: go on from the last checkpoint in `output`.
         quiet: show nothing.
         device: "cpu" keeps the accelerator idle.
+        callbacks: of the trainer, beside its own.
     """
     if len(training) == 0:
         raise ValueError("there are no training documents")
@@ -53,6 +56,8 @@ def train_classifier(
     model.memenc.encoder.checkpointing = settings.activation_checkpointing
     with tempfile.TemporaryDirectory() as temporary:
         trainer = _trainer(model, training, validation, settings, Path(output or temporary), quiet, device)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=_checkpoint(output) if resume else None)
         return trainer.state.log_history
 

@@ -9,6 +9,9 @@ from transformers import Trainer, TrainingArguments
 
 from memenc import MemencForSequenceClassification
 from memenc.diagnostics import LivenessCallback
+from memenc.training.documents import TokenizedDocuments
+from memenc.training.run import train_classifier
+from memenc.training.settings import TrainingSettings
 from tests.diagnostics.living import WINDOW
 from tests.memory.checks import CAPACITY, build, tokens
 
@@ -75,3 +78,35 @@ def test_the_callback_refuses_short_documents_before_training(tmp_path):
     for name in ("every", "patience"):
         with pytest.raises(ValueError, match=f"{name}=0"):
             LivenessCallback(tokens(2, CAPACITY), **{name: 0})
+
+
+def test_training_documents_are_watched_if_they_are_long_enough():
+    model = classifier(0.0)
+    lengths = (CAPACITY, 2 * CAPACITY, 3 * CAPACITY + 1, 9 * CAPACITY)
+    documents = [tokens(length).numpy().astype("int32") for length in lengths]
+    (callback,) = LivenessCallback.watching(model, documents)
+    assert callback.input_ids.shape == (3, 2 * CAPACITY)
+    assert callback.input_ids[2].tolist() == documents[3][: 2 * CAPACITY].tolist()
+    assert LivenessCallback.watching(model, documents[:1]) == []
+    assert LivenessCallback.watching(build("none"), documents) == []
+
+
+def test_warns_while_a_classifier_trains(monkeypatch):
+    monkeypatch.setattr("memenc.diagnostics.liveness_callback.LOGS_BETWEEN", 1)
+    documents, labels = training_documents(8, 3 * CAPACITY), [0, 1] * 4
+    settings = TrainingSettings(epochs=6, documents_per_step=1, learning_rate=1e-6, gate_learning_rate=1e-6)
+    model = classifier(-20.0)
+    with pytest.warns(UserWarning, match="contributes nothing"):
+        train_classifier(
+            model,
+            TokenizedDocuments(documents, labels),
+            None,
+            settings,
+            quiet=True,
+            device="cpu",
+            callbacks=LivenessCallback.watching(model, documents),
+        )
+
+
+def training_documents(count, length):
+    return [tokens(length).numpy().astype("int32") for _ in range(count)]

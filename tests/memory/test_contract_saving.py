@@ -194,7 +194,7 @@ def test_half_precision_is_near_full(design, tmp_path):
     half = MemencModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     got = half(ids)
     assert got.pooler_output.dtype == torch.bfloat16
-    assert (got.pooler_output - wanted.pooler_output).norm() / wanted.pooler_output.norm() < 0.1
+    assert (got.pooler_output - wanted.pooler_output).norm() / wanted.pooler_output.norm() < 0.05
     assert types_of(got.memory) == types_of(half.initial_memory(2))
     again = half(tokens(2, 9), memory=got.memory).pooler_output
     assert again.isfinite().all()
@@ -226,6 +226,6 @@ def test_autocast_trains(design):
         output = model(ids)
         loss = output.pooler_output.float().square().mean() + output.last_hidden_state.float().square().mean()
     loss.backward()
-    assert (output.pooler_output - wanted).norm() / wanted.norm() < 0.1
+    assert (output.pooler_output - wanted).norm() / wanted.norm() < 0.05
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     assert types_of(output.memory) == types_of(model.initial_memory(2))

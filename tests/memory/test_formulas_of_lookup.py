@@ -173,23 +173,22 @@ def test_associative_writes_memory_tokens_by_its_formula():
                 feature = features_of(queries[batch, head] @ memory.query_weight[head])
                 found = memory.retrieve(state, queries)[0]
                 weight = feature @ normaliser
-                wanted = (feature @ matrix) / torch.where(weight > 0, weight, 1.0)[:, None]
+                wanted = (feature @ matrix) / weight.clamp(min=1.0)[:, None]
                 assert isinstance(found, Added)
                 assert (found.values[batch, head] - wanted).abs().max() < 1e-9
                 if count == len(rows):
                     break
                 new, seen = matrix.clone(), normaliser.clone()
+                together = features_of(rows[count].extra.keys[batch, group] @ memory.key_weight[group]).sum(0)
                 for token in range(3):
                     key = rows[count].extra.keys[batch, group, token]
                     value = rows[count].extra.values[batch, group, token] @ memory.value_weight[group]
                     strength = (key @ memory.strength_weight[group] + memory.strength_bias[group]).sigmoid()
                     phi = features_of(key @ memory.key_weight[group])
-                    known = phi @ normaliser
-                    if known > 0:
-                        value = value - (phi @ matrix) / known
-                    new += torch.outer(phi, strength * value)
-                    gamma = 1 - known / phi.square().sum().clamp(min=1e-12)
-                    seen += gamma.clamp(0, 1) * phi
+                    known, writing = phi @ normaliser, (phi @ together).clamp(min=1.0)
+                    value = value - (phi @ matrix) / known.clamp(min=1.0)
+                    new += torch.outer(phi, strength * value) / writing
+                    seen += (1 - known).clamp(0, 1) * phi / writing
                 matrix, normaliser = new, seen
 
 
@@ -198,8 +197,24 @@ def shorter(segment):
 
 
 def features_of(x):
-    """DPFP-3 by its definition: products of neighbours in relu([x, -x]), round the corner."""
+    """DPFP-3 by its definition: products of neighbours in relu([x, -x]), round the corner, then at length 1."""
     parts = torch.cat([x.clamp(min=0), (-x).clamp(min=0)], -1)
     width = parts.shape[-1]
     index = torch.arange(width)
-    return torch.cat([parts * parts[..., (index - shift) % width] for shift in (1, 2, 3)], -1)
+    products = torch.cat([parts * parts[..., (index - shift) % width] for shift in (1, 2, 3)], -1)
+    return products / products.square().sum(-1, keepdim=True).sqrt().clamp(min=1e-6)
+
+
+@torch.no_grad()
+def test_associative_stays_bounded_whatever_is_written():
+    memory = random_memory("associative", tokens=3, key_dim=2)
+    segment = shorter(segments(1)[0])
+    alike = replace(segment, keys=segment.keys[:, :, :1].expand_as(segment.keys))
+    state = memory.initial_state(2, segment.values)
+    longest = (segment.values @ memory.value_weight).norm(dim=-1).max()
+    # One key from one token, then from all three, again and again: the paper's rule grows without end there.
+    for index in range(200):
+        extra = Segment(*(x[:, :, :1] for x in vars(alike).values() if x is not None)) if index == 0 else alike
+        state = memory.write(state, replace(segment, extra=extra))
+        assert state["matrix"].norm(dim=(-2, -1)).max() <= longest * (1 + 1e-9)
+        assert state["normaliser"].norm(dim=-1).max() <= 1 + 1e-9

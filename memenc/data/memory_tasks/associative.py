@@ -8,9 +8,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from memenc.data.memory_tasks.base import BLANK, FIRST_WORD, QUESTION, SEGMENT, MemoryTask, below
+from memenc.data.memory_tasks.base import BLANK, QUESTION, SEGMENT, MemoryTask
+from memenc.data.memory_tasks.draws import below, distinct
+from memenc.data.memory_tasks.vocabulary import FIRST_WORD
 
-SYMBOLS = 16
+KEYS = tuple("abcdefghijklmnop")
+VALUES = tuple(map(str, range(16)))
+SYMBOLS = len(KEYS)
 # Symbols of values have ids of their own. With those of keys a small encoder learns within minutes to name any value it
 # saw, and then hides the keys from the answer instead of binding values to them.
 FIRST_VALUE = FIRST_WORD + SYMBOLS
@@ -19,6 +23,8 @@ FIRST_VALUE = FIRST_WORD + SYMBOLS
 class Associative(MemoryTask):
     """Segments ``mark key... value blank...``; the last is ``question key... blank blank...``; the label is the value.
 
+    Symbols have no meaning beyond a document, so that there is nothing to keep apart in a split for tests.
+
     Source: Rodkin et al. 2024, ARMT (arXiv:2407.04841), appendix.
 
     Args:
@@ -26,13 +32,15 @@ class Associative(MemoryTask):
         room: ids of a segment are a multiple of this, blanks filling up.
     """
 
+    splits = ("train",)
+    words = (*[""] * FIRST_WORD, *KEYS, *VALUES)
+    classes = VALUES
+
     def __init__(self, key_size: int = 1, room: int = 4) -> None:
         if key_size < 1 or room < 1:
             raise ValueError(f"key_size={key_size}, room={room}: give at least 1")
         self.key_size = key_size
         self.keys = SYMBOLS**key_size
-        self.labels = SYMBOLS
-        self.vocabulary_size = FIRST_VALUE + SYMBOLS
         self.segment_length = -(-(key_size + 2) // room) * room
 
     def _rows(self, generator: torch.Generator, documents: int, segments: int) -> tuple[Tensor, Tensor]:
@@ -65,6 +73,7 @@ class Remember(Associative):
     """Every key stands once: how many pairs fit into the memory."""
 
     name = "remember"
+    what_to_keep = "Every pair: the question asks for any of them."
 
     @property
     def most_segments(self) -> int:
@@ -72,9 +81,7 @@ class Remember(Associative):
         return self.keys + 1
 
     def _keys(self, generator: torch.Generator, documents: int, pairs: int) -> Tensor:
-        # The order of random numbers is a random order without repetition.
-        numbers = torch.rand(documents, self.keys, generator=generator, device=generator.device)
-        return numbers.topk(pairs, dim=1).indices
+        return distinct(generator, self.keys, documents, pairs)
 
 
 @final
@@ -82,6 +89,7 @@ class Rewrite(Associative):
     """Keys come again, and the latest value holds: how long the memory can be written to."""
 
     name = "rewrite"
+    what_to_keep = "The latest value of every key: the question asks for any of them."
 
     def _keys(self, generator: torch.Generator, documents: int, pairs: int) -> Tensor:
         return below(generator, self.keys, documents, pairs)

@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from memenc.data.memory_tasks.vocabulary import FIRST_WORD
+
+Split = Literal["train", "test"]
+
 # Ids that all tasks share; the first place of every segment holds a mark, where a readout may look.
-PADDING, SEGMENT, QUESTION, BLANK = range(4)
-FIRST_WORD = 4
+PADDING, SEGMENT, QUESTION, BLANK = range(FIRST_WORD)
 
 
 class MemoryTask(ABC):
     """Documents of any number of segments whose label only a memory of the earlier ones can tell.
 
     The last segment asks, all others tell. Everything is drawn from the generator that is passed in, on its device:
-    one seed, one stream of documents.
+    one seed, one stream of documents. Labels are balanced.
+
+    A task with two `splits` has names, terms and filler of its own in each. An encoder trained from scratch has no
+    vectors for words it never saw: test it on the split it was trained on, where documents are new all the same. The
+    split "test" is for encoders that know the words.
+
+    Attributes:
+        name: in the table of tasks.
+        what_to_keep: in one sentence, what has to be remembered, and whether that is known before the question.
+        splits: the ones that the constructor takes as `split`.
+        words: the word of every id, "" for marks.
+        classes: the name of every label.
+        segment_length: ids of every segment, its mark included.
     """
 
     name: ClassVar[str]
-    vocabulary_size: int
-    labels: int
+    what_to_keep: ClassVar[str]
+    splits: ClassVar[tuple[Split, ...]] = ("train", "test")
+    words: tuple[str, ...]
+    classes: tuple[str, ...]
     segment_length: int
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Ids there are, marks included."""
+        return len(self.words)
+
+    @property
+    def labels(self) -> int:
+        """Classes there are."""
+        return len(self.classes)
 
     @property
     def chance(self) -> float:
@@ -34,6 +61,16 @@ class MemoryTask(ABC):
     def most_segments(self) -> int | None:
         """Segments that a document may have, None for any number."""
         return None
+
+    def text(self, input_ids: Tensor) -> str:
+        """A document for people and tokenizers, one line a segment.
+
+        Args:
+            input_ids: of one document, (tokens,).
+        """
+        segments = input_ids.view(-1, self.segment_length).tolist()
+        lines = (" ".join(filter(None, (self.words[number] for number in segment))) for segment in segments)
+        return "\n".join(lines).replace(" .", ".").replace(" ?", "?")
 
     def batch(self, generator: torch.Generator, documents: int, segments: int) -> tuple[Tensor, Tensor]:
         """Documents of one length and their labels.
@@ -61,8 +98,3 @@ class MemoryTask(ABC):
     @abstractmethod
     def _rows(self, generator: torch.Generator, documents: int, segments: int) -> tuple[Tensor, Tensor]:
         """Ids (documents, segments, segment_length) and labels (documents,)."""
-
-
-def below(generator: torch.Generator, end: int, *shape: int) -> Tensor:
-    """Uniform whole numbers from 0 to `end`, excluded."""
-    return torch.randint(end, shape, generator=generator, device=generator.device)

@@ -3,58 +3,57 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from memenc.data.memory_tasks.base import FIRST_WORD, QUESTION, SEGMENT, MemoryTask, below
+from memenc.data.memory_tasks.base import Split
+from memenc.data.memory_tasks.draws import below
+from memenc.data.memory_tasks.sentences import SentenceTask, Told, table_row
+from memenc.data.memory_tasks.vocabulary import Vocabulary
 
 PLACES = ("bathroom", "hallway", "garden", "office", "bedroom", "kitchen")
-NAMES = ("mary", "john", "daniel", "sandra")
-VERBS = ("moved", "went", "went back", "journeyed", "travelled")
-WORDS = (*PLACES, *NAMES, "moved", "went", "back", "journeyed", "travelled", "to", "the", ".", "where", "is", "?")
-FILLER_WORDS = 200
-# Longest fact, and the mark before it.
-SHORTEST_SEGMENT = 8
+NAMES = {"train": ("mary", "john", "daniel", "sandra"), "test": ("peter", "laura", "simon", "alice")}
+MOVES = ("moved", "went", "went back", "journeyed", "travelled")
+MOVE = "{name} {verb} to the {place} ."
+WHERE = "where is {name} ?"
 
 
-class Facts(MemoryTask):
+class Facts(SentenceTask):
     """One fact at the start of a segment of filler, "mary went to the garden ."; at the end "where is mary ?".
 
-    Filler words are disjoint from those of facts and as frequent as words are (Zipf). The label is the place.
+    The label is the place.
 
     Source: Bulatov et al. 2023, Scaling Transformer to 1M tokens (arXiv:2304.11062), with filler of our own.
 
     Args:
         segment_length: ids of a segment, its mark included.
+        split: "train", or "test" for other names and filler.
     """
 
-    def __init__(self, segment_length: int = 16) -> None:
-        if segment_length < SHORTEST_SEGMENT:
-            raise ValueError(f"segment_length={segment_length}: a fact needs at least {SHORTEST_SEGMENT}")
-        self.labels = len(PLACES)
-        self.vocabulary_size = FIRST_WORD + len(WORDS) + FILLER_WORDS
-        self.segment_length = segment_length
+    vocabulary = Vocabulary([*PLACES, *NAMES["train"], *MOVES, MOVE, WHERE], NAMES["test"])
+    width: ClassVar[int] = 7
+    least_places: ClassVar[int] = 1
 
-    def _rows(self, generator: torch.Generator, documents: int, segments: int) -> tuple[Tensor, Tensor]:
-        device = generator.device
-        rows = _filler(generator, documents, segments, self.segment_length)
-        names, verbs, labels = (below(generator, len(x), documents) for x in (NAMES, VERBS, PLACES))
-        rows[:, :, 0] = SEGMENT
-        rows[:, -1, 0] = QUESTION
-        facts = _FACTS.to(device)[names, verbs, labels]
-        here = torch.arange(documents, device=device), self._place(generator, documents, segments - 1)
-        told = rows[here]
-        # Facts are shorter with some verbs; filler goes on behind them.
-        told[:, 1 : 1 + facts.shape[1]] = torch.where(facts > 0, facts, told[:, 1 : 1 + facts.shape[1]])
-        rows[here] = told
-        questions = _QUESTIONS.to(device)[names]
-        rows[:, -1, -questions.shape[1] :] = questions
-        return rows, labels
+    def __init__(self, segment_length: int = 16, split: Split = "train") -> None:
+        super().__init__(segment_length, split)
+        self.classes = PLACES
+        self._facts = self.vocabulary.table(MOVE, name=NAMES[split], verb=MOVES, place=PLACES)
+        self._questions = self.vocabulary.table(WHERE, name=NAMES[split])
+
+    def _tell(self, generator: torch.Generator, documents: int, places: int) -> Told:
+        names, verbs, labels = (below(generator, end, documents) for end in self._facts.shape[:3])
+        segments = self._segment(generator, documents, places // self.places)
+        return Told(
+            places=segments[:, None] * self.places,
+            sentences=table_row(self._facts, names, verbs, labels)[:, None],
+            questions=table_row(self._questions, names),
+            labels=labels,
+        )
 
     @abstractmethod
-    def _place(self, generator: torch.Generator, documents: int, segments: int) -> Tensor:
+    def _segment(self, generator: torch.Generator, documents: int, segments: int) -> Tensor:
         """Segment of the fact in every document, (documents,)."""
 
 
@@ -63,8 +62,9 @@ class Memorize(Facts):
     """The fact stands at the very start."""
 
     name = "memorize"
+    what_to_keep = "The first sentence, known beforehand."
 
-    def _place(self, generator: torch.Generator, documents: int, segments: int) -> Tensor:
+    def _segment(self, generator: torch.Generator, documents: int, segments: int) -> Tensor:
         return torch.zeros(documents, dtype=torch.long, device=generator.device)
 
 
@@ -73,30 +73,7 @@ class Detect(Facts):
     """The fact stands at the start of a random segment, and must be told from filler too."""
 
     name = "detect"
+    what_to_keep = "The one sentence that is not filler, known beforehand."
 
-    def _place(self, generator: torch.Generator, documents: int, segments: int) -> Tensor:
+    def _segment(self, generator: torch.Generator, documents: int, segments: int) -> Tensor:
         return below(generator, segments, documents)
-
-
-def _filler(generator: torch.Generator, *shape: int) -> Tensor:
-    """Ids of filler words, the word of rank r as often as 1 / r says."""
-    device = generator.device
-    shares = (1.0 / torch.arange(1, FILLER_WORDS + 1, device=device)).cumsum(0)
-    drawn = torch.rand(shape, generator=generator, device=device) * shares[-1]
-    ranks = torch.searchsorted(shares, drawn, right=True).clamp(max=FILLER_WORDS - 1)
-    return ranks + FIRST_WORD + len(WORDS)
-
-
-def _ids(text: str) -> list[int]:
-    return [FIRST_WORD + WORDS.index(word) for word in text.split()]
-
-
-def _facts() -> Tensor:
-    """Ids of all facts, (names, verbs, places, 7), 0 where a fact is shorter."""
-    told = [[[_ids(f"{name} {verb} to the {place} .") for place in PLACES] for verb in VERBS] for name in NAMES]
-    longest = max(len(fact) for by_verb in told for by_place in by_verb for fact in by_place)
-    return torch.tensor([[[fact + [0] * (longest - len(fact)) for fact in by_place] for by_place in x] for x in told])
-
-
-_FACTS = _facts()
-_QUESTIONS = torch.tensor([_ids(f"where is {name} ?") for name in NAMES])

@@ -1,0 +1,144 @@
+"""The stories of bAbI from its files, in sentences of any books."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy
+
+from memenc.data.memory_tasks.base import Split
+from memenc.data.sources import byte_lines
+from memenc.data.text_tasks.base import SPLITS, TextTask
+
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+TRAIN_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class BabiQuestion:
+    """A question of a story.
+
+    Args:
+        statements: all that the story told before, in order.
+        question: as in the file.
+        answer: as in the file.
+    """
+
+    statements: tuple[str, ...]
+    question: str
+    answer: str
+
+    @property
+    def words(self) -> int:
+        """Of statements and question together."""
+        return sum(len(text.split()) for text in (*self.statements, self.question))
+
+
+def read_babi(path: Path) -> list[BabiQuestion]:
+    """All questions of a file in the format of bAbI, gzipped if it ends in .gz.
+
+    Source: Weston et al. 2015, Towards AI-Complete Question Answering (arXiv:1502.05698): lines `number statement` and
+    `number question<tab>answer<tab>numbers of supporting statements`; number 1 begins a story.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: a line without a number, or a file without questions.
+    """
+    questions, statements = [], []
+    for number, line in byte_lines(path):
+        if not line.strip():
+            continue
+        turn, _, told = line.decode().strip().partition(" ")
+        if not turn.isdigit() or not told:
+            raise ValueError(f"{path}:{number}: expected `number statement`, received {line[:40]!r}")
+        statements = [] if turn == "1" else statements
+        question, *answer = told.split("\t")
+        if answer:
+            questions.append(BabiQuestion(tuple(statements), question.strip(), answer[0].strip()))
+        else:
+            statements.append(told)
+    if not questions:
+        raise ValueError(f"{path} has no questions: lines with a tab between question and answer")
+    return questions
+
+
+@final
+class BabiFiles(TextTask):
+    """Statements of a bAbI story in their order between sentences of running prose; the last line asks.
+
+    Answers are drawn first, so that they are balanced. Filler is running text from a random place on, of the first 70 %
+    of every book in training and of the rest in testing.
+
+    Source: Kuratov et al. 2024, BABILong (arXiv:2406.10149).
+
+    Args:
+        train: file of questions to train on.
+        test: file of questions to test on, with no other answers.
+        books: texts of prose.
+
+    Raises:
+        ValueError: files that do not fit each other, or too little prose for both splits.
+    """
+
+    what_to_keep = "All that the story tells, among prose that does not matter: the question asks for any of it."
+
+    def __init__(self, train: Path, test: Path, books: Iterable[str]) -> None:
+        self.name = train.name.split("_")[0]
+        self._questions = {"train": read_babi(train), "test": read_babi(test)}
+        answers = {split: {question.answer for question in x} for split, x in self._questions.items()}
+        if unknown := answers["test"] - answers["train"]:
+            raise ValueError(f"{test} has answers that {train} has not: {', '.join(sorted(unknown))}")
+        self.classes = tuple(sorted(answers["train"]))
+        self.chance = 1 / len(self.classes)
+        self._filler = _filler_words(books)
+
+    def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:
+        generator = numpy.random.default_rng((seed, SPLITS.index(split)))
+        fitting: dict[str, list[BabiQuestion]] = {}
+        for question in self._questions[split]:
+            if question.words <= words:
+                fitting.setdefault(question.answer, []).append(question)
+        if not fitting:
+            shortest = min(question.words for question in self._questions[split])
+            raise ValueError(f"words={words}: the shortest story of {self.name} has {shortest}")
+        labels = [sorted(fitting)[number] for number in generator.integers(len(fitting), size=count)]
+        chosen = [fitting[label][int(generator.integers(len(fitting[label])))] for label in labels]
+        return [self._text(question, words, split, generator) for question in chosen], labels
+
+    def _text(self, story: BabiQuestion, words: int, split: Split, generator: numpy.random.Generator) -> str:
+        filler = self._filler[split]
+        start = int(generator.integers(len(filler)))
+        parts = _sentences(filler, start, words - story.words)
+        gaps = sorted(generator.integers(len(parts) + 1, size=len(story.statements)), reverse=True)
+        for gap, statement in zip(gaps, reversed(story.statements), strict=True):
+            parts.insert(int(gap), statement)
+        return "\n".join(filter(None, (" ".join(parts), story.question)))
+
+
+def _filler_words(books: Iterable[str]) -> dict[Split, list[str]]:
+    """Sentences of both splits."""
+    filler: dict[Split, list[str]] = {"train": [], "test": []}
+    for book in books:
+        sentences = [" ".join(sentence.split()) for sentence in SENTENCE_END.split(book) if sentence.strip()]
+        border = round(TRAIN_SHARE * len(sentences))
+        filler["train"] += sentences[:border]
+        filler["test"] += sentences[border:]
+    if not all(filler.values()):
+        raise ValueError(f"books of {sum(map(len, filler.values()))} sentences: give prose for both splits")
+    return filler
+
+
+def _sentences(filler: Sequence[str], start: int, words: int) -> list[str]:
+    """Sentences with so many words from a place on, round and round; the last one is cut."""
+    parts, left = [], words
+    while left > 0:
+        sentence = filler[start % len(filler)].split()[:left]
+        parts.append(" ".join(sentence))
+        left, start = left - len(sentence), start + 1
+    return parts

@@ -1,0 +1,49 @@
+"""What every text task gives: long documents as text, with the label that a pre-trained encoder is to find."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from memenc.data.memory_tasks.base import Split
+
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+class TextTask(ABC):
+    """Documents of any number of words, balanced over the classes, other ones in each split.
+
+    Attributes:
+        name: in tables.
+        what_to_keep: in one sentence, what has to be remembered, and whether that is known before the question.
+        classes: every label.
+        chance: accuracy of the best guess of a reader who sees nothing but the question.
+    """
+
+    name: str
+    what_to_keep: str
+    classes: tuple[str, ...]
+    chance: float
+
+    def documents(self, seed: int, count: int, words: int, split: Split = "train") -> tuple[list[str], list[str]]:
+        """Texts and their labels; the same arguments give the same ones.
+
+        Args:
+            seed: not negative.
+            count: how many, at least 1.
+            words: in every text, as nearly as the task can.
+            split: "train" or "test", with no document and as few words as possible in common.
+
+        Raises:
+            ValueError: a number outside its range, no such split, or documents that the task cannot make so long or
+                so short.
+        """
+        for name, value, least in (("seed", seed, 0), ("count", count, 1), ("words", words, 1)):
+            if value < least:
+                raise ValueError(f"{name}={value}: give at least {least}")
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: choose {' or '.join(SPLITS)}")
+        return self._documents(seed, count, words, split)
+
+    @abstractmethod
+    def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:
+        """Texts and labels."""

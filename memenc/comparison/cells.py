@@ -14,8 +14,8 @@ from memenc.comparison.settings import ComparisonSettings, EncoderSizes, TaskSet
 from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
 from memenc.results import memenc_version, plain
 
-# Counts up when cells of before are no longer comparable.
-FORMAT = 1
+# Counts up when cells of before are no longer comparable, as with another way of training.
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Recipe:
     """Training budget and settings, the same for all contenders.
 
     Args:
-        steps: at most; training ends early once validation is perfect.
+        steps: at most; training ends once validation is perfect, or half-way if three segments were not mastered.
         segments: of the longest training documents.
         documents: per step.
         learning_rate: of everything but gates.
@@ -38,10 +38,10 @@ class Recipe:
         bf16: automatic mixed precision.
     """
 
-    steps: int = 4_000
+    steps: int = 3_000
     segments: int = 17
     documents: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     gate_learning_rate: float = 1e-2
     weight_decay: float = 1e-3
     warm_up: int = 100
@@ -61,7 +61,10 @@ class Recipe:
 
 
 class Curriculum:
-    """How many segments the next batch has: short ones stay in the mix, the longest grow when they are mastered.
+    """How many segments the next batch has: the longest grow when they are mastered, short ones then stay in the mix.
+
+    All begin with three segments. One pair is answered by naming it, and what is learned from that hides its key: with
+    such documents in the mix from the start no design learned to bind within 2,500 steps.
 
     Source: Bulatov et al. 2023 (arXiv:2304.11062), Rodkin et al. 2024 (arXiv:2407.04841).
 
@@ -72,12 +75,20 @@ class Curriculum:
     """
 
     def __init__(self, longest: int, mastered: float, seed: int) -> None:
-        self.longest, self.mastered, self.now, self.accuracy = longest, mastered, min(4, longest), 0.0
+        self.longest, self.mastered, self.shortest = longest, mastered, min(3, longest)
+        self.now, self.accuracy = self.shortest, 0.0
         self.random = random.Random(seed)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether not even the shortest documents were mastered so far, though there are longer ones."""
+        return self.now == self.shortest < self.longest
 
     def next(self) -> int:
         """Segments of the next batch."""
         kind = self.random.random()
+        if self.now == self.shortest:
+            return self.now
         if kind < 0.1:
             return 2
         return self.now if kind < 0.5 else self.random.randint(2, self.now)
@@ -119,7 +130,8 @@ def train(
             accuracy = validated(network, task, longest, recipe, seed_of("validation"))
             if accuracy >= best:
                 best, best_step, kept = accuracy, step, copy.deepcopy(network.state_dict())
-            if best == 1.0 and curriculum.now == longest:
+            learned = best == 1.0 and curriculum.now == longest
+            if learned or (step >= recipe.steps // 2 and curriculum.hopeless):
                 break
     network.load_state_dict(kept)
     return {

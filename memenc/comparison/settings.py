@@ -28,7 +28,7 @@ class EncoderSizes:
         memory_layers: which layers have a memory, see `MemencConfig`: "all", "upper_half" or a list of numbers.
     """
 
-    layers: int = 2
+    layers: int = 4
     hidden: int = 64
     heads: int = 4
     memory_layers: str | tuple[int, ...] = "upper_half"
@@ -102,7 +102,7 @@ class ComparisonSettings:
     designs: tuple[Contender, ...]
     baselines: tuple[Contender, ...] = ()
     published: tuple[Contender, ...] = ()
-    budgets: tuple[int, ...] = (4_200,)
+    budgets: tuple[int, ...] = (25_000,)
     seeds: tuple[int, ...] = (0, 1, 2)
     lengths: tuple[int, ...] = (2, 17, 64, 256)
     encoder: EncoderSizes = field(default_factory=EncoderSizes)

@@ -142,17 +142,17 @@ class Advice:
         """Where it falls below the threshold, here first, and what helps."""
         own = sorted((row for row in self.run if _who(row) == _who(chosen)), key=lambda row: row.segments)
         below = [row for row in own if _accuracy(row) < self.threshold]
-        tasks = list(dict.fromkeys([self.task] * (self.task in {row.task for row in below})))
-        tasks += [task for task in dict.fromkeys(row.task for row in below) if task != self.task]
-        statements = [] if tasks[:1] == [self.task] else self._holds(own)
-        for task in tasks:
-            loss = next(row for row in below if row.task == task)
-            text = f"{chosen.contender} falls below {self.threshold} on {task} first at {loss.segments} segments."
-            if task != self.task:
-                text = f"Chosen for this, it will lose {task}: {text}"
-            statements.append(Statement(self.topic, text, (loss,)))
-            # What helps elsewhere is said there.
-            statements += self.mitigation(loss) if task == self.task else []
+        first = {row.task: row for row in reversed(below)}
+        loss = first.pop(self.task, None)
+        if loss is None:
+            statements = self._holds(own)
+        else:
+            text = f"{chosen.contender} falls below {self.threshold} on {self.task} first at {loss.segments} segments."
+            statements = [Statement(self.topic, text, (loss,)), *self.mitigation(loss)]
+        if first:
+            where = ", ".join(f"{row.task} ({row.segments})" for row in first.values())
+            text = f"Other tasks on which it falls below {self.threshold}, first at so many segments: {where}."
+            statements.append(Statement(self.topic, text, tuple(first.values())))
         return statements
 
     def _holds(self, own: Sequence[Score]) -> list[Statement]:
@@ -166,7 +166,7 @@ class Advice:
         better = [row for row in rows if _accuracy(row) - row.error > _accuracy(loss) + loss.error]
         if not better:
             return [
-                Statement(self.topic, f"No memory in this comparison does better there than {loss.contender}.", (loss,))
+                Statement(self.topic, f"No memory in this comparison is better there by more than the errors.", (loss,))
             ]
         best = max(better, key=lambda row: (_accuracy(row), -(_cost(row)[0])))
         how = self.change(self.designs[loss.contender], self.designs[best.contender], loss, best)

@@ -1,8 +1,11 @@
 """Settings: what is refused, what presets hold, and what makes a cell another cell."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from memenc.comparison import ComparisonSettings, presets
 from memenc.comparison.cells import cells_of
@@ -102,3 +105,11 @@ def test_contenders_share_documents_but_not_weights():
 def test_gates_start_open_in_every_part():
     found = start_options("windowed+linear", {"windowed": {"window": 3}})
     assert found == {"windowed": {"initial_bias": 0.0, "window": 3}, "linear": {"initial_share": 0.5}}
+
+
+def test_the_comparison_in_the_readme_loads():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    found = ComparisonSettings.of(yaml.safe_load(block))
+    assert [task.name for task in found.tasks] == ["update", "early_exact", "long keys"]
+    assert cells_of(found)[-1].new_task().name == "remember"

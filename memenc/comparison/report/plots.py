@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C7A00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = {"memory": "-", "baseline": "--", "published": ":"}
-HEIGHT = 4.2
+HEIGHT, DOTS = 4.2, 110
 
 
 def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
     """Write all plots that have something to show."""
+    # Figures of their own, without pyplot: no display is needed and no global state is left.
     folder.mkdir(parents=True, exist_ok=True)
     names = [contender.name for contender in comparison.settings.contenders]
     paths = []
@@ -44,35 +45,55 @@ def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def save_accuracy(scores: Sequence[Score], names: Sequence[str], path: Path, threshold: float) -> None:
-    """Accuracy against length for one task, one line per contender with a band of one standard error."""
-    figure, axes = new_figure(len(lines_of(scores)))
-    for name, line in lines_of(scores).items():
-        style, lengths = style_of(name, line[0].kind, names), [score.segments for score in line]
-        means, errors = [score.accuracy or 0.0 for score in line], [score.error for score in line]
-        axes.plot(lengths, means, label=name, **style)
-        low = [mean - error for mean, error in zip(means, errors, strict=True)]
-        high = [mean + error for mean, error in zip(means, errors, strict=True)]
-        axes.fill_between(lengths, low, high, color=style["color"], alpha=0.12, linewidth=0)
+    """Accuracy against length for one task: memories in one panel, what stands beside them in another."""
+    panels = {
+        title_of(scores): [score for score in scores if score.kind == "memory"],
+        "baselines and published packages": [score for score in scores if score.kind != "memory"],
+    }
+    panels = {title: lines_of(part) for title, part in panels.items() if part}
+    heights = [panel_height(len(lines) + 2) for lines in panels.values()]
+    figure = Figure(figsize=(10, sum(heights)), layout="constrained")
+    drawn = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights).flat
+    for axes, (title, lines) in zip(drawn, panels.items(), strict=True):
+        for name, line in lines.items():
+            accuracy_line(axes, line, name, style_of(name, line[0].kind, names))
+        guessing_and_threshold(axes, scores, threshold)
+        length_axis(axes, sorted({score.segments for score in scores}))
+        axes.set(ylabel="accuracy ± standard error", ylim=(0, 1.03), title=title)
+        legend(axes)
+    figure.savefig(path, dpi=DOTS)
+
+
+def accuracy_line(axes: Axes, line: Sequence[Score], name: str, style: dict[str, Any]) -> None:
+    """One contender, with a band of one standard error."""
+    lengths = [score.segments for score in line]
+    means, errors = [score.accuracy or 0.0 for score in line], [score.error for score in line]
+    axes.plot(lengths, means, label=name, **style)
+    low = [mean - error for mean, error in zip(means, errors, strict=True)]
+    high = [mean + error for mean, error in zip(means, errors, strict=True)]
+    axes.fill_between(lengths, low, high, color=style["color"], alpha=0.12, linewidth=0)
+
+
+def guessing_and_threshold(axes: Axes, scores: Sequence[Score], threshold: float) -> None:
+    """The two lines that say what an accuracy is worth."""
     chance = next((score.chance for score in scores if score.chance), None)
     if chance is not None:
         axes.axhline(chance, color="grey", linestyle=(0, (1, 2)), label="guessing")
     axes.axhline(threshold, color="grey", linewidth=0.8, label=f"threshold {threshold}")
-    length_axis(axes, sorted({score.segments for score in scores}))
-    axes.set(ylabel="accuracy ± standard error", ylim=(0, 1.03), title=title_of(scores))
-    finish(figure, axes, path)
 
 
 def save_bytes(comparison: Comparison, names: Sequence[str], path: Path) -> None:
     """State bytes against effective length, one panel per task; baselines keep no state and are left out."""
     tasks = [task.name for task in comparison.settings.tasks]
     run = [score for score in run_only(comparison.scores) if score.kind != "baseline"]
-    figure = Figure(figsize=(10, HEIGHT * len(tasks)), layout="constrained")
+    height = panel_height(max(len(lines_of(run)), 3 * len({score.segments for score in run})))
+    figure = Figure(figsize=(10, height * len(tasks)), layout="constrained")
     for axes, task in zip(figure.subplots(len(tasks), 1, squeeze=False).flat, tasks, strict=True):
         scores = [score for score in run if score.task == task]
         bytes_panel(axes, scores, names, comparison.settings.testing.threshold)
         axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=task)
         legend(axes)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=DOTS)
 
 
 def bytes_panel(axes: Axes, scores: Sequence[Score], names: Sequence[str], threshold: float) -> None:
@@ -93,6 +114,7 @@ def bytes_panel(axes: Axes, scores: Sequence[Score], names: Sequence[str], thres
     axes.set_yticks(range(len(lengths) + 1), ["never", *(f"{length:,}" for length in lengths)])
     axes.set_ylim(-0.5, len(lengths) + 0.5)
     axes.set_xscale("symlog", linthresh=100)
+    axes.set_xlim(-30, 2 * max((score.costs.get("state_bytes") or 0 for score in scores), default=0) + 100)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
@@ -108,7 +130,8 @@ def save_cost(comparison: Comparison, names: Sequence[str], path: Path) -> None:
     """Operations per token against tokens per second, on the first task."""
     task = comparison.settings.tasks[0].name
     lines = by_model([score for score in run_only(comparison.scores) if score.task == task])
-    figure, axes = new_figure(len(lines))
+    figure = Figure(figsize=(10, panel_height(len({name for name, _ in lines}))), layout="constrained")
+    axes = figure.add_subplot()
     for (name, budget), line in lines.items():
         flops, speed = line[-1].costs.get("flops_per_token"), line[-1].costs.get("tokens_per_second")
         if flops and speed and budget in (None, comparison.settings.budgets[0]):
@@ -120,7 +143,8 @@ def save_cost(comparison: Comparison, names: Sequence[str], path: Path) -> None:
         axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     title = f"cost on {task}, memories of {comparison.settings.budgets[0]:,} bytes"
     axes.set(xlabel="operations per token", ylabel="tokens per second, one thread", title=title)
-    finish(figure, axes, path)
+    legend(axes)
+    figure.savefig(path, dpi=DOTS)
 
 
 def run_only(scores: Sequence[Score]) -> list[Score]:
@@ -136,11 +160,9 @@ def style_of(name: str, kind: str, names: Sequence[str]) -> dict[str, Any]:
     return {"color": colour, "marker": marker, "markersize": 6.5, "linestyle": DASHES[kind], **filled}
 
 
-def new_figure(entries: int) -> tuple[Figure, Axes]:
-    """A figure with room for a legend of so many entries beside it."""
-    # A Figure of its own, without pyplot: no display is needed and no global state is left.
-    figure = Figure(figsize=(10, max(HEIGHT, 0.24 * (entries + 4))), layout="constrained")
-    return figure, figure.add_subplot()
+def panel_height(entries: int) -> float:
+    """Inches that a legend of so many entries beside a panel needs."""
+    return max(HEIGHT, 0.22 * entries + 1.2)
 
 
 def length_axis(axes: Axes, lengths: Sequence[int]) -> None:
@@ -155,12 +177,6 @@ def title_of(scores: Sequence[Score]) -> str:
     """Task and budget."""
     budget = next((score.budget for score in scores if score.budget is not None), None)
     return scores[0].task + ("" if budget is None else f", memories of {budget:,} bytes")
-
-
-def finish(figure: Figure, axes: Axes, path: Path) -> None:
-    """Legend and file."""
-    legend(axes)
-    figure.savefig(path, dpi=110)
 
 
 def legend(axes: Axes) -> None:

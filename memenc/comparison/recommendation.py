@@ -166,7 +166,7 @@ class Advice:
         better = [row for row in rows if _accuracy(row) - row.error > _accuracy(loss) + loss.error]
         if not better:
             return [
-                Statement(self.topic, f"No memory in this comparison is better there by more than the errors.", (loss,))
+                Statement(self.topic, "No memory in this comparison is better there by more than the errors.", (loss,))
             ]
         best = max(better, key=lambda row: (_accuracy(row), -(_cost(row)[0])))
         how = self.change(self.designs[loss.contender], self.designs[best.contender], loss, best)

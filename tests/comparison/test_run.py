@@ -46,7 +46,7 @@ def test_everything_is_written(tmp_path):
     assert "data:image/png;base64," in text and "http" not in text.replace("http-equiv", "")
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
         "accuracy_memorize_2100.png",
-        "bytes.png",
+        "bytes_memorize.png",
         "cost.png",
     ]
 

@@ -29,17 +29,20 @@ def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
     # Figures of their own, without pyplot: no display is needed and no global state is left.
     folder.mkdir(parents=True, exist_ok=True)
     names = [contender.name for contender in comparison.settings.contenders]
+    run, threshold = run_only(comparison.scores), comparison.settings.testing.threshold
     paths = []
     for task in comparison.settings.tasks:
         for budget in comparison.settings.budgets:
-            scores = run_only(within(comparison.scores, task.name, budget))
+            scores = within(run, task.name, budget)
             if scores:
-                path = folder / f"accuracy_{plain_name(task.name)}_{budget}.png"
-                save_accuracy(scores, names, path, comparison.settings.testing.threshold)
-                paths.append(path)
-    if run_only(comparison.scores):
-        paths += [folder / "bytes.png", folder / "cost.png"]
-        save_bytes(comparison, names, paths[-2])
+                paths.append(folder / f"accuracy_{plain_name(task.name)}_{budget}.png")
+                save_accuracy(scores, names, paths[-1], threshold)
+        scores = [score for score in run if score.task == task.name and score.kind != "baseline"]
+        if scores:
+            paths.append(folder / f"bytes_{plain_name(task.name)}.png")
+            save_bytes(scores, names, paths[-1], threshold)
+    if run:
+        paths.append(folder / "cost.png")
         save_cost(comparison, names, paths[-1])
     return paths
 
@@ -82,17 +85,15 @@ def guessing_and_threshold(axes: Axes, scores: Sequence[Score], threshold: float
     axes.axhline(threshold, color="grey", linewidth=0.8, label=f"threshold {threshold}")
 
 
-def save_bytes(comparison: Comparison, names: Sequence[str], path: Path) -> None:
-    """State bytes against effective length, one panel per task; baselines keep no state and are left out."""
-    tasks = [task.name for task in comparison.settings.tasks]
-    run = [score for score in run_only(comparison.scores) if score.kind != "baseline"]
-    height = panel_height(max(len(lines_of(run)), 3 * len({score.segments for score in run})))
-    figure = Figure(figsize=(10, height * len(tasks)), layout="constrained")
-    for axes, task in zip(figure.subplots(len(tasks), 1, squeeze=False).flat, tasks, strict=True):
-        scores = [score for score in run if score.task == task]
-        bytes_panel(axes, scores, names, comparison.settings.testing.threshold)
-        axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=task)
-        legend(axes)
+def save_bytes(scores: Sequence[Score], names: Sequence[str], path: Path, threshold: float) -> None:
+    """State bytes against effective length for one task; baselines keep no state and are left out."""
+    height = panel_height(max(len(lines_of(scores)), 3 * len({score.segments for score in scores})))
+    figure = Figure(figsize=(10, height), layout="constrained")
+    axes = figure.add_subplot()
+    bytes_panel(axes, scores, names, threshold)
+    title = f"{scores[0].task}: what a state of so many bytes holds"
+    axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=title)
+    legend(axes)
     figure.savefig(path, dpi=DOTS)
 
 

@@ -141,7 +141,8 @@ def test_tfidf_sees_pairs():
 def test_gates_have_a_rate_of_their_own():
     cell = cell_of("windowed")
     network = reader_for(cell, cell.new_task()).network
-    rates = {group["lr"]: sum(x.numel() for x in group["params"]) for group in parameter_groups(network, Recipe())}
+    recipe = Recipe(learning_rate=1e-3, gate_learning_rate=1e-2)
+    rates = {group["lr"]: sum(x.numel() for x in group["params"]) for group in parameter_groups(network, recipe)}
     assert set(rates) == {1e-3, 1e-2} and rates[1e-2] < 10 < rates[1e-3]
 
 

@@ -112,7 +112,7 @@ def memory_attention_with_log_weight(
         return operator.attend(**vars(call))
     rows = call.rows()
     attended = reference.attention(queries, keys, values, **rows, dropout=dropout)
-    del rows["memory_values"]
+    rows.pop("memory_values", None)
     return attended, reference.log_weight(queries, keys, **rows)
 
 

@@ -1,4 +1,4 @@
-"""Block sizes that compile without spills (``python -m memenc_kernels.report``), by kernel, type, size and architecture."""
+"""Block sizes that compile without spills: see ``python -m memenc_kernels.report``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,29 @@ class Configuration:
     stages: int = 2
 
 
+# By kernel and dim, for types of two bytes.
+HALF = {
+    ("forward", 32): Configuration(128, 64, 4),
+    ("forward", 64): Configuration(128, 64, 8),
+    ("forward", 128): Configuration(128, 64, 8),
+    ("queries", 32): Configuration(64, 64, 4),
+    ("queries", 64): Configuration(64, 64, 4),
+    ("queries", 128): Configuration(64, 64, 8),
+    ("entries", 32): Configuration(64, 64, 4),
+    ("entries", 64): Configuration(64, 64, 8),
+    ("entries", 128): Configuration(32, 32, 8),
+    ("tokens", 32): Configuration(64, 64, 4),
+    ("tokens", 64): Configuration(64, 64, 4),
+    ("tokens", 128): Configuration(64, 64, 8),
+}
+# Where an architecture has fewer registers or less memory for the same.
+HALF_ELSEWHERE = {
+    ("sm_80", "entries", 64): Configuration(32, 64, 8),
+    ("gfx942", "forward", 128): Configuration(64, 64, 4),
+    ("gfx942", "queries", 128): Configuration(64, 32, 8),
+}
+
+
 def configuration(
     architecture: Architecture, kernel: str, dim: int, bytes_per_number: int, tokens: int
 ) -> Configuration:
@@ -38,9 +61,7 @@ def configuration(
         return Configuration(16, 32, 4) if bytes_per_number == 2 else Configuration(16, 16, 4)
     if bytes_per_number == 4:
         return Configuration(32, 32, 4)
-    if kernel == "forward":
-        return Configuration(128, 64, 8) if dim <= 64 else Configuration(64, 64, 8)
-    return Configuration(64, 64, 4) if dim <= 64 else Configuration(64, 32, 8)
+    return HALF_ELSEWHERE.get((architecture.name, kernel, dim), HALF[kernel, dim])
 
 
 def rounded_dim(dim: int) -> int:

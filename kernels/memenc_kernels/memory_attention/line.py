@@ -70,7 +70,9 @@ class Line:
             return self
         if segments == 1:
             return replace(self, body_keys=None, body_values=None)
-        return replace(self, body_keys=self.body_keys[:, : segments - 1], body_values=self.body_values[:, : segments - 1])
+        return replace(
+            self, body_keys=self.body_keys[:, : segments - 1], body_values=self.body_values[:, : segments - 1]
+        )
 
     def check(self, queries: Tensor, key_value_heads: int) -> None:
         """Require shapes that fit the queries (rows, heads, tokens, dim).

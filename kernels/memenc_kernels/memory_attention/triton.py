@@ -290,9 +290,8 @@ def ranges_kernel(valid, ranges, valid_strides, lines, segments, tokens, BLOCK: 
 
 def forward(tensors: Sequence[Any], lines: Sequence[Line], results: Sequence[Tensor], options: Sequence[Any]) -> None:
     """Fill `results`: output, log weight and ranges."""
-    queries, keys, values, valid = tensors
+    queries, _, _, valid = tensors
     output, log_weight, ranges = results
-    flat = line_arguments(lines)
     common = common_arguments(tensors, lines, options)
     if valid is not None or any(line.valid is not None for line in lines):
         named = {name: common[name] for name in ("valid", "valid_strides", "lines", "segments", "tokens")}
@@ -308,7 +307,7 @@ def forward(tensors: Sequence[Any], lines: Sequence[Line], results: Sequence[Ten
         output=output,
         log_weight=log_weight,
         output_strides=output.stride()[:3],
-        ALIGNED=is_aligned(flat),
+        ALIGNED=is_aligned(common["lines"]),
         **block_arguments(chosen, queries),
     )
 
@@ -377,9 +376,7 @@ def _bytes(tensor: Tensor) -> list[int]:
 def chosen_configuration(kernel: str, queries: Tensor) -> Configuration:
     """The configuration for these queries on their device."""
     architecture = architecture_of(queries.device)
-    return configuration(
-        architecture, kernel, rounded_dim(queries.shape[3]), queries.element_size(), queries.shape[2]
-    )
+    return configuration(architecture, kernel, rounded_dim(queries.shape[3]), queries.element_size(), queries.shape[2])
 
 
 def block_arguments(chosen: Configuration, queries: Tensor) -> dict[str, int]:

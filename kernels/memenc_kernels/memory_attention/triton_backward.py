@@ -472,5 +472,3 @@ def _entries(common: dict[str, Any], index: int, line: Line, entries: list[Tenso
     )
     if bias is not None and parts is not None:
         bias.copy_(parts.sum(0))
-
-

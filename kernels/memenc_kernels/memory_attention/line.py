@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from memenc_kernels.checks import require_bool, require_shape
@@ -63,6 +64,10 @@ class Line:
         """Keys and values by name."""
         names = ("head_keys", "head_values", "body_keys", "body_values")
         return {name: tensor for name in names if (tensor := getattr(self, name)) is not None}
+
+    def with_dtype(self, dtype: torch.dtype) -> Line:
+        """The same line with keys and values of this type."""
+        return replace(self, **{name: tensor.to(dtype) for name, tensor in self.entry_tensors().items()})
 
     def of_segments(self, segments: int) -> Line:
         """The same line without bodies that nobody sees."""

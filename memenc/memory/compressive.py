@@ -191,7 +191,7 @@ def _part(read: Entries, part: slice) -> Entries:
 
 
 def _appended(window: Tensor, tokens: Tensor, count: int) -> Tensor:
-    """Of compressed window and tokens (batch, segments, heads, slots, dim), what leaves the window with each segment."""
+    """Of compressed window and tokens (batch, segments, heads, slots, dim), what each segment pushes out."""
     slots = tokens.shape[3]
     if window.shape[2] == slots:
         return torch.cat([window[:, None], tokens[:, : count - 1]], dim=1)

@@ -41,10 +41,12 @@ HALF = {
 HALF_ELSEWHERE = {
     ("sm_80", "entries", 64): Configuration(32, 64, 8),
     ("sm_80", "tokens", 64): Configuration(64, 64, 8),
+    ("gfx942", "forward", 64): Configuration(64, 64, 4),
     ("gfx942", "forward", 128): Configuration(64, 64, 4),
     ("gfx942", "queries", 128): Configuration(64, 32, 8),
     ("gfx942", "entries", 64): Configuration(32, 64, 4),
     ("gfx942", "entries", 128): Configuration(32, 32, 4),
+    ("gfx942", "tokens", 64): Configuration(32, 64, 4),
     ("gfx942", "tokens", 128): Configuration(32, 32, 4),
 }
 # Four bytes are multiplied without matrix instructions: small blocks, and by dim the warps that hold them.

@@ -98,7 +98,7 @@ class LinearMemory(LayerMemory):
             rearrange(written[:-1], "segments batch -> (batch segments)") > 0,
         )
         after = {"matrix": matrices[-1], "normaliser": normalisers[-1], "segments": written[-1]}
-        return Scanned(None, (retrieved,), after)
+        return Scanned((), (retrieved,), after)
 
     def _look_up(self, queries: Tensor, matrix: Tensor, normaliser: Tensor, written: Tensor) -> Mixed:
         features = feature_map(self._in_blocks(queries, matrix.dtype))

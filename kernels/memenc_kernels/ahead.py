@@ -1,0 +1,133 @@
+"""Compile kernels ahead of time, without a GPU, and read what the compiler says of registers and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import multiprocessing
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from memenc_kernels.architectures import ARCHITECTURES, Architecture
+from memenc_kernels.dispatch import FUNCTIONS
+
+
+@dataclass(frozen=True)
+class Build:
+    """One kernel in one shipped configuration, as plain values that travel between processes.
+
+    Args:
+        name: for the report, such as ``memory_attention forward bfloat16 64``.
+        module: that holds the kernel.
+        kernel: its name there.
+        signature: type of every argument by name, as triton writes it: ``*bf16``, ``i32``, ``constexpr``.
+        constants: value of every constexpr, and of pointers that are None.
+        options: num_warps, num_stages.
+        matrix: whether it multiplies matrices, so that Hopper must use its wgmma instructions.
+        everyday: whether the ordinary test suite compiles it; the others are left to the slow tests.
+    """
+
+    name: str
+    module: str
+    kernel: str
+    signature: Mapping[str, str]
+    constants: Mapping[str, Any]
+    options: Mapping[str, int]
+    matrix: bool = False
+    everyday: bool = False
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of a build: registers of a thread, bytes spilled, bytes of shared memory, and the faults found."""
+
+    name: str
+    architecture: str
+    registers: int
+    spilled: int
+    shared_memory: int
+    faults: tuple[str, ...] = field(default=())
+
+
+def builds(architecture: Architecture, functions: Iterable[str] = FUNCTIONS) -> Iterator[Build]:
+    """Every shipped build of these functions, from ``memenc_kernels.<function>.builds``."""
+    for function in functions:
+        if importlib.util.find_spec(f"memenc_kernels.{function}.builds") is not None:
+            yield from importlib.import_module(f"memenc_kernels.{function}.builds").builds(architecture)
+
+
+def compile_all(everyday: bool, functions: Iterable[str] = FUNCTIONS, processes: int | None = None) -> list[Compiled]:
+    """Compile the everyday builds, or all, for every architecture, in parallel."""
+    work = [
+        (build, architecture)
+        for architecture in ARCHITECTURES
+        for build in builds(architecture, tuple(functions))
+        if build.everyday or not everyday
+    ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes or os.cpu_count(), context, _prepare_worker) as pool:
+        return list(pool.map(compile_build, *zip(*work, strict=True))) if work else []
+
+
+def compile_build(build: Build, architecture: Architecture) -> Compiled:
+    """Compile one build; call it in a process where triton does not interpret."""
+    compiled, log = _compile(build, architecture)
+    registers, spilled = _from_amdgcn(compiled) if architecture.backend == "hip" else _from_log(log)
+    shared, faults = compiled.metadata.shared, []
+    if spilled:
+        faults.append(f"spills {spilled} bytes")
+    if shared > architecture.shared_memory:
+        faults.append(f"needs {shared} bytes of shared memory, there are {architecture.shared_memory}")
+    if build.matrix and architecture.name == "sm_90" and "wgmma" not in compiled.asm["ptx"]:
+        faults.append("does not use wgmma")
+    return Compiled(build.name, architecture.name, registers, spilled, shared, tuple(faults))
+
+
+def _compile(build: Build, architecture: Architecture) -> tuple[Any, str]:
+    from triton import compile as triton_compile
+    from triton import knobs
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    knobs.nvidia.dump_ptxas_log = True
+    # A compilation found in the cache prints no log.
+    knobs.compilation.always_compile = True
+    kernel = getattr(importlib.import_module(build.module), build.kernel)
+    places = {name: place for place, name in enumerate(build.signature)}
+    aligned = {(places[name],): [["tt.divisibility", 16]] for name, kind in build.signature.items() if kind[0] == "*"}
+    source = ASTSource(kernel, dict(build.signature), dict(build.constants), aligned)
+    target = GPUTarget(architecture.backend, architecture.target, architecture.warp)
+    log = io.StringIO()
+    with contextlib.redirect_stdout(log):
+        compiled = triton_compile(source, target=target, options={**build.options, "enable_fp_fusion": True})
+    return compiled, log.getvalue()
+
+
+def _from_log(log: str) -> tuple[int, int]:
+    """Registers, and bytes of stack and spills, as ptxas reports them."""
+    registers = re.findall(r"Used (\d+) registers", log)
+    if not registers:
+        raise ValueError(f"the compiler reported no registers: {log[:500]!r}")
+    spilled = [int(found) for found in re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)]
+    return max(map(int, registers)), max(spilled, default=0)
+
+
+def _from_amdgcn(compiled: Any) -> tuple[int, int]:
+    """The same for AMD, from the notes in the assembly."""
+    assembly = compiled.asm["amdgcn"]
+    registers = max(map(int, re.findall(r"\.vgpr_count:\s*(\d+)", assembly)))
+    spilled = re.findall(r"\.(?:vgpr_spill_count|private_segment_fixed_size):\s*(\d+)", assembly)
+    return registers, max(map(int, spilled))
+
+
+def _prepare_worker() -> None:
+    # A folder of its own: compilations that race for one cache entry disturb each other.
+    os.environ["TRITON_CACHE_DIR"] = tempfile.mkdtemp(prefix="memenc-ahead-")
+    os.environ.pop("TRITON_INTERPRET", None)

@@ -1,5 +1,6 @@
 """Memory attention and memory updates: one public function each, with a torch reference that is its specification."""
 
+from memenc_kernels.linear_memory import linear_memory
 from memenc_kernels.memory_attention import attention_log_weight, memory_attention
 
-__all__ = ["attention_log_weight", "memory_attention"]
+__all__ = ["attention_log_weight", "linear_memory", "memory_attention"]

@@ -8,6 +8,8 @@ from memenc.memory.values import WritePlan
 from memenc_kernels.linear_memory import inverse_of
 from memenc_kernels.precision import exact
 
+__all__ = ["exact", "few_tokens"]
+
 
 def few_tokens(
     start: Tensor, features: Tensor, weight: Tensor, strength: Tensor, values: Tensor, plan: WritePlan

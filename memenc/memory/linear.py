@@ -40,7 +40,7 @@ class LinearMemory(LayerMemory):
         super().__init__(sizes)
         if rule not in get_args(Rule):
             raise ValueError(f"memory option rule={rule!r}: choose one of {get_args(Rule)}")
-        self.rule = rule
+        self.rule: Rule = rule
         self.initial_logit = start_of_share(initial_share, sizes)
         self.blocks = blocks_of(sizes.head_dim)
         self.gate_logits = nn.Parameter(torch.empty(sizes.heads))

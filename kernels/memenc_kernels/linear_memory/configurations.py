@@ -91,12 +91,13 @@ def configuration_of(architecture: Architecture, dim: int) -> Configuration:
     narrow = min(32, width)
     if width <= 64:
         tokens = Tiles(columns=narrow, inner=width, tokens=64, warps=8)
-        keys = Tiles(columns=16, inner=width, tokens=32, warps=8, stages=1)
+        keys = Tiles(columns=16, inner=narrow, tokens=32, warps=8, stages=1)
         asked = Tiles(columns=narrow, inner=width, tokens=32, warps=8)
         return Configuration(dim, precision, tokens, keys, asked, Tiles(16, width, 0, warps=4, stages=1))
     tokens = Tiles(columns=32, inner=32, tokens=32, warps=8)
-    keys = Tiles(columns=32, inner=32, tokens=32, warps=8, stages=1)
-    return Configuration(dim, precision, tokens, keys, tokens, Tiles(16, 32, 0, warps=8, stages=1))
+    keys = Tiles(columns=16, inner=32, tokens=16, warps=8, stages=1)
+    asked = Tiles(columns=32, inner=32, tokens=32, warps=8, stages=1)
+    return Configuration(dim, precision, tokens, keys, asked, Tiles(16, 32, 0, warps=8, stages=1))
 
 
 def block_of(dim: int) -> int:

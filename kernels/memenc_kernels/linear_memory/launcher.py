@@ -98,7 +98,9 @@ def backward(
     query_gradient, asked = _look_up_backward(gradient, queries, before, known, configuration)
     ends = {"complete": complete, "cuts": cuts, "CUT": cuts is not None, "DELTA": delta}
     scanned = _matrix_backward(gradients[1].contiguous(), before[2], asked[0], ends, configuration)
-    written = _written_backward(gradients[2].contiguous(), keys, values, before, scanned[0], asked[1], ends, configuration)
+    written = _written_backward(
+        gradients[2].contiguous(), keys, values, before, scanned[0], asked[1], ends, configuration
+    )
     return query_gradient, *written[:2], scanned[1], written[2]
 
 

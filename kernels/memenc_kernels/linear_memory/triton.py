@@ -107,7 +107,7 @@ def removed_kernel(
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """``K^T D^-1 K`` of one segment and head, ``D = diag(K z)`` with z before the segment; 0 where it is not written."""
+    """``K^T D^-1 K`` of one segment and head, ``D = diag(K z)`` z being that before it; 0 where it is not written."""
     row = tl.program_id(0).to(tl.int64)
     tokens = tl.where(tl.load(complete + row // heads) != 0, tokens, 0)
     dim = tl.arange(0, BLOCK_DIM)

@@ -126,7 +126,7 @@ def matrix_backward_kernel(
         segment = segments - 1 - step
         row = (batch * segments + segment) * heads + head
         tl.store(after + row * DIM * DIM + tile, gradient, mask=inside)
-        if DELTA:
+        if DELTA:  # noqa: SIM102
             if tl.load(complete + row // heads) != 0:
                 # The other threads of this program stored parts of what it reads again.
                 tl.debug_barrier()

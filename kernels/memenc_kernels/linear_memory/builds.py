@@ -61,5 +61,5 @@ def _kind(name: str, dtype: str, constants: dict[str, Any]) -> str:
         return TYPES[dtype]
     if name in MASKS:
         return "*u8"
-    numbers = ("segments", "heads", "group", "tokens", "token_blocks")
+    numbers = ("segments", "heads", "group", "tokens", "width", "token_blocks")
     return "i32" if name in numbers or name.endswith(("_batch", "_segment", "_head", "_token")) else "*fp32"

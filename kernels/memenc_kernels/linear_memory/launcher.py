@@ -157,11 +157,11 @@ def _written_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of keys, values and the normaliser before the first segment."""
     matrices, normalisers, _ = before
-    batch, segments, heads, tokens, _ = keys.shape
+    batch, segments, heads, tokens, dim = keys.shape
     slopes = launch.empty(keys.shape[:-1] if ends["DELTA"] else (0,), matrices)
     of_keys = {
-        "keys": keys, **_strides("key", keys), "tokens": tokens, "matrices": matrices, "normalisers": normalisers,
-        "after": after, "slopes": slopes, "segments": segments, "heads": heads, "complete": ends["complete"],
+        "keys": keys, **_strides("key", keys), "tokens": tokens, "width": dim, "matrices": matrices,
+        "normalisers": normalisers, "after": after, "slopes": slopes, "segments": segments, "heads": heads, "complete": ends["complete"],
     }  # fmt: skip
     if ends["DELTA"]:
         rows = (batch * segments * heads,)

@@ -142,7 +142,7 @@ def matrix_backward_kernel(
 @triton.jit
 def known_backward_kernel(
     keys, matrices, normalisers, complete, after, slopes, asked,
-    key_batch, key_segment, key_head, key_token, segments, heads, tokens,
+    key_batch, key_segment, key_head, key_token, segments, heads, tokens, width,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -162,7 +162,8 @@ def known_backward_kernel(
         feature = tl.where(inside, features_of(key), 0.0)
         inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
         slope = tl.zeros([BLOCK_TOKENS], tl.float32)
-        for first in range(0, DIM, BLOCK_COLUMNS):
+        # Not DIM: the compiler would unroll the loop and run out of registers.
+        for first in range(0, width, BLOCK_COLUMNS):
             column = first + tl.arange(0, BLOCK_COLUMNS)
             offset = row * DIM * DIM
             retrieved = looked_up(
@@ -202,7 +203,7 @@ def keys_backward_kernel(
     keys, values, matrices, normalisers, complete, after, sums_after, slopes, key_gradient, value_gradient,
     key_batch, key_segment, key_head, key_token,
     value_batch, value_segment, value_head, value_token,
-    segments, heads, tokens, token_blocks, DELTA: tl.constexpr,
+    segments, heads, tokens, width, token_blocks, DELTA: tl.constexpr,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -224,7 +225,8 @@ def keys_backward_kernel(
     normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
     inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
     change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
-    for first in range(0, DIM, BLOCK_COLUMNS):
+    # Not DIM: the compiler would unroll the loop and run out of registers.
+    for first in range(0, width, BLOCK_COLUMNS):
         column = first + tl.arange(0, BLOCK_COLUMNS)
         here = (place[:, None] < tokens) & (column[None, :] < DIM)
         read = (place[:, None] < limit) & (column[None, :] < DIM)

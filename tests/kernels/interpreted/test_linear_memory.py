@@ -3,7 +3,7 @@ import torch
 
 from memenc_kernels import linear_memory
 from memenc_kernels.linear_memory.operators import forward
-from tests.kernels.compare import check
+from tests.kernels.compare import OPERATOR_CHECKS, check
 from tests.kernels.guards import far_apart
 from tests.kernels.linear_cases import SIZES, random_inputs, random_options, strided
 
@@ -72,7 +72,7 @@ def test_the_first_segment_meets_a_normaliser_of_zero():
 def test_torch_knows_the_operator():
     inputs = random_inputs((1, 2, 2, 1, 2, 3, 4))
     tensors = [x.requires_grad_() if x.is_floating_point() else x for x in inputs.values()]
-    torch.library.opcheck(forward, (*tensors, True, [False, True]))
+    torch.library.opcheck(forward, (*tensors, True, [False, True]), test_utils=OPERATOR_CHECKS)
     compiled = torch.compile(linear_memory, fullgraph=True, backend="aot_eager")
     ways = [torch.randn_like(inputs["queries"]), torch.randn_like(inputs["matrix"])]
     leaves = tensors[:5]

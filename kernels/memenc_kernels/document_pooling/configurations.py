@@ -22,7 +22,7 @@ def configuration_of(architecture: Architecture, hidden: int, queries: int, scal
         "BLOCK_TOKENS": TOKENS,
         "BLOCK_COLUMNS": COLUMNS,
         "PRECISION": "tf32x3" if architecture.backend == "cuda" else "ieee",
-        "num_warps": 4,
+        "num_warps": 8 if queries * scales > 32 else 4,
         "num_stages": 2,
     }
 

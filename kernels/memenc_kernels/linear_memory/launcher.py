@@ -161,7 +161,8 @@ def _written_backward(
     slopes = launch.empty(keys.shape[:-1] if ends["DELTA"] else (0,), matrices)
     of_keys = {
         "keys": keys, **_strides("key", keys), "tokens": tokens, "width": dim, "matrices": matrices,
-        "normalisers": normalisers, "after": after, "slopes": slopes, "segments": segments, "heads": heads, "complete": ends["complete"],
+        "normalisers": normalisers, "after": after, "slopes": slopes, "segments": segments, "heads": heads,
+        "complete": ends["complete"],
     }  # fmt: skip
     if ends["DELTA"]:
         rows = (batch * segments * heads,)

@@ -10,7 +10,7 @@ from memenc_kernels.architectures import Architecture
 MOST_HEADS = 64
 # Tokens that one program of a sum goes through, one after the other.
 SPLIT_TOKENS = 1024
-TOKENS, COLUMNS = 32, 64
+TOKENS = 32
 
 
 def configuration_of(architecture: Architecture, hidden: int, queries: int, scales: int) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def configuration_of(architecture: Architecture, hidden: int, queries: int, scal
         "BLOCK_QUERIES": block_of(queries),
         "BLOCK_HEADS": block_of(queries * scales),
         "BLOCK_TOKENS": TOKENS,
-        "BLOCK_COLUMNS": COLUMNS,
+        "BLOCK_COLUMNS": 64 if queries * scales <= 32 else 32,
         "PRECISION": "tf32x3" if architecture.backend == "cuda" else "ieee",
         "num_warps": 8 if queries * scales > 32 else 4,
         "num_stages": 2,

@@ -11,7 +11,7 @@ from memenc_kernels import launch
 from memenc_kernels.architectures import architecture_of
 from memenc_kernels.checks import with_unit_stride
 from memenc_kernels.document_pooling import triton as kernels
-from memenc_kernels.document_pooling.configurations import COLUMNS, SPLIT_TOKENS, TOKENS, configuration_of
+from memenc_kernels.document_pooling.configurations import SPLIT_TOKENS, TOKENS, configuration_of
 
 
 def forward(
@@ -39,19 +39,13 @@ def forward(
         }.items()
     }
     _start(
-        kernels.pool_kernel, (batch * splits, -(-hidden // COLUMNS)),
+        kernels.pool_kernel, (batch * splits, -(-hidden // shared["BLOCK_COLUMNS"])),
         logits=logits, maxima=maxima, splits=splits, split_tokens=SPLIT_TOKENS, **parts, **shared,
     )  # fmt: skip
     highest = parts["highest"].amax(1)
     counts = (parts["counts"] * (parts["highest"] == highest[:, None])).sum(1)
-    return (
-        *(parts[name].sum(1) for name in ("totals",)),
-        highest,
-        maxima,
-        *(parts[n].sum(1) for n in ("sums", "weighted")),
-        counts,
-        logits,
-    )
+    total, sums, weighted = (parts[name].sum(1) for name in ("totals", "sums", "weighted"))
+    return total, highest, maxima, sums, weighted, counts, logits
 
 
 def backward(
@@ -68,7 +62,7 @@ def backward(
     shared = _shared(states, valid, query, scales)
     batch, tokens, hidden = states.shape
     heads = len(query) * len(scales)
-    blocks, columns = -(-tokens // TOKENS), -(-hidden // COLUMNS)
+    blocks, columns = -(-tokens // TOKENS), -(-hidden // shared["BLOCK_COLUMNS"])
     slopes = launch.empty((batch, heads, tokens), logits)
     weighing = {"logits": logits, "maxima": maxima, "weighted_gradient": weighted_gradient, "slopes": slopes, **shared}
     _start(kernels.slopes_kernel, (batch * blocks,), sum_gradient=sum_gradient, token_blocks=blocks, **weighing)

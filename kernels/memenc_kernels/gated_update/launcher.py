@@ -51,10 +51,9 @@ def _shared(
     slots: Tensor, content: Tensor, keep: Tensor, take: Tensor | None, fresh: Tensor, longest: Tensor
 ) -> dict[str, Any]:
     """Arguments that both kernels have in common."""
-    if keep[:1].is_contiguous() and keep.stride(0) in (0, keep[:1].numel()):
-        kept = keep  # the same for all documents, or one behind the other
-    else:
-        kept = keep.contiguous()
+    # The same for all documents, or one behind the other.
+    fits = keep[:1].is_contiguous() and keep.stride(0) in (0, keep[:1].numel())
+    kept = keep if fits else keep.contiguous()
     return {
         "slots": slots.contiguous(),
         "content": content.contiguous(),

@@ -21,9 +21,8 @@ def mix(slots, content, keep, take, place, kept_place, inside, new, LSTM: tl.con
 
 @triton.jit
 def length_of(mixed):
-    """Length of every slot, and its square; the root has no gradient at zero."""
-    square = tl.sum(mixed * mixed, 1)
-    return tl.sqrt(tl.maximum(square, 1e-12)), square
+    """Length of every slot; the root has no gradient at zero."""
+    return tl.sqrt(tl.maximum(tl.sum(mixed * mixed, 1), 1e-12))
 
 
 @triton.jit
@@ -42,7 +41,7 @@ def update_kernel(
     kept_place = row // heads * keep_batch + row % heads * slot_count * DIM + within
     new = tl.load(fresh + row // heads) != 0
     _, _, _, _, mixed = mix(slots, content, keep, take, place, kept_place, inside, new, LSTM)
-    length, _ = length_of(mixed)
+    length = length_of(mixed)
     share = tl.minimum(tl.load(longest + row).to(tl.float32) / length, 1.0)
     tl.store(after + place, (mixed * share[:, None]).to(after.dtype.element_ty), mask=inside)
 
@@ -66,12 +65,12 @@ def update_backward_kernel(
         place = row * slot_count * DIM + within
         kept_place = row // heads * keep_batch + row % heads * slot_count * DIM + within
         old, found, kept, taken, mixed = mix(slots, content, keep, take, place, kept_place, inside, new, LSTM)
-        length, square = length_of(mixed)
+        length = length_of(mixed)
         ratio = limit / length
         change = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
         through = tl.where(ratio <= 1.0, tl.sum(change * mixed, 1), 0.0)
         total += tl.where(slot < slot_count, through / length, 0.0)
-        shorter = tl.where(square >= 1e-12, -through * limit / (length * length * length), 0.0)
+        shorter = tl.where(tl.sum(mixed * mixed, 1) >= 1e-12, -through * limit / (length * length * length), 0.0)
         change = change * tl.minimum(ratio, 1.0)[:, None] + mixed * shorter[:, None]
         passed = tl.where(new, 0.0, change)
         tl.store(slot_gradient + place, (passed * kept).to(slot_gradient.dtype.element_ty), mask=inside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from einops import rearrange
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from memenc.memory import LayerMemory, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Joined
+from memenc.placement import begins, placed, share_entries
 from memenc.rotary import Rotary
 from memenc.row import LayerCall, Row
-from memenc_kernels import attention_log_weight, memory_attention
+from memenc_kernels import Line, memory_attention, memory_attention_with_log_weight
 
 ATTENTION_NAME = "memenc"
 # What a backbone may ask of attention that this function would have to ignore, which would be silently wrong.
@@ -83,36 +85,50 @@ class GroupContext(AttentionContext):
         self.new_states.append(scanned.state)
         if scanned.loss is not None:
             self.losses.append(scanned.loss)
-        arguments = self._arguments(call, valid, memory, rotary, scanned)
+        lines, call, beside = self._placed(scanned.lines, call, beside, memory.sizes.segment_length, rotary)
+        in_window = self.sliding_window_layers != "full"
+        arguments = _own_arguments(call, valid) | {"lines": lines, "memory_in_sliding_window": in_window}
         if self.row is None or beside is None:
             return self._attend(call, arguments, scanned)
         seen = self.row.seen_by_segment(arguments, beside, memory.row_bias())
         return self.row.together(self._attend(call, seen, scanned), self.row.attend(beside, call, arguments))
 
     def _attend(self, call: LayerCall, arguments: dict[str, Any], scanned: Scanned) -> Tensor:
-        attended = memory_attention(call.queries, call.keys, call.values, **arguments, dropout=call.dropout)
+        three = (call.queries, call.keys, call.values)
+        if not any(isinstance(retrieved, Joined) for retrieved in scanned.retrieved):
+            attended, weight = memory_attention(*three, **arguments, dropout=call.dropout), None
+        else:
+            attended, weight = memory_attention_with_log_weight(*three, **arguments, dropout=call.dropout)
         for retrieved in scanned.retrieved:
             # Each joins what was found before it; the sum of exponentials is that of attention alone.
-            attended = retrieved.join(attended, lambda: attention_log_weight(call.queries, call.keys, **arguments))
+            attended = retrieved.join(attended, lambda: cast(Tensor, weight))
         return attended
 
-    def _arguments(
-        self, call: LayerCall, valid: Tensor | None, memory: LayerMemory, rotary: Rotary | None, scanned: Scanned
-    ) -> dict[str, Any]:
-        """Keyword arguments of attention over a layer's entries and its own tokens."""
-        own = _own_arguments(call, valid)
-        entries, positions = scanned.entries, memory.positions(call.keys.device)
-        if entries is None or positions is None:
-            return own
-        keys = entries.keys if rotary is None else rotary.rotate(self.backbone, entries.keys, positions)
-        return own | {
-            "memory_keys": keys.to(call.keys.dtype),
-            "memory_values": entries.values.to(call.values.dtype),
-            "memory_valid": entries.valid,
-            "memory_bias": entries.bias,
-            "memory_positions": positions,
-            "memory_in_sliding_window": self.sliding_window_layers != "full",
-        }
+    def _placed(
+        self,
+        lines: tuple[Line, ...],
+        call: LayerCall,
+        beside: LayerCall | None,
+        segment_length: int,
+        rotary: Rotary | None,
+    ) -> tuple[tuple[Line, ...], LayerCall, LayerCall | None]:
+        """Lines with their keys rotated to where they lie, and the calls in the same frame."""
+        lines = tuple(line.with_dtype(call.keys.dtype) for line in lines)
+        if rotary is None:
+            return lines, call, beside
+
+        def turn(tokens: Tensor, positions: Tensor) -> Tensor:
+            return rotary.rotate(self.backbone, tokens, positions)
+
+        if not share_entries(lines):
+            return tuple(placed(line, turn, None) for line in lines), call, beside
+        start = begins(len(call.keys), self.plan.complete.shape[0], segment_length, call.keys.device)
+        lines = tuple(placed(line, turn, segment_length) for line in lines)
+        call, beside = (
+            None if each is None else replace(each, queries=turn(each.queries, start), keys=turn(each.keys, start))
+            for each in (call, beside)
+        )
+        return lines, cast(LayerCall, call), beside
 
     def _segments(self, call: LayerCall, rotary: Rotary | None, positions: Tensor) -> Segment:
         """Queries, keys and values without the rotation to `positions`, (batch, segments, heads, tokens, dim)."""

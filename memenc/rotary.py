@@ -20,15 +20,19 @@ class Rotary:
     interleaved: bool
 
     def rotate(self, backbone: nn.Module, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Rotate (..., tokens, dim) by `positions` (tokens,); negative positions take a rotation off."""
+        """Rotate (..., tokens, dim) by `positions`, see `rotate`; negative positions take a rotation off."""
         return rotate(tokens, positions, backbone.get_buffer(self.buffer), self.interleaved)
 
 
 def rotate(tokens: Tensor, positions: Tensor, inverse_frequencies: Tensor, interleaved: bool) -> Tensor:
-    """Rotate pairs of the leading dimensions of (..., tokens, dim) by position * frequency, in float32 at least."""
+    """Rotate pairs of the leading dimensions of (..., tokens, dim) by position * frequency, in float32 at least.
+
+    Positions (tokens,), or any shape that broadcasts with (..., tokens); in float64 large ones lose no accuracy.
+    """
     dtype = torch.promote_types(tokens.dtype, torch.float32)
-    angles = positions.to(dtype)[:, None] * inverse_frequencies.to(dtype)
-    cosine, sine = angles.cos(), angles.sin()
+    exact = torch.promote_types(positions.dtype, dtype)
+    angles = positions.to(exact)[..., None] * inverse_frequencies.to(exact)
+    cosine, sine = angles.cos().to(dtype), angles.sin().to(dtype)
     rotated, rest = tokens.split([2 * len(inverse_frequencies), tokens.shape[-1] - 2 * len(inverse_frequencies)], -1)
     rotated = rotated.to(dtype)
     first, second = (rotated[..., 0::2], rotated[..., 1::2]) if interleaved else rotated.chunk(2, -1)

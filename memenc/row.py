@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
+from einops import rearrange
 from torch import Tensor
-from torch.nn import functional
 
-from memenc_kernels import memory_attention
+from memenc_kernels import Line, memory_attention
+
+UNFOLD = "(batch segments) ... -> batch segments ..."
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class Row:
         after: tokens behind it.
         valid: (rows, before + after).
         segment_length: of a full segment.
+        segments: of each document, among the rows.
     """
 
     before: int
     after: int
     valid: Tensor
     segment_length: int
+    segments: int
 
     def own(self, call: LayerCall) -> LayerCall:
         """The call for the segment's tokens."""
@@ -77,28 +81,24 @@ class Row:
         return torch.cat([first % self.segment_length, behind])
 
     def seen_by_segment(self, arguments: dict[str, Any], beside: LayerCall, bias: Tensor | None) -> dict[str, Any]:
-        """Arguments of attention with the memory tokens among the entries, if there is a `bias` (heads,) for them."""
+        """Arguments of attention with the memory tokens among the lines, if there is a `bias` (heads,) for them."""
         count = self.before if beside.causal else self.before + self.after
         if bias is None or count == 0:
             return arguments
-        tokens = _Entries.of(arguments, beside)
-        tokens.add(beside.keys[:, :, :count], beside.values[:, :, :count], self.valid[:, :count], bias)
-        return arguments | tokens.arguments()
+        tokens = self._line(beside.at(slice(count)), self.valid[:, :count], bias[:, None])
+        return arguments | {"lines": (*arguments["lines"], tokens)}
 
     def attend(self, beside: LayerCall, own: LayerCall, arguments: dict[str, Any]) -> Tensor:
         """What the memory tokens find among entries, segment and each other, (rows, heads, before + after, dim)."""
-        entries = _Entries.of(arguments, beside)
-        valid = arguments["valid"]
-        everything = _Entries.of(arguments, beside)
-        valid = valid if valid is not None else torch.ones_like(own.keys[:, 0, :, 0], dtype=torch.bool)
-        everything.add(own.keys, own.values, valid, None)
+        lines = arguments["lines"]
+        everything = (*lines, self._line(own, arguments["valid"], None))
         if not beside.causal:
             return self._among(beside, self.valid, everything)
         first, last = slice(0, self.before), slice(self.before, None)
-        everything.add(beside.keys[:, :, first], beside.values[:, :, first], self.valid[:, first], None)
+        everything = (*everything, self._line(beside.at(first), self.valid[:, first], None))
         parts = [
             self._among(beside.at(part), self.valid[:, part], seen)
-            for part, seen, count in ((first, entries, self.before), (last, everything, self.after))
+            for part, seen, count in ((first, lines, self.before), (last, everything, self.after))
             if count
         ]
         return torch.cat(parts, dim=2)
@@ -107,53 +107,21 @@ class Row:
         """Outputs of the whole row, in its order."""
         return torch.cat([beside[:, :, : self.before], own, beside[:, :, self.before :]], dim=2)
 
-    def _among(self, beside: LayerCall, valid: Tensor, seen: _Entries) -> Tensor:
-        arguments = seen.arguments()
-        del arguments["memory_positions"]
+    def _line(self, call: LayerCall, valid: Tensor | None, bias: Tensor | None) -> Line:
+        """Tokens of the row as entries that this row alone sees, near to all."""
+        keys, values, seen = (
+            None if each is None else rearrange(each, UNFOLD, segments=self.segments)
+            for each in (call.keys, call.values, valid)
+        )
+        return Line.of_rows(cast(Tensor, keys), cast(Tensor, values), seen, bias)
+
+    def _among(self, beside: LayerCall, valid: Tensor, lines: tuple[Line, ...]) -> Tensor:
         return memory_attention(
             beside.queries,
             beside.keys,
             beside.values,
+            lines=lines,
             valid=valid,
             scaling=beside.scaling,
             dropout=beside.dropout,
-            **arguments,
         )
-
-
-class _Entries:
-    """Memory entries of one attention call, to which others are added."""
-
-    def __init__(self, keys: Tensor, values: Tensor, valid: Tensor, bias: Tensor | None, positions: Tensor) -> None:
-        self.keys, self.values, self.valid, self.bias, self.positions = keys, values, valid, bias, positions
-
-    @classmethod
-    def of(cls, arguments: dict[str, Any], like: LayerCall) -> _Entries:
-        if "memory_keys" in arguments:
-            names = ("memory_keys", "memory_values", "memory_valid", "memory_bias", "memory_positions")
-            return cls(*(arguments[name] for name in names))
-        keys, values = like.keys[:, :, :0], like.values[:, :, :0]
-        valid = torch.zeros(len(keys), 0, dtype=torch.bool, device=keys.device)
-        return cls(keys, values, valid, None, torch.zeros(0, device=keys.device))
-
-    def add(self, keys: Tensor, values: Tensor, valid: Tensor, bias: Tensor | None) -> None:
-        """Put entries behind, seen from everywhere, with one `bias` (heads,) for all of them."""
-        present, count = self.keys.shape[2], keys.shape[2]
-        if bias is not None:
-            before = bias.new_zeros(len(bias), present) if self.bias is None else self.bias
-            self.bias = torch.cat([before, bias[:, None].expand(-1, count)], dim=1)
-        elif self.bias is not None:
-            self.bias = functional.pad(self.bias, (0, count))
-        self.keys, self.values = torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
-        self.valid = torch.cat([self.valid, valid], dim=1)
-        everywhere = torch.full((count,), torch.nan, device=keys.device)
-        self.positions = torch.cat([self.positions.to(everywhere.dtype), everywhere])
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "memory_keys": self.keys,
-            "memory_values": self.values,
-            "memory_valid": self.valid,
-            "memory_bias": self.bias,
-            "memory_positions": self.positions,
-        }

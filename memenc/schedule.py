@@ -58,6 +58,7 @@ def groups_of(segments: Segments, segments_per_call: int, bptt_segments: int | N
                 segments.complete[:, part],
                 tuple(_written(segments, index) for index in indices),
                 tuple(bool(bptt_segments) and index > 0 and index % bptt_segments == 0 for index in indices),
+                in_order=not segments.knocked_out,
             ),
             ends=any(total % segments.capacity and total // segments.capacity in indices for total in segments.totals),
         )

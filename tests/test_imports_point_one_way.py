@@ -11,7 +11,7 @@ RANKS = [
     ["segments", "state", "results", "rotary"],
     ["data"],
     ["memory"],
-    ["row"],
+    ["row", "placement"],
     ["attention"],
     ["backbone"],
     ["places"],

@@ -4,13 +4,16 @@ from memenc_kernels.compression import compress
 from memenc_kernels.document_pooling import document_pooling
 from memenc_kernels.gated_update import gated_update
 from memenc_kernels.linear_memory import linear_memory
-from memenc_kernels.memory_attention import attention_log_weight, memory_attention
+from memenc_kernels.memory_attention import Line, memory_attention, memory_attention_with_log_weight
+from memenc_kernels.ring_append import ring_append
 
 __all__ = [
-    "attention_log_weight",
+    "Line",
     "compress",
     "document_pooling",
     "gated_update",
     "linear_memory",
     "memory_attention",
+    "memory_attention_with_log_weight",
+    "ring_append",
 ]

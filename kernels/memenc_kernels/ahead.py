@@ -20,6 +20,13 @@ from memenc_kernels.dispatch import FUNCTIONS
 
 
 @dataclass(frozen=True)
+class Constant:
+    """A value that is compiled in: of a constexpr, or None for a tensor that is not there."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Build:
     """One kernel in one shipped configuration, as plain values that travel between processes.
 
@@ -27,8 +34,8 @@ class Build:
         name: for the report, such as ``memory_attention forward bfloat16 64``.
         module: that holds the kernel.
         kernel: its name there.
-        signature: type of every argument by name, as triton writes it: ``*bf16``, ``i32``, ``constexpr``.
-        constants: value of every constexpr, and of pointers that are None.
+        signature: type of every argument by name, as triton writes it: ``*bf16``, ``i32``, ``fp32``, with ``:16``
+            behind it if the value is divisible by 16, tuples of these, or a `Constant`.
         options: num_warps, num_stages.
         matrix: whether it multiplies matrices, so that Hopper must use its wgmma instructions.
         everyday: whether the ordinary test suite compiles it; the others are left to the slow tests.
@@ -37,8 +44,7 @@ class Build:
     name: str
     module: str
     kernel: str
-    signature: Mapping[str, str]
-    constants: Mapping[str, Any]
+    signature: Mapping[str, Any]
     options: Mapping[str, int]
     matrix: bool = False
     everyday: bool = False
@@ -100,14 +106,31 @@ def _compile(build: Build, architecture: Architecture) -> tuple[Any, str]:
     # A compilation found in the cache prints no log.
     knobs.compilation.always_compile = True
     kernel = getattr(importlib.import_module(build.module), build.kernel)
-    places = {name: place for place, name in enumerate(build.signature)}
-    aligned = {(places[name],): [["tt.divisibility", 16]] for name, kind in build.signature.items() if kind[0] == "*"}
-    source = ASTSource(kernel, dict(build.signature), dict(build.constants), aligned)
+    constants: dict[tuple[int, ...], Any] = {}
+    divisible: dict[tuple[int, ...], Any] = {}
+    kinds = {
+        name: _kinds(build.signature[name], (place,), constants, divisible)
+        for place, name in enumerate(kernel.arg_names)
+    }
+    source = ASTSource(kernel, kinds, constants, divisible)
     target = GPUTarget(architecture.backend, architecture.target, architecture.warp)
     log = io.StringIO()
     with contextlib.redirect_stdout(log):
         compiled = triton_compile(source, target=target, options={**build.options, "enable_fp_fusion": True})
     return compiled, log.getvalue()
+
+
+def _kinds(kind: Any, path: tuple[int, ...], constants: dict[Any, Any], divisible: dict[Any, Any]) -> Any:
+    """A type as triton takes it; constants and divisible arguments are noted by their path."""
+    if isinstance(kind, Constant):
+        constants[path] = kind.value
+        return "constexpr"
+    if isinstance(kind, tuple):
+        inner = [_kinds(each, (*path, place), constants, divisible) for place, each in enumerate(kind)]
+        return type(kind)(*inner) if type(kind) is not tuple else tuple(inner)
+    if kind.endswith(":16"):
+        divisible[path] = [["tt.divisibility", 16]]
+    return kind.removesuffix(":16")
 
 
 def _from_log(log: str) -> tuple[int, int]:

@@ -48,7 +48,6 @@ def use_implementation(implementation: Implementation) -> Iterator[None]:
         _setting.reset(token)
 
 
-@torch.compiler.assume_constant_result
 def choose(function: str, implementation: Implementation, device: torch.device, refusal: str | None) -> Chosen:
     """The implementation that runs; under torch.compile, what it is when the call is traced.
 
@@ -73,6 +72,10 @@ def choose(function: str, implementation: Implementation, device: torch.device, 
         raise ValueError(f'{function}: implementation="triton" cannot run: {reason}; use "auto" or "torch"')
     _log(function, "torch", reason)
     return "torch"
+
+
+# As torch.compiler.assume_constant_result does, which would import the whole compiler, and triton with it.
+choose._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def requested(implementation: Implementation) -> Implementation:

@@ -28,6 +28,7 @@ from memenc.data.tokens import tokenize_document
 from memenc.diagnostics import Liveness, liveness
 from memenc.model import MemencModel
 from memenc.results import cpu_model, environment, memenc_version, version_of
+from memenc_kernels.dispatch import implementations
 
 SHOWN = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft")
 # As Linux calls them, on x86 and on ARM.
@@ -192,9 +193,8 @@ def meets(version: str, wanted: str) -> bool:
 
 
 def device_facts() -> dict[str, Any]:
-    """Devices, number formats, threads, and how memory attention is computed here."""
+    """Devices, number formats, threads, and which implementation of every kernel runs here, and why."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    implementation, reason = attention_implementation()
     return {
         "cpu": cpu_model(),
         "gpus": gpus,
@@ -202,8 +202,7 @@ def device_facts() -> dict[str, Any]:
         "bf16": bf16_state(),
         "threads": torch.get_num_threads(),
         "triton": triton_state(),
-        "memory_attention": implementation,
-        "memory_attention_reason": reason,
+        "kernels": [asdict(choice) for choice in implementations()],
     }
 
 
@@ -236,15 +235,6 @@ def triton_state() -> str:
     return "importable, no CUDA device to run on" if not torch.cuda.is_available() else "importable"
 
 
-def attention_implementation() -> tuple[str, str]:
-    """Which implementation of memory attention runs on this device, and why."""
-    if importlib.util.find_spec("memenc_kernels.memory_attention.triton") is None:
-        return "torch reference", "this version of memenc has no Triton kernel for it"
-    if not torch.cuda.is_available():
-        return "torch reference", "Triton kernels need a CUDA device, and torch sees none"
-    return "chosen by memenc_kernels", "a Triton kernel is there"
-
-
 def show(checks: list[Check], device: dict[str, Any], found: Liveness | None = None) -> None:
     """Two tables on standard output, and a third for a memory."""
     packages = Table(title="packages", title_justify="left")
@@ -254,7 +244,12 @@ def show(checks: list[Check], device: dict[str, Any], found: Liveness | None = N
         packages.add_row(check.name, check.found, check.wanted, verdict(check))
     machine = Table(title="machine", title_justify="left", show_header=False)
     for name, value in device.items():
-        machine.add_row(name.replace("_", " "), ", ".join(value) or "none" if isinstance(value, list) else str(value))
+        if name != "kernels":
+            machine.add_row(
+                name.replace("_", " "), ", ".join(value) or "none" if isinstance(value, list) else f"{value}"
+            )
+    for choice in device["kernels"]:
+        machine.add_row(choice["function"].replace("_", " "), f"{choice['implementation']}: {choice['reason']}")
     console.out().print(packages, machine, *([] if found is None else [found.table()]))
 
 

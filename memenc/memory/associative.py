@@ -102,7 +102,7 @@ class AssociativeMemory(LayerMemory):
             rearrange(matrices[:-1], "segments batch ... -> (batch segments) ..."),
             rearrange(normalisers[:-1], "segments batch ... -> (batch segments) ..."),
         )
-        return Scanned(None, (retrieved,), {"matrix": matrices[-1], "normaliser": normalisers[-1]})
+        return Scanned((), (retrieved,), {"matrix": matrices[-1], "normaliser": normalisers[-1]})
 
     def _written(self, state: State, extra: Segment, plan: WritePlan) -> tuple[list[Tensor], list[Tensor]]:
         """Matrices and normalisers before each segment and after the last."""

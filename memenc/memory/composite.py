@@ -74,7 +74,7 @@ class CompositeMemory(LayerMemory):
         scanned = {name: part.scan(_of(name, state), segments, plan) for name, part in self.memories.items()}
         losses = [each.loss for each in scanned.values() if each.loss is not None]
         return Scanned(
-            _side_by_side([each.entries for each in scanned.values()]),
+            tuple(line for each in scanned.values() for line in each.lines),
             tuple(found for each in scanned.values() for found in each.retrieved),
             self._joined(lambda name, part: scanned[name].state),
             torch.stack(losses).sum(0) if losses else None,

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
 from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
 from memenc.memory.compression import Compression, Compressor
-from memenc.memory.values import Entries, LayerSizes, Segment, State
+from memenc.memory.scan import after_line, detached, line_of_window, scan_in_order
+from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, State, WritePlan
 
 
 @final
@@ -86,9 +88,8 @@ class CompressiveMemory(LayerMemory):
 
     def read(self, state: State) -> Entries:
         """Slots, oldest first, then the window."""
-        tokens = state["tokens"]
-        in_slots = ((tokens - self.window).clamp(min=0) // self.rate).clamp(max=self.slots)
-        valid = [newest_valid(in_slots, self.slots), newest_valid(tokens.clamp(max=self.window), self.window)]
+        in_slots, in_window = self._filled(state["tokens"])
+        valid = [newest_valid(in_slots, self.slots), newest_valid(in_window, self.window)]
         return Entries(state["keys"], state["values"], torch.cat(valid, dim=1), self.bias())
 
     def write(self, state: State, segment: Segment) -> State:
@@ -101,6 +102,26 @@ class CompressiveMemory(LayerMemory):
             "values": self._join(state["values"], new_values, values),
             "tokens": state["tokens"] + segment.keys.shape[2],
         }
+
+    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+        """Slots and windows of a group are views of two lines, and all of its slots are compressed at once."""
+        if not plan.is_one_line() or (self.training and self.reconstruction_weight):
+            return scan_in_order(self, state, segments, plan)
+        state = detached(state) if plan.cuts(0) else state
+        length, read, positions = segments.keys.shape[3], self.read(state), self.positions(segments.keys.device)
+        parts = (slice(None, self.slots), slice(self.slots, None))
+        before = state["tokens"][:, None] + length * plan.written_before()
+        appended = (self._compressed(read, segments), segments)
+        lines = tuple(
+            line_of_window(_part(read, part), new, filled, positions[part])
+            for part, new, filled in zip(parts, appended, self._filled(before), strict=True)
+            if positions[part].numel()
+        )
+        keys, values = (
+            torch.cat(each, dim=2) for each in zip(*[after_line(line, plan) for line in lines], strict=True)
+        )
+        written = state["tokens"] + length * plan.complete.sum(1)
+        return Scanned(lines, (), {"keys": keys, "values": values, "tokens": written})
 
     def bias(self) -> Tensor:
         """One number per head and slot, which is its age, and one per head for the window."""
@@ -133,6 +154,23 @@ class CompressiveMemory(LayerMemory):
         full = state["tokens"] >= self.window
         return self.reconstruction_weight * torch.where(full, error, 0.0)
 
+    def _filled(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """How many slots and how many places of the window hold something after so many tokens."""
+        in_slots = ((tokens - self.window).clamp(min=0) // self.rate).clamp(max=self.slots)
+        return in_slots, tokens.clamp(max=self.window)
+
+    def _compressed(self, read: Entries, segments: Segment) -> Entries:
+        """The slots that each segment of a group appends, (batch, segments, heads, slots, dim)."""
+        batch, count = segments.keys.shape[:2]
+        window = self.compressor(read.keys[:, :, self.slots :], read.values[:, :, self.slots :])
+        fold = "batch segments heads tokens dim -> (batch segments) heads tokens dim"
+        tokens = self.compressor(rearrange(segments.keys, fold), rearrange(segments.values, fold))
+        keys, values = (
+            _appended(old, rearrange(new, "(batch segments) ... -> batch segments ...", batch=batch), count)
+            for old, new in zip(window, tokens, strict=True)
+        )
+        return Entries(keys, values, read.valid)
+
     def _push(self, entries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Window after the segment, and the tokens that leave it: as many as came in."""
         window, leaving = entries[:, :, self.slots :], tokens.shape[2]
@@ -145,3 +183,17 @@ class CompressiveMemory(LayerMemory):
         """Slots with the new ones behind the old, as many as there are, then the window."""
         kept = entries[:, :, min(new.shape[2], self.slots) : self.slots]
         return torch.cat([kept, new[:, :, -self.slots :], window], dim=2)
+
+
+def _part(read: Entries, part: slice) -> Entries:
+    bias = None if read.bias is None else read.bias[:, part]
+    return Entries(read.keys[:, :, part], read.values[:, :, part], read.valid[:, part], bias)
+
+
+def _appended(window: Tensor, tokens: Tensor, count: int) -> Tensor:
+    """Of compressed window and tokens (batch, segments, heads, slots, dim), what each segment pushes out."""
+    slots = tokens.shape[3]
+    if window.shape[2] == slots:
+        return torch.cat([window[:, None], tokens[:, : count - 1]], dim=1)
+    line = torch.cat([window, *tokens.unbind(1)], dim=2)[:, :, : count * slots]
+    return rearrange(line, "batch heads (segments slots) dim -> batch segments heads slots dim", segments=count)

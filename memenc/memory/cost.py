@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memenc.memory import LayerMemory, LayerSizes, Segment, WritePlan, build_memory
 from memenc.memory.budget import state_bytes
-from memenc_kernels import memory_attention
+from memenc_kernels import Line, memory_attention
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,8 @@ def _flops(memory: LayerMemory, row_tokens: int) -> int:
     plan = WritePlan(torch.ones(1, 1, dtype=torch.bool), ("all",))
     state = memory.initial_state(1, segment.keys)
     with FlopCounterMode(display=False) as counter:
-        entries = memory.scan(state, segment, plan).entries
-        keys: dict[str, Any] = {} if entries is None else {"memory_keys": entries.keys, "memory_values": entries.values}
-        memory_attention(segment.queries[:, 0], segment.keys[:, 0], segment.values[:, 0], **keys)
+        lines = [Line(line.head_keys, line.head_values) for line in memory.scan(state, segment, plan).lines]
+        memory_attention(segment.queries[:, 0], segment.keys[:, 0], segment.values[:, 0], lines=lines)
     return counter.get_total_flops()
 
 

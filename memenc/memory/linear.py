@@ -91,7 +91,7 @@ class LinearMemory(LayerMemory):
         whole = "batch segments (heads blocks group) tokens dim -> (batch segments) (heads group) tokens (blocks dim)"
         share = self.gate_logits.sigmoid()[:, None, None] * rearrange(known, "batch segments -> (batch segments) 1 1 1")
         after = {"matrix": found.matrix, "normaliser": found.normaliser, "segments": counts[:, -1]}
-        return Scanned(None, (Mixed(rearrange(found.retrieved, whole, **sizes), share),), after)
+        return Scanned((), (Mixed(rearrange(found.retrieved, whole, **sizes), share),), after)
 
 
 def start_of_share(initial_share: float | None, sizes: LayerSizes) -> float:

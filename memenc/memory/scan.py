@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from einops import rearrange
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from memenc.memory.values import Entries, Retrieved, Scanned, Segment, State, WritePlan
 from memenc.state import grown
+from memenc_kernels import Line
 
 if TYPE_CHECKING:
     from memenc.memory.base import LayerMemory
@@ -38,9 +39,8 @@ def scan_in_order(memory: LayerMemory, state: State, segments: Segment, plan: Wr
             losses.append(torch.where(plan.complete[:, index], loss, 0.0))
         after = memory.write(state, segment)
         state = after if plan.written[index] == "all" else keep_where(plan.complete[:, index], after, state)
-    return Scanned(
-        fold_entries(entries), fold_retrieved(retrieved), state, torch.stack(losses).sum(0) if losses else None
-    )
+    lines = line_of_entries(entries, memory.positions(segments.keys.device))
+    return Scanned(lines, fold_retrieved(retrieved), state, torch.stack(losses).sum(0) if losses else None)
 
 
 def keep_where(written: Tensor, after: State, before: State) -> State:
@@ -56,16 +56,51 @@ def detached(state: State) -> State:
     return {name: tensor.detach() for name, tensor in state.items()}
 
 
-def fold_entries(seen: Sequence[Entries]) -> Entries | None:
-    """Entries of segments, in order, as rows."""
-    if not seen:
-        return None
-    if len(seen) == 1:
-        return seen[0]
-    keys, values, valid = (
-        rearrange([getattr(entries, name) for entries in seen], FOLD) for name in ("keys", "values", "valid")
-    )
-    return Entries(keys, values, valid, seen[0].bias)
+def line_of_entries(seen: Sequence[Entries], positions: Tensor | None) -> tuple[Line, ...]:
+    """The line of entries that change as a whole with every segment, none if there never are any."""
+    if not seen or positions is None:
+        return ()
+    first, behind = seen[0], seen[1:]
+    keys = torch.stack([entries.keys for entries in behind], 1) if behind else None
+    values = torch.stack([entries.values for entries in behind], 1) if behind else None
+    valid = torch.stack([entries.valid for entries in seen], 1)
+    return (Line(first.keys, first.values, keys, values, valid, first.bias, positions),)
+
+
+def line_of_window(head: Entries, tokens: Segment | Entries, filled: Tensor, positions: Tensor) -> Line:
+    """The line of a memory that only appends: each segment pushes as many entries out as it brings.
+
+    Args:
+        head: what is kept before the group, newest last.
+        tokens: what each segment appends, keys and values (batch, segments, heads, step, dim).
+        filled: how many entries are valid before each segment, (batch, segments).
+        positions: (entries,) relative to the segment that reads.
+    """
+    entries = head.keys.shape[2]
+    valid = torch.arange(entries, device=filled.device) >= entries - filled[..., None]
+    # Of a segment that is longer than what is kept, only its end is ever seen.
+    keys, values = tokens.keys[:, :, :, -entries:], tokens.values[:, :, :, -entries:]
+    return Line(head.keys, head.values, keys, values, valid, head.bias, positions)
+
+
+def after_line(line: Line, plan: WritePlan) -> tuple[Tensor, Tensor]:
+    """Keys and values that are kept after the group: what the segment behind each document's last would see."""
+    bodies = ((line.head_keys, line.body_keys), (line.head_values, line.body_values))
+    keys, values = (_end(head, cast(Tensor, body), plan) for head, body in bodies)
+    return keys, values
+
+
+def _end(head: Tensor, body: Tensor, plan: WritePlan) -> Tensor:
+    entries, step = head.shape[2], body.shape[3]
+    if plan.written[-1] == "all":
+        needed = min(body.shape[1], -(-entries // step))
+        parts = [head[:, :, entries - max(entries - needed * step, 0) :], *body[:, body.shape[1] - needed :].unbind(1)]
+        # A copy of its own: a view would keep the whole group alive.
+        return torch.cat(parts, dim=2)[:, :, -entries:].contiguous().to(head.dtype)
+    places = step * plan.complete.sum(1)[:, None] + torch.arange(entries, device=head.device)
+    line = torch.cat([head, *body.unbind(1)], dim=2)
+    index = places[:, None, :, None].expand(-1, line.shape[1], -1, line.shape[3])
+    return line.gather(2, index).to(head.dtype)
 
 
 def fold_retrieved(seen: Sequence[tuple[Retrieved, ...]]) -> tuple[Retrieved, ...]:

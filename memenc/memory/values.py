@@ -10,6 +10,8 @@ from typing import Literal, Self, final
 import torch
 from torch import Tensor
 
+from memenc_kernels import Line
+
 State = dict[str, Tensor]
 Written = Literal["all", "some", "none"]
 
@@ -147,15 +149,25 @@ class WritePlan:
         complete: (batch, segments); only full segments are written, for all others the state stays bit for bit.
         written: for each segment whether it is complete in all, some or none of the documents, known on the host.
         cut: for each segment whether the gradient through the state ends before it; none is cut if left out.
+        in_order: every document writes its first segments and then none, known on the host; false if some are left out.
     """
 
     complete: Tensor
     written: tuple[Written, ...]
     cut: tuple[bool, ...] = ()
+    in_order: bool = False
 
     def cuts(self, index: int) -> bool:
         """Whether the gradient ends before this segment."""
         return bool(self.cut) and self.cut[index]
+
+    def is_one_line(self) -> bool:
+        """Whether all states of the group lie on one line: none left out, no gradient cut between them."""
+        return self.in_order and len(self.written) > 1 and not any(self.cut[1:])
+
+    def written_before(self) -> Tensor:
+        """How many segments of the group were written before each, (batch, segments)."""
+        return self.complete.cumsum(1) - self.complete.long()
 
 
 @dataclass(frozen=True)
@@ -163,13 +175,13 @@ class Scanned:
     """What a group of segments reads from a memory and leaves in it.
 
     Args:
-        entries: (rows, ...) with rows = batch * segments, or None.
+        lines: what the segments see; keys carry no rotation, `positions` say where attention places them.
         retrieved: in the order in which they join the attention output, (rows, ...).
         state: after the last segment.
         loss: auxiliary loss summed over segments, (batch,), or None.
     """
 
-    entries: Entries | None
+    lines: tuple[Line, ...]
     retrieved: tuple[Retrieved, ...]
     state: State
     loss: Tensor | None = None

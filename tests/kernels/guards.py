@@ -18,7 +18,9 @@ class Guards:
     def around(self, tensor):
         """The same numbers, strides and gradient wishes in a buffer with bands; gaps between strides hold NaN too."""
         copy = self._buffer(tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
-        copy.copy_(tensor.detach()) if all(tensor.stride()) else copy.data.copy_(tensor.detach())
+        # Of expanded axes the first stands for all.
+        once = tuple(slice(None) if stride else slice(0, 1) for stride in tensor.stride())
+        copy[once].copy_(tensor.detach()[once])
         return copy.requires_grad_(tensor.requires_grad)
 
     def empty(self, shape, like, dtype=None):

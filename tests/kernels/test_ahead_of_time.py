@@ -39,9 +39,9 @@ def test_every_kernel_has_an_everyday_build():
 
 def spilling(name="spilling"):
     """A build that needs more registers and more shared memory than there are."""
-    signature = {"source": "*fp32", "target": "*fp32", "SIZE": "constexpr"}
-    constants, options = {"SIZE": 32_768}, {"num_warps": 2, "num_stages": 1}
-    return ahead.Build(name, "tests.kernels.spilling", "too_large", signature, constants, options, matrix=True)
+    signature = {"source": "*fp32:16", "target": "*fp32:16", "SIZE": ahead.Constant(32_768)}
+    options = {"num_warps": 2, "num_stages": 1}
+    return ahead.Build(name, "tests.kernels.spilling", "too_large", signature, options, matrix=True)
 
 
 def test_spills_and_shared_memory_are_noticed():

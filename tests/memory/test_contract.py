@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from memenc import available_memories
-from memenc.memory.values import Entries
+from memenc.memory.scan import line_of_entries
 from memenc.memory.windowed import WindowedMemory
 from tests.backbones import LAYERS, SEGMENT
 from tests.memory.checks import (
@@ -51,9 +51,8 @@ def test_a_schedule_that_forgets_within_a_group_is_noticed(monkeypatch):
 
     def forgetful(memory, state, segments, plan):
         scanned = scan(memory, state, segments, plan)
-        first = memory.read(state)
-        stale = [x.repeat_interleave(segments.count, 0) for x in (first.keys, first.values, first.valid)]
-        return replace(scanned, entries=Entries(*stale))
+        first = [memory.read(state)] * segments.count
+        return replace(scanned, lines=line_of_entries(first, memory.positions(segments.keys.device)))
 
     monkeypatch.setattr(WindowedMemory, "scan", forgetful)
     ids, mask = ragged(documents_of(5 * CAPACITY + 3, 2 * CAPACITY))

@@ -1,4 +1,4 @@
-"""Torch reference of memory attention: any device, any floating type, autograd."""
+"""Torch reference of memory attention: any device, any floating type, autograd; entries stand per row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def memory_attention(
+def attention(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
@@ -64,7 +64,7 @@ def memory_attention(
     )
 
 
-def attention_log_weight(
+def log_weight(
     queries: Tensor,
     keys: Tensor,
     *,
@@ -79,7 +79,7 @@ def attention_log_weight(
     sliding_window: int | None = None,
     memory_in_sliding_window: bool = True,
 ) -> Tensor:
-    """Logarithm of the sum of the exponentials over which `memory_attention` takes its mean.
+    """Logarithm of the sum of the exponentials over which `attention` takes its mean.
 
     Arguments as there.
 

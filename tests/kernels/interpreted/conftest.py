@@ -7,10 +7,19 @@ import pytest
 if os.environ.get("TRITON_INTERPRET") != "1":
     collect_ignore_glob = ["*"]
 else:
-    from triton.runtime.interpreter import GridExecutor
+    from triton.runtime.interpreter import GridExecutor, InterpretedFunction
 
     # On a CPU it would copy every buffer onto itself, also where tests only address memory.
     GridExecutor._restore_args_dev = lambda *arguments: None
+    prepare_and_call = InterpretedFunction.__call__
+
+    def call(self, *arguments, **named):
+        # It would prepare the language anew for every call of a function by a kernel, which takes half of the time.
+        if self.fn.__module__.startswith("triton."):
+            return prepare_and_call(self, *arguments, **named)
+        return self.rewrite()(*arguments, **named)
+
+    InterpretedFunction.__call__ = call
 
 
 @pytest.fixture(autouse=True)

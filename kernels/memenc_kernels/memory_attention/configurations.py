@@ -1,0 +1,69 @@
+"""Block sizes that compile without spills: see ``python -m memenc_kernels.report``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memenc_kernels.architectures import Architecture
+
+KERNELS = ("forward", "queries", "entries", "tokens")
+DIMS = (32, 64, 128)
+# Rows of fewer tokens take small blocks; longer ones share one configuration, so nothing is compiled per length.
+SHORT = 32
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Queries and keys that one program holds at once, threads in units of a warp, and loads in flight."""
+
+    queries: int
+    keys: int
+    warps: int
+    stages: int = 2
+
+
+# By kernel and dim, for types of two bytes.
+HALF = {
+    ("forward", 32): Configuration(128, 64, 4),
+    ("forward", 64): Configuration(128, 64, 8),
+    ("forward", 128): Configuration(128, 64, 8),
+    ("queries", 32): Configuration(64, 64, 4),
+    ("queries", 64): Configuration(64, 64, 4),
+    ("queries", 128): Configuration(64, 64, 8),
+    ("entries", 32): Configuration(64, 64, 4),
+    ("entries", 64): Configuration(64, 64, 8),
+    ("entries", 128): Configuration(32, 32, 8),
+    ("tokens", 32): Configuration(64, 64, 4),
+    ("tokens", 64): Configuration(64, 64, 4),
+    ("tokens", 128): Configuration(64, 64, 8),
+}
+# Where an architecture has fewer registers or less memory for the same.
+HALF_ELSEWHERE = {
+    ("sm_80", "entries", 64): Configuration(32, 64, 8),
+    ("gfx942", "forward", 128): Configuration(64, 64, 4),
+    ("gfx942", "queries", 128): Configuration(64, 32, 8),
+}
+
+
+def configuration(
+    architecture: Architecture, kernel: str, dim: int, bytes_per_number: int, tokens: int
+) -> Configuration:
+    """The configuration to launch.
+
+    Args:
+        architecture: of the device.
+        kernel: one of KERNELS.
+        dim: of a head, rounded up to one of DIMS.
+        bytes_per_number: 2 or 4.
+        tokens: of a row.
+    """
+    if tokens <= SHORT:
+        return Configuration(16, 32, 4) if bytes_per_number == 2 else Configuration(16, 16, 4)
+    if bytes_per_number == 4:
+        return Configuration(32, 32, 4)
+    return HALF_ELSEWHERE.get((architecture.name, kernel, dim), HALF[kernel, dim])
+
+
+def rounded_dim(dim: int) -> int:
+    """The smallest of DIMS that holds a head."""
+    return next(each for each in DIMS if dim <= each)

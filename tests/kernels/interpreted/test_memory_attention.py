@@ -1,0 +1,220 @@
+"""Memory attention in Triton against the reference in float64, output, log weight and every gradient."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memenc_kernels import memory_attention, memory_attention_with_log_weight
+from memenc_kernels.memory_attention import operator, triton
+from tests.kernels.guards import Guards, far_apart, guarded_results, reversed_programs
+from tests.kernels.lines import CASES, OPTIONS, converted, errors, everything, problem, random_weights, tensors
+
+TOLERANCE = 1e-5
+
+
+def compare(arguments, options, weights=None, tolerance=TOLERANCE):
+    weights = weights or random_weights(arguments)
+    exact = converted(arguments, lambda tensor: tensor.detach().double().requires_grad_())
+    wanted = everything(exact, options, weights, "torch")
+    found = everything(converted(arguments, torch.Tensor.requires_grad_), options, weights, "triton")
+    assert all(value.isfinite().all() for value in found.values())
+    wrong = {name: error for name, error in errors(found, wanted).items() if error > tolerance}
+    assert not wrong, f"differs from the reference: {wrong}"
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_sizes(case):
+    compare(problem(CASES[case]), {})
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_all_options(option):
+    compare(problem(CASES["small, grouped"]), OPTIONS[option])
+
+
+def test_options_across_blocks():
+    compare(problem(CASES["one more than a block"]), OPTIONS["causal sliding"])
+
+
+def test_without_masks_and_bias():
+    for name in ("small, grouped", "no memory"):
+        arguments = problem(CASES[name], masks=False)
+        compare({**arguments, "lines": [replace(each, bias=None, positions=None) for each in arguments["lines"]]}, {})
+
+
+def test_half_precision_rounds_as_the_reference_does():
+    for name in ("small, grouped", "one more than a block"):
+        arguments, option = problem(CASES[name], torch.float16), OPTIONS["causal sliding"]
+        weights = random_weights(arguments)
+        exact = everything(converted(arguments, lambda x: x.double().requires_grad_()), option, weights, "torch")
+        halves = [
+            everything(converted(arguments, lambda x: x.detach().requires_grad_()), option, weights, implementation)
+            for implementation in ("triton", "torch")
+        ]
+        found, rounded = (errors(half, exact) for half in halves)
+        # The reference may be exact by chance, where half precision cannot be.
+        wrong = {key: found[key] for key in found if found[key] > max(2 * rounded[key], 1e-3)}
+        assert not wrong, f"{wrong} against {rounded}"
+
+
+def test_empty_documents_and_padded_segments():
+    arguments = problem(CASES["small, grouped"])
+    arguments["valid"][:3] = False
+    for each in arguments["lines"]:
+        each.valid[0] = False
+    compare(arguments, {})
+    # A first token that sees neither itself nor any memory: zeros, as in the reference.
+    arguments["valid"][:] = True
+    arguments["valid"][0, 0] = False
+    found = compare(arguments, {"causal": True})
+    assert found["output"][0, :, 0].abs().max() == 0
+
+
+def strided(tensor):
+    """The same numbers, no axis but the last where it usually lies."""
+    if tensor.dim() < 3:
+        return tensor
+    wide = (
+        torch.full((*tensor.shape[:-1], tensor.shape[-1] + 3), torch.nan).transpose(0, 1).contiguous().transpose(0, 1)
+    )
+    wide[..., : tensor.shape[-1]] = tensor
+    return wide[..., : tensor.shape[-1]]
+
+
+def test_strided_and_expanded_inputs():
+    compare(converted(problem(CASES["small, grouped"]), strided), {})
+    arguments = problem(CASES["small, grouped"])
+    arguments["lines"] = [
+        replace(
+            each,
+            head_keys=each.head_keys[:, :, :1].expand_as(each.head_keys),
+            body_values=each.body_values[:1, :1].expand_as(each.body_values),
+        )
+        for each in arguments["lines"]
+    ]
+    compare(arguments, {})
+    turned = problem(CASES["small, grouped"])
+    turned["keys"] = turned["keys"].transpose(2, 3).contiguous().transpose(2, 3)
+    compare(turned, {})
+
+
+def test_expanded_gradients():
+    arguments = problem(CASES["small, grouped"])
+    ones = [torch.ones(()).expand(weight.shape) for weight in random_weights(arguments)]
+    compare(arguments, {}, ones)
+    found = converted(arguments, lambda tensor: tensor.detach().requires_grad_())
+    memory_attention(**found).sum().backward()
+    exact = converted(arguments, lambda tensor: tensor.detach().double().requires_grad_())
+    memory_attention(**exact, implementation="torch").sum().backward()
+    for name, tensor in tensors(exact).items():
+        assert (tensors(found)[name].grad - tensor.grad).norm() <= TOLERANCE * tensor.grad.norm().clamp(min=1e-3), name
+
+
+def test_nothing_beside_the_buffers_is_read_or_written():
+    guards = Guards()
+    for name in ("small, grouped", "one more than a block", "step longer than what is seen"):
+        arguments = converted(problem(CASES[name]), lambda tensor: guards.around(tensor.contiguous()))
+        arguments["valid"] = guards.around(arguments["valid"])
+        with guarded_results():
+            compare(arguments, {})
+    guards.check()
+
+
+def test_any_order_of_programs_gives_the_same_bits():
+    arguments = converted(problem(CASES["two lines"]), torch.Tensor.requires_grad_)
+    weights = random_weights(arguments)
+    forwards = everything(arguments, {}, weights, "triton")
+    with guarded_results(), reversed_programs():
+        backwards = everything(arguments, {}, weights, "triton")
+    assert all(torch.equal(forwards[name], backwards[name]) for name in forwards)
+
+
+def test_offsets_beyond_32_bits():
+    plain = problem((1, 3, 1, 1, 3, 16, [(2, 2)]))
+    far = {**plain, "keys": far_apart(plain["keys"], 0, 2**30 + 16)}
+    line = plain["lines"][0]
+    far["lines"] = [
+        replace(
+            line, body_keys=far_apart(line.body_keys, 1, 2**30 + 16), head_values=far_apart(line.head_values, 2, 2**31)
+        )
+    ]
+    compare(far, {})
+
+
+FAULTS = {
+    "the window is one too wide": lambda common: {"window": common["window"] + 1},
+    "everything is valid": lambda common: {"valid": None},
+    "segments look too far": lambda common: {"lines": tuple(x._replace(step=x.step - 1) for x in common["lines"])},
+    "the bias is forgotten": lambda common: {"lines": tuple(x._replace(bias=None) for x in common["lines"])},
+    "invalid entries are seen": lambda common: {"lines": tuple(x._replace(valid=None) for x in common["lines"])},
+    "rows are paired wrongly": lambda common: {"segments": 1},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_noticed(fault, monkeypatch):
+    arguments = problem((1, 3, 2, 1, 7, 16, [(7, 7)]))
+    compare(arguments, {"sliding_window": 5})
+    original = triton.common_arguments
+
+    def faulty(*given):
+        common = original(*given)
+        return common | FAULTS[fault](common)
+
+    monkeypatch.setattr(triton, "common_arguments", faulty)
+    with pytest.raises(AssertionError):
+        compare(arguments, {"sliding_window": 5})
+
+
+def test_guards_notice_one_token_too_many(monkeypatch):
+    arguments = problem((1, 1, 1, 1, 7, 16, []), masks=False)
+    # There is one token more to be read.
+    arguments = converted(arguments, lambda tensor: torch.cat([tensor, tensor[:, :, :1]], 2)[:, :, :7])
+    original = triton.common_arguments
+    monkeypatch.setattr(triton, "common_arguments", lambda *given: original(*given) | {"tokens": 8})
+    with pytest.raises(AssertionError, match="beside a buffer"), guarded_results():
+        memory_attention(**arguments)
+
+
+def flat_arguments(arguments):
+    """Positional arguments of the operator."""
+    parts = [getattr(each, name) for each in arguments["lines"] for name in operator.PARTS]
+    flat = [arguments[name] for name in ("queries", "keys", "values", "valid")] + parts
+    return (*flat, *[None] * (operator._COUNT - len(flat)), 0.25, False, 5, True)
+
+
+def test_the_operator_is_one_that_torch_can_trace():
+    arguments = converted(problem(CASES["small, grouped"]), torch.Tensor.requires_grad_)
+    arguments["lines"] = [replace(x, bias=x.bias.detach().expand(-1, x.entries)) for x in arguments["lines"]]
+    torch.library.opcheck(torch.ops.memenc_kernels.memory_attention.default, flat_arguments(arguments))
+
+
+def test_compiled_without_a_break_in_the_graph():
+    arguments = converted(problem(CASES["small, grouped"]), torch.Tensor.requires_grad_)
+    lines, valid = arguments["lines"], arguments["valid"]
+
+    def loss(queries, keys, values):
+        output, weight = memory_attention_with_log_weight(
+            queries, keys, values, lines=lines, valid=valid, implementation="triton"
+        )
+        return (output * 2).sum() + torch.where(weight.isfinite(), weight, 0.0).sum()
+
+    three = [arguments[name] for name in ("queries", "keys", "values")]
+    plain = torch.autograd.grad(loss(*three), three)
+    compiled = torch.autograd.grad(torch.compile(loss, fullgraph=True, backend="aot_eager")(*three), three)
+    for left, right in zip(plain, compiled, strict=True):
+        assert (left - right).abs().max() <= 1e-5 * left.abs().max()
+
+
+def test_what_the_kernel_cannot_do_is_refused():
+    three = problem((1, 1, 1, 1, 3, 16, [(2, 2), (3, 3), (1, 1)]))
+    with pytest.raises(ValueError, match="3 lines of memory"):
+        memory_attention(**three)
+    with pytest.raises(ValueError, match=r"dropout is 0\.5"):
+        memory_attention(**problem(CASES["one of each"]), dropout=0.5)
+    with pytest.raises(ValueError, match="300 dimensions"):
+        memory_attention(**problem((1, 1, 1, 1, 3, 300, [])))
+    with pytest.raises(ValueError, match="float64"):
+        memory_attention(**problem(CASES["one of each"], torch.float64))

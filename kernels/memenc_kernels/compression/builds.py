@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.compression.configurations import configuration_of
+from memenc_kernels.signatures import TYPES, signature
 
 DIMS = (32, 64, 80, 128, 256)
-TYPES = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 KINDS = ("mean", "max", "learned_query")
 STRIDES = ("key_batch", "key_head", "key_token", "value_batch", "value_head", "value_token")
 
@@ -26,18 +27,16 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 def _build(dim: int, kernel: str, dtype: str, kind: str) -> Build:
     from memenc_kernels.compression import triton
 
-    constants = configuration_of(dim) | {"KIND": kind}
+    constants: dict[str, Any] = configuration_of(dim) | {"KIND": kind}
     options = {"num_warps": constants.pop("num_warps")}
     if kind != "learned_query":
         constants["query"] = None
     kinds = {"asked_gradient": "*fp32"} | dict.fromkeys((*STRIDES, "heads", "slots", "rate", "slot_blocks"), "i32")
-    kinds |= dict.fromkeys(constants, "constexpr")
     return Build(
         name=f"compression {kernel.removesuffix('_kernel')} {kind} {dtype} {dim}",
         module="memenc_kernels.compression.triton",
         kernel=kernel,
-        signature={name: kinds.get(name, TYPES[dtype]) for name in getattr(triton, kernel).arg_names},
-        constants=constants,
+        signature=signature(getattr(triton, kernel).arg_names, constants, lambda name: kinds.get(name, TYPES[dtype])),
         options=options,
         everyday=dim == 64 and dtype == "bfloat16",
     )

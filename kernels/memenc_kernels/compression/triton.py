@@ -1,5 +1,8 @@
 """Triton kernels of compression; sizes and names as in README.md beside this file."""
 
+# Kernels are written in Triton's language, whose types differ from Python's.
+# pyright: reportOperatorIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import triton

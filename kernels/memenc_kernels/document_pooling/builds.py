@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.document_pooling.configurations import configuration_of
+from memenc_kernels.signatures import TYPES, signature
 
 # Hidden size, queries, scales.
 SIZES = ((384, 4, 8), (384, 4, 1), (768, 4, 8), (1024, 8, 8))
-TYPES = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 KERNELS = ("logits_kernel", "pool_kernel", "slopes_kernel", "states_backward_kernel", "query_backward_kernel")
 # In the type of the tokens; all other pointers are to the state.
 TOKENS = ("states", "query", "state_gradient")
@@ -36,16 +36,13 @@ def _build(architecture: Architecture, size: tuple[int, int, int], kernel: str, 
         name=f"document_pooling {kernel.removesuffix('_kernel')} {dtype} {'x'.join(map(str, size))}",
         module="memenc_kernels.document_pooling.triton",
         kernel=kernel,
-        signature={name: _kind(name, dtype, constants) for name in function.arg_names},
-        constants=constants,
+        signature=signature(function.arg_names, constants, lambda name: _kind(name, dtype)),
         options=options,
         everyday=size == SIZES[0] and dtype == "bfloat16",
     )
 
 
-def _kind(name: str, dtype: str, constants: dict[str, object]) -> str:
-    if name in constants:
-        return "constexpr"
+def _kind(name: str, dtype: str) -> str:
     if name in TOKENS:
         return TYPES[dtype]
     if name == "valid":

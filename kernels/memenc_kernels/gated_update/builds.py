@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.gated_update.configurations import configuration_of
+from memenc_kernels.signatures import TYPES, signature
 
 DIMS = (32, 64, 80, 128, 256)
-TYPES = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 GATES = ("ema", "lstm")
 
 
@@ -31,13 +31,12 @@ def _build(dim: int, kernel: str, dtype: str, gate: str) -> Build:
         constants["take"] = None
     names = getattr(triton, kernel).arg_names
     numbers = ("keep_batch", "heads", "slot_count", "slot_blocks")
-    kinds = {"fresh": "*u8"} | dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
+    kinds = {"fresh": "*u8"} | dict.fromkeys(numbers, "i32")
     return Build(
         name=f"gated_update {kernel.removesuffix('_kernel')} {gate} {dtype} {dim}",
         module="memenc_kernels.gated_update.triton",
         kernel=kernel,
-        signature={name: kinds.get(name, TYPES[dtype]) for name in names},
-        constants=constants,
+        signature=signature(names, constants, lambda name: kinds.get(name, TYPES[dtype])),
         options=options,
         everyday=dim == 64 and dtype == "bfloat16",
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.linear_memory.configurations import Configuration, configuration_of
+from memenc_kernels.signatures import TYPES, signature
 
 DIMS = (32, 48, 64, 80, 96, 128)
-TYPES = {"float32": "*fp32", "float16": "*fp16", "bfloat16": "*bf16"}
 FORWARD = ("written_kernel", "removed_kernel", "matrix_kernel", "look_up_kernel", "normaliser_kernel")
 BACKWARD = (
     "queries_backward_kernel",
@@ -47,16 +46,13 @@ def _build(module: str, kernel: str, dtype: str, configuration: Configuration, e
         name=f"linear_memory {kernel.removesuffix('_kernel')} {dtype} {configuration.dim}",
         module=f"memenc_kernels.linear_memory.{module}",
         kernel=kernel,
-        signature={name: _kind(name, dtype, constants) for name in function.arg_names},
-        constants=constants,
+        signature=signature(function.arg_names, constants, lambda name: _kind(name, dtype)),
         options=options,
         everyday=everyday,
     )
 
 
-def _kind(name: str, dtype: str, constants: dict[str, Any]) -> str:
-    if name in constants:
-        return "constexpr"
+def _kind(name: str, dtype: str) -> str:
     if name in TOKENS:
         return TYPES[dtype]
     if name in MASKS:

@@ -10,6 +10,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 
 from memenc.memory.values import State
+from memenc_kernels.document_pooling import Pooled, document_pooling
 
 Temperature = Literal["length", "fixed", "hard"]
 
@@ -79,17 +80,20 @@ class DocumentMemory(nn.Module):
             return self._take_in(state, token_states, valid, own_tokens)
 
     def _take_in(self, state: State, token_states: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
-        states = torch.where(valid[..., None], token_states.to(state["mean"].dtype), 0.0)
         segments = valid.any(-1)
-        touched = segments.any(-1)
-        flat = rearrange(states, "batch segments tokens hidden -> batch (segments tokens) hidden")
+        flat = rearrange(token_states, "batch segments tokens hidden -> batch (segments tokens) hidden")
         flat_valid = rearrange(valid, "batch segments tokens -> batch (segments tokens)")
+        first_tokens = torch.where(valid[:, :, 0, None], token_states[:, :, 0].to(state["mean"].dtype), 0.0)
+        before = state["attention_maximum"]
+        scales = torch.tensor(self.scales, dtype=before.dtype, device=before.device)
+        found = document_pooling(flat, flat_valid, self.query, before, scales)
         after = (
-            self._counts_and_mean(state, flat, flat_valid, own_tokens)
-            | self._extremes(state, flat, flat_valid)
-            | self._ends(state, states[:, :, 0], segments)
-            | self._attend(state, flat, flat_valid)
+            self._counts_and_mean(state, found.total, flat_valid.sum(1), own_tokens)
+            | {"maximum": torch.maximum(state["maximum"], found.highest)}
+            | self._ends(state, first_tokens, segments)
+            | (self._keep_best(state, flat, flat_valid) if self.temperature == "hard" else _faded(state, found, scales))
         )
+        touched = segments.any(-1)
         return {
             name: torch.where(touched.view(-1, *[1] * (new.dim() - 1)), new, state[name]) for name, new in after.items()
         }
@@ -104,17 +108,12 @@ class DocumentMemory(nn.Module):
         weights = _interpolation(wanted, torch.tensor(self.scales, dtype=pooled.dtype, device=pooled.device))
         return einsum(pooled, weights, "batch queries scales hidden, batch scales -> batch queries hidden")
 
-    def _counts_and_mean(self, state: State, flat: Tensor, valid: Tensor, own_tokens: Tensor) -> State:
-        new = valid.sum(1)
+    def _counts_and_mean(self, state: State, total: Tensor, new: Tensor, own_tokens: Tensor) -> State:
         positions = state["positions"] + new
-        share = (1 / positions.clamp(min=1).to(flat.dtype))[:, None]
+        share = (1 / positions.clamp(min=1).to(total.dtype))[:, None]
         # Moving the mean by the difference stays exact where a sum over ten million tokens would lose digits.
-        mean = state["mean"] + (flat.sum(1) - new[:, None].to(flat.dtype) * state["mean"]) * share
+        mean = state["mean"] + (total - new[:, None].to(total.dtype) * state["mean"]) * share
         return {"tokens": state["tokens"] + own_tokens, "positions": positions, "mean": mean}
-
-    def _extremes(self, state: State, flat: Tensor, valid: Tensor) -> State:
-        highest = flat.masked_fill(~valid[..., None], -math.inf).amax(1)
-        return {"maximum": torch.maximum(state["maximum"], highest)}
 
     def _ends(self, state: State, first_tokens: Tensor, segments: Tensor) -> State:
         """First-token states of the first and the last segment; first_tokens (batch, segments, hidden)."""
@@ -126,30 +125,11 @@ class DocumentMemory(nn.Module):
             "last": first_tokens[documents, last.clamp(min=0)],
         }
 
-    def _attend(self, state: State, flat: Tensor, valid: Tensor) -> State:
+    def _keep_best(self, state: State, flat: Tensor, valid: Tensor) -> State:
+        flat = torch.where(valid[..., None], flat.to(state["mean"].dtype), 0.0)
         query = self.query.to(flat.dtype)
         logits = einsum(flat, query, "batch tokens hidden, queries hidden -> batch queries tokens")
-        logits = logits.masked_fill(~valid[:, None], -math.inf)
-        if self.temperature == "hard":
-            return self._keep_best(state, flat, logits)
-        # The result does not depend on the maximum it is computed from, so no gradient need pass through it.
-        before, scales = state["attention_maximum"], torch.tensor(self.scales, dtype=flat.dtype, device=flat.device)
-        maximum = torch.maximum(before, logits.detach().amax(-1))
-        reference = maximum.masked_fill(maximum == -math.inf, 0.0)[..., None]
-        fade = (scales * (before[..., None] - reference)).exp().masked_fill(before[..., None] == -math.inf, 0.0)
-        weights = (scales[:, None] * (logits - reference)[:, :, None].clamp(min=-1e30)).exp()
-        weights = weights.masked_fill(~valid[:, None, None], 0.0)
-        weighted = einsum(
-            weights, flat, "batch queries scales tokens, batch tokens hidden -> batch queries scales hidden"
-        )
-        return {
-            "attention_maximum": maximum,
-            "attention_sum": state["attention_sum"] * fade + weights.sum(-1),
-            "attention_weighted": state["attention_weighted"] * fade[..., None] + weighted,
-        }
-
-    def _keep_best(self, state: State, flat: Tensor, logits: Tensor) -> State:
-        best, place = logits.max(-1)
+        best, place = logits.masked_fill(~valid[:, None], -math.inf).max(-1)
         chosen = flat.gather(1, place[..., None].expand(-1, -1, flat.shape[-1]))
         # Choosing has no gradient; the straight-through factor 1 lets the queries learn by how well their choice did.
         chosen = chosen * (1 + best - best.detach())[..., None]
@@ -160,6 +140,18 @@ class DocumentMemory(nn.Module):
             "attention_sum": torch.where(better[..., None], 1.0, state["attention_sum"]),
             "attention_weighted": weighted,
         }
+
+
+def _faded(state: State, found: Pooled, scales: Tensor) -> State:
+    """What was pooled before, seen from the new maximum, with what was found."""
+    before = state["attention_maximum"]
+    reference = found.maximum.masked_fill(found.maximum == -math.inf, 0.0)[..., None]
+    fade = (scales * (before[..., None] - reference)).exp().masked_fill(before[..., None] == -math.inf, 0.0)
+    return {
+        "attention_maximum": found.maximum,
+        "attention_sum": state["attention_sum"] * fade + found.sums,
+        "attention_weighted": state["attention_weighted"] * fade[..., None] + found.weighted,
+    }
 
 
 def _interpolation(wanted: Tensor, grid: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from memenc.memory.base import LayerMemory, counter, empty, require_positive, start_of_bias
 from memenc.memory.values import Entries, LayerSizes, Segment, State
+from memenc_kernels import gated_update
 
 Gate = Literal["ema", "lstm"]
 
@@ -101,7 +102,8 @@ class GatedMemory(LayerMemory):
         fresh = (state["segments"] == 0)[:, None, None, None]
         found = self._attend(slots, tokens, fresh)
         content = _per_head(found, self.content_weight)
-        after = _bounded(torch.where(fresh[:, None], content, self._gated(slots, found, content)), tokens)
+        longest = 2.0 * tokens.norm(dim=-1).amax(3)
+        after = gated_update(slots, content, *self._gates(found), fresh=state["segments"] == 0, longest=longest)
         return {"keys": after[:, 0], "values": after[:, 1], "segments": state["segments"] + 1}
 
     def bias(self) -> Tensor:
@@ -124,20 +126,12 @@ class GatedMemory(LayerMemory):
         values = torch.cat([slots[:, 1], tokens[:, 1]], dim=2)
         return torch.stack([weights @ keys, weights @ values], dim=1).to(slots.dtype)
 
-    def _gated(self, slots: Tensor, found: Tensor, content: Tensor) -> Tensor:
+    def _gates(self, found: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits of keeping a slot and of taking in its content."""
         if self.gate == "ema":
-            return torch.lerp(content, slots, self.keep_logits.sigmoid().to(slots.dtype).expand_as(slots))
-        keep = (_per_head(found, self.keep_weight) + self.keep_logits).sigmoid()
-        take = (_per_head(found, self.take_weight) + self.take_logits).sigmoid()
-        return keep.to(slots.dtype) * slots + take.to(slots.dtype) * content
-
-
-def _bounded(slots: Tensor, tokens: Tensor) -> Tensor:
-    """Slots (batch, 2, heads, slots, dim), shortened where they are longer than twice the longest of the tokens."""
-    longest = 2.0 * tokens.norm(dim=-1, keepdim=True).amax(3, keepdim=True)
-    # The square root has no gradient at zero.
-    length = slots.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
-    return slots * (longest / length).clamp(max=1.0)
+            return self.keep_logits, None
+        keep = _per_head(found, self.keep_weight) + self.keep_logits
+        return keep, _per_head(found, self.take_weight) + self.take_logits
 
 
 def _per_head(found: Tensor, weight: Tensor) -> Tensor:

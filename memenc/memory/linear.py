@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, final, get_args
+from typing import final, get_args
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
-from torch.nn import functional
 
 from memenc.memory.base import START_SHARE, LayerMemory, counter
-from memenc.memory.delta import affine, exact, removal, running
 from memenc.memory.values import LayerSizes, Mixed, Retrieved, Scanned, Segment, State, WritePlan
-
-Rule = Literal["linear", "delta"]
+from memenc_kernels.linear_memory import Rule, linear_memory
 
 # Heads wider than this (the one over the top) are cut into blocks: a matrix grows with the square of its width.
 WIDEST = 128
@@ -43,7 +40,7 @@ class LinearMemory(LayerMemory):
         super().__init__(sizes)
         if rule not in get_args(Rule):
             raise ValueError(f"memory option rule={rule!r}: choose one of {get_args(Rule)}")
-        self.rule = rule
+        self.rule: Rule = rule
         self.initial_logit = start_of_share(initial_share, sizes)
         self.blocks = blocks_of(sizes.head_dim)
         self.gate_logits = nn.Parameter(torch.empty(sizes.heads))
@@ -71,55 +68,30 @@ class LinearMemory(LayerMemory):
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
         """What the matrix holds under the queries; with no share where nothing was written."""
-        with exact(queries):
-            return (self._look_up(queries, state["matrix"], state["normaliser"], state["segments"] > 0),)
+        nothing = queries.new_zeros(len(queries), 1, self.sizes.key_value_heads, 0, self.sizes.head_dim)
+        plan = WritePlan(torch.zeros(len(queries), 1, dtype=torch.bool, device=queries.device), ("none",))
+        return self.scan(state, Segment(queries[:, None], nothing, nothing), plan).retrieved
 
     def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
         """All segments at once but for sums and small products in their order."""
-        with exact(segments.keys):
-            return self._scan(state, segments, plan)
-
-    def _scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
-        keys, values = (self._in_blocks(x, state["matrix"].dtype) for x in (segments.keys, segments.values))
-        # What is not written may be anything, NaN included.
-        whole = plan.complete[:, :, None, None, None]
-        features, values = feature_map(keys).where(whole, 0.0), values.where(whole, 0.0)
-        normalisers = running(state["normaliser"], features.sum(3), plan)
-        written = running(state["segments"], plan.complete.long(), plan)
-        removed = None
-        if self.rule == "delta":
-            weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1)
-            removed = removal(features, weight)
-        matrices = affine(state["matrix"], removed, features.transpose(-1, -2) @ values, plan)
-        retrieved = self._look_up(
-            rearrange(segments.queries, "batch segments heads tokens dim -> (batch segments) heads tokens dim"),
-            rearrange(matrices[:-1], "segments batch ... -> (batch segments) ..."),
-            rearrange(normalisers[:-1], "segments batch ... -> (batch segments) ..."),
-            rearrange(written[:-1], "segments batch -> (batch segments)") > 0,
+        counts = state["segments"][:, None] + plan.complete.cumsum(1)
+        known = counts > plan.complete
+        # The heads of a group stand side by side and read one matrix; so must each of their blocks.
+        cut = "batch segments (heads group) tokens (blocks dim) -> batch segments (heads blocks group) tokens dim"
+        sizes = {"heads": self.sizes.key_value_heads, "blocks": self.blocks}
+        found = linear_memory(
+            *(rearrange(x, cut, **sizes) for x in (segments.queries, segments.keys, segments.values)),
+            matrix=state["matrix"],
+            normaliser=state["normaliser"],
+            complete=plan.complete,
+            known=known,
+            rule=self.rule,
+            cuts=plan.cut,
         )
-        after = {"matrix": matrices[-1], "normaliser": normalisers[-1], "segments": written[-1]}
-        return Scanned((), (retrieved,), after)
-
-    def _look_up(self, queries: Tensor, matrix: Tensor, normaliser: Tensor, written: Tensor) -> Mixed:
-        features = feature_map(self._in_blocks(queries, matrix.dtype))
-        group = self.sizes.heads // self.sizes.key_value_heads
-        pattern = "rows (heads blocks) ... -> rows (heads group blocks) ..."
-        matrix, normaliser = (repeat(x, pattern, blocks=self.blocks, group=group) for x in (matrix, normaliser))
-        weight = features @ normaliser[..., None]
-        values = features @ matrix / weight.where(written[:, None, None, None], 1.0)
-        share = self.gate_logits.sigmoid()[:, None, None] * written[:, None, None, None]
-        whole = "rows (heads blocks) tokens dim -> rows heads tokens (blocks dim)"
-        return Mixed(rearrange(values, whole, blocks=self.blocks), share)
-
-    def _in_blocks(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        cut = "... heads tokens (blocks dim) -> ... (heads blocks) tokens dim"
-        # Sums over another layout round otherwise, and the layout must not decide a document's state.
-        return rearrange(x.to(dtype), cut, blocks=self.blocks).contiguous()
-
-
-def feature_map(x: Tensor) -> Tensor:
-    """``elu(x) + 1``: positive, so that the normaliser is."""
-    return functional.elu(x) + 1.0
+        whole = "batch segments (heads blocks group) tokens dim -> (batch segments) (heads group) tokens (blocks dim)"
+        share = self.gate_logits.sigmoid()[:, None, None] * rearrange(known, "batch segments -> (batch segments) 1 1 1")
+        after = {"matrix": found.matrix, "normaliser": found.normaliser, "segments": counts[:, -1]}
+        return Scanned((), (Mixed(rearrange(found.retrieved, whole, **sizes), share),), after)
 
 
 def start_of_share(initial_share: float | None, sizes: LayerSizes) -> float:

@@ -1,0 +1,92 @@
+"""Compression of neighbouring keys and values into one slot."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from memenc_kernels.checks import require_alike, require_shape, type_refusal
+from memenc_kernels.compression import reference
+from memenc_kernels.compression.configurations import WIDEST
+from memenc_kernels.compression.operators import forward
+from memenc_kernels.dispatch import Implementation, choose
+
+Compression = Literal["mean", "max", "convolution", "learned_query"]
+
+
+def compress(
+    keys: Tensor,
+    values: Tensor,
+    *,
+    rate: int,
+    kind: Compression = "mean",
+    query: Tensor | None = None,
+    kernels: tuple[Tensor, Tensor] | None = None,
+    implementation: Implementation = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Every `rate` neighbouring keys and values as one: their mean, maximum, convolution or softmax mean.
+
+    Source: Rae et al. 2019, Compressive Transformer (arXiv:1911.05507), section 3.2.
+
+    Args:
+        keys: (batch, heads, slots * rate, dim).
+        values: like keys.
+        rate: tokens per slot.
+        kind: mean; max, per number; convolution, the mean plus a product with `kernels`; learned_query, weights
+            ``softmax(keys query)`` for keys and values.
+        query: (heads, dim), for learned_query.
+        kernels: of keys and of values, each (rate, dim, dim), for convolution; the products are torch's.
+        implementation: auto, triton or torch.
+
+    Returns:
+        Keys and values, each (batch, heads, slots, dim).
+
+    Raises:
+        ValueError: shapes, types or options do not fit, or Triton was asked for and cannot run.
+    """
+    _check(keys, values, rate, kind, query, kernels)
+    chosen = choose("compression", implementation, keys.device, _refusal(keys))
+    run = forward if chosen == "triton" else reference.compress
+    short_keys, short_values = run(keys, values, rate, "mean" if kind == "convolution" else kind, query)
+    if kernels is None:
+        return short_keys, short_values
+    # The kernel is the departure from the mean, so that zeros are a safe start and weight decay pulls towards it.
+    return (
+        short_keys + reference.departure(keys, kernels[0], rate),
+        short_values + reference.departure(values, kernels[1], rate),
+    )
+
+
+def _check(
+    keys: Tensor,
+    values: Tensor,
+    rate: int,
+    kind: str,
+    query: Tensor | None,
+    kernels: tuple[Tensor, Tensor] | None,
+) -> None:
+    if kind not in get_args(Compression):
+        raise ValueError(f"kind={kind!r}: choose one of {get_args(Compression)}")
+    if (kind == "learned_query") != (query is not None) or (kind == "convolution") != (kernels is not None):
+        raise ValueError(f"kind={kind!r}: give a query for learned_query only, kernels for convolution only")
+    require_shape("keys", keys, batch=None, heads=None, tokens=None, dim=None)
+    batch, heads, tokens, dim = keys.shape
+    if rate < 1 or tokens % rate:
+        raise ValueError(f"rate={rate} does not divide the {tokens} tokens of keys; give whole slots")
+    require_shape("values", values, batch=batch, heads=heads, tokens=tokens, dim=dim)
+    require_alike({"keys": keys, "values": values})
+    if query is not None:
+        require_shape("query", query, heads=heads, dim=dim)
+    for kernel in kernels or ():
+        require_shape("kernels", kernel, rate=rate, dim=dim, out=dim)
+
+
+def _refusal(keys: Tensor) -> str | None:
+    """Why the Triton kernel cannot take these, None if it can."""
+    if keys.shape[-1] > WIDEST:
+        return f"keys have {keys.shape[-1]} numbers, the kernel takes {WIDEST} at most"
+    return type_refusal(keys)
+
+
+__all__ = ["Compression", "compress"]

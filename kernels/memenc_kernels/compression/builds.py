@@ -1,0 +1,42 @@
+"""Every shipped build of compression, for the compilation ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from memenc_kernels.ahead import Build
+from memenc_kernels.architectures import Architecture
+from memenc_kernels.compression.configurations import configuration_of
+from memenc_kernels.signatures import TYPES, signature
+
+DIMS = (32, 64, 80, 128, 256)
+KINDS = ("mean", "max", "learned_query")
+STRIDES = ("key_batch", "key_head", "key_token", "value_batch", "value_head", "value_token")
+
+
+def builds(architecture: Architecture) -> Iterator[Build]:
+    """Both kernels for all sizes, types and kinds."""
+    for dim in DIMS:
+        for kernel in ("compress_kernel", "compress_backward_kernel"):
+            for dtype in TYPES:
+                for kind in KINDS:
+                    yield _build(dim, kernel, dtype, kind)
+
+
+def _build(dim: int, kernel: str, dtype: str, kind: str) -> Build:
+    from memenc_kernels.compression import triton
+
+    constants: dict[str, Any] = configuration_of(dim) | {"KIND": kind}
+    options = {"num_warps": constants.pop("num_warps")}
+    if kind != "learned_query":
+        constants["query"] = None
+    kinds = {"asked_gradient": "*fp32"} | dict.fromkeys((*STRIDES, "heads", "slots", "rate", "slot_blocks"), "i32")
+    return Build(
+        name=f"compression {kernel.removesuffix('_kernel')} {kind} {dtype} {dim}",
+        module="memenc_kernels.compression.triton",
+        kernel=kernel,
+        signature=signature(getattr(triton, kernel).arg_names, constants, lambda name: kinds.get(name, TYPES[dtype])),
+        options=options,
+        everyday=dim == 64 and dtype == "bfloat16",
+    )

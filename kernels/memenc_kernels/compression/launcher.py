@@ -1,0 +1,60 @@
+"""Starts the Triton kernels of compression, forward and backward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memenc_kernels import launch
+from memenc_kernels.checks import with_unit_stride
+from memenc_kernels.compression import triton as kernels
+from memenc_kernels.compression.configurations import SLOTS, configuration_of
+
+
+def forward(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Compressed keys and values."""
+    batch, heads, tokens, dim = keys.shape
+    shape = (batch, heads, tokens // rate, dim)
+    short = {"short_keys": launch.empty(shape, keys), "short_values": launch.empty(shape, values)}
+    shared = _shared(keys, values, rate, kind, query)
+    launch.start(kernels.compress_kernel, (batch * heads * shared["slot_blocks"],), keys, **short, **shared)
+    return short["short_keys"], short["short_values"]
+
+
+def backward(
+    gradients: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of keys, values and the query (empty if there is none)."""
+    batch, heads, _, dim = keys.shape
+    shared = _shared(keys, values, rate, kind, query)
+    found = {"key_gradient": launch.empty(keys.shape, keys), "value_gradient": launch.empty(values.shape, values)}
+    shape = (0,) if query is None else (batch, heads, shared["slot_blocks"], dim)
+    asked = launch.empty(shape, keys, torch.float32)
+    launch.start(
+        kernels.compress_backward_kernel, (batch * heads * shared["slot_blocks"],), keys,
+        short_key_gradient=gradients[0].contiguous(), short_value_gradient=gradients[1].contiguous(),
+        asked_gradient=asked, **found, **shared,
+    )  # fmt: skip
+    to_query = asked if query is None else asked.sum((0, 2)).to(query.dtype)
+    return found["key_gradient"], found["value_gradient"], to_query
+
+
+def _shared(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None) -> dict[str, Any]:
+    """Arguments that both kernels have in common."""
+    keys, values = with_unit_stride(keys), with_unit_stride(values)
+    slots = keys.shape[2] // rate
+    return {
+        "keys": keys,
+        "values": values,
+        "query": None if query is None else query.contiguous(),
+        **dict(zip(("key_batch", "key_head", "key_token"), keys.stride(), strict=False)),
+        **dict(zip(("value_batch", "value_head", "value_token"), values.stride(), strict=False)),
+        "heads": keys.shape[1],
+        "slots": slots,
+        "rate": rate,
+        "slot_blocks": -(-slots // SLOTS),
+        "KIND": kind,
+        **configuration_of(keys.shape[3]),
+    }

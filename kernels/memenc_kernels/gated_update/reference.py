@@ -1,0 +1,21 @@
+"""Torch reference of the gated update: any device, any floating type, autograd."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gated_update(
+    slots: Tensor, content: Tensor, keep: Tensor, take: Tensor | None, fresh: Tensor, longest: Tensor
+) -> Tensor:
+    """Slots after the update; arguments as the public function's."""
+    kept = keep.sigmoid().to(slots.dtype)
+    if take is None:
+        mixed = torch.lerp(content, slots, kept.expand_as(slots))
+    else:
+        mixed = kept * slots + take.sigmoid().to(slots.dtype) * content
+    mixed = torch.where(fresh[:, None, None, None, None], content, mixed)
+    # The square root has no gradient at zero.
+    length = mixed.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+    return mixed * (longest[..., None, None] / length).clamp(max=1.0)

@@ -1,0 +1,253 @@
+"""Triton kernels of linear memory, backward; sizes and names as in README.md beside this file."""
+
+from __future__ import annotations
+
+import triton
+from triton import language as tl
+
+from memenc_kernels.linear_memory.triton import features_of, inverse_of, product, row_of, slope_of
+
+
+@triton.jit
+def looked_up(
+    keys, key_token, place, tokens, matrix, column,
+    DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Columns of ``f(K) M`` for the keys at these places; zeros from `tokens` on."""
+    result = tl.zeros([place.shape[0], column.shape[0]], tl.float32)
+    for start in range(0, DIM, BLOCK_INNER):
+        dim = start + tl.arange(0, BLOCK_INNER)
+        inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
+        key = tl.load(keys + place[:, None] * key_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
+        feature = tl.where(inside, features_of(key), 0.0)
+        inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
+        other = tl.load(matrix + dim[:, None] * DIM + column[None, :], mask=inside, other=0.0)
+        result += tl.dot(feature, other, input_precision=PRECISION)
+    return result
+
+
+@triton.jit
+def queries_backward_kernel(
+    queries, matrices, normalisers, known, gradient, query_gradient, fades,
+    query_batch, query_segment, query_head, query_token,
+    gradient_batch, gradient_segment, gradient_head, gradient_token,
+    segments, heads, group, tokens, token_blocks,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Gradient of a block of queries, and per query what the gradient of the normaliser needs."""
+    program = tl.program_id(0).to(tl.int64)
+    row, block = program // token_blocks, program % token_blocks
+    written = row // group
+    dim = tl.arange(0, BLOCK_DIM)
+    place = block * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
+    queries += row_of(row, segments, heads, query_batch, query_segment, query_head)
+    gradient += row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
+    inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
+    query = tl.load(queries + place[:, None] * query_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
+    feature = tl.where(inside, features_of(query), 0.0)
+    normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
+    divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)
+    weight = tl.where(divided, tl.sum(feature * normaliser[None, :], 1), 1.0)
+    change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
+    for start in range(0, DIM, BLOCK_COLUMNS):
+        column = start + tl.arange(0, BLOCK_COLUMNS)
+        tile = (place[:, None] < tokens) & (column[None, :] < DIM)
+        found = tl.load(gradient + place[:, None] * gradient_token + column[None, :], mask=tile, other=0.0)
+        tile = (dim[:, None] < DIM) & (column[None, :] < DIM)
+        offset = written * DIM * DIM + dim[:, None] * DIM + column[None, :]
+        matrix = tl.load(matrices + offset, mask=tile, other=0.0)
+        change += tl.dot(found.to(tl.float32), tl.trans(matrix), input_precision=PRECISION)
+    change = change / weight[:, None]
+    fade = tl.where(divided, tl.sum(change * feature, 1) / weight, 0.0)
+    change = (change - fade[:, None] * normaliser[None, :]) * slope_of(query)
+    tl.store(fades + row * tokens + place, fade, mask=place < tokens)
+    query_gradient += row * tokens * DIM
+    change = change.to(query_gradient.dtype.element_ty)
+    tl.store(query_gradient + place[:, None] * DIM + dim[None, :], change, mask=inside)
+
+
+@triton.jit
+def look_up_backward_kernel(
+    queries, normalisers, known, gradient, fades, matrix_gradient, normaliser_gradient,
+    query_batch, query_segment, query_head, query_token,
+    gradient_batch, gradient_segment, gradient_head, gradient_token,
+    segments, heads, group, tokens,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """What the look-ups of one segment ask of one matrix, a block of columns, and of its normaliser."""
+    written = tl.program_id(0).to(tl.int64)
+    dim = tl.arange(0, BLOCK_DIM)
+    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    token = tl.arange(0, BLOCK_TOKENS)
+    normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
+    divided = tl.where(tl.load(known + written // (heads // group)) != 0, tokens, 0)
+    change = tl.zeros([BLOCK_DIM, BLOCK_COLUMNS], tl.float32)
+    faded = tl.zeros([BLOCK_DIM], tl.float32)
+    for member in range(group):
+        row = written * group + member
+        query_row = queries + row_of(row, segments, heads, query_batch, query_segment, query_head)
+        gradient_row = gradient + row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
+        for start in range(0, tokens, BLOCK_TOKENS):
+            place = (start + token).to(tl.int64)
+            inside = (dim[:, None] < DIM) & (place[None, :] < tokens)
+            query = tl.load(query_row + place[None, :] * query_token + dim[:, None], mask=inside, other=0.0)
+            feature = tl.where(inside, features_of(query.to(tl.float32)), 0.0)
+            weight = tl.where(place < divided, tl.sum(feature * normaliser[:, None], 0), 1.0)
+            inside = (place[:, None] < tokens) & (column[None, :] < DIM)
+            found = tl.load(gradient_row + place[:, None] * gradient_token + column[None, :], mask=inside, other=0.0)
+            found = found.to(tl.float32) / weight[:, None]
+            change += tl.dot(feature, found, input_precision=PRECISION)
+            fade = tl.load(fades + row * tokens + place, mask=place < tokens, other=0.0)
+            faded += tl.sum(feature * fade[None, :], 1)
+    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
+    tl.store(matrix_gradient + written * DIM * DIM + dim[:, None] * DIM + column[None, :], change, mask=inside)
+    if tl.program_id(1) == 0:
+        tl.store(normaliser_gradient + written * DIM + dim, -faded, mask=dim < DIM)
+
+
+@triton.jit
+def matrix_backward_kernel(
+    last, removed, asked, complete, cuts, after, start_gradient,
+    segments, heads, DELTA: tl.constexpr, CUT: tl.constexpr,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Gradient of the matrices of one head after each segment, from the last to the start, a block of columns."""
+    program = tl.program_id(0).to(tl.int64)
+    batch, head = program // heads, program % heads
+    dim = tl.arange(0, BLOCK_DIM)
+    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
+    tile = dim[:, None] * DIM + column[None, :]
+    gradient = tl.load(last + program * DIM * DIM + tile, mask=inside, other=0.0)
+    for step in range(segments):
+        segment = segments - 1 - step
+        row = (batch * segments + segment) * heads + head
+        tl.store(after + row * DIM * DIM + tile, gradient, mask=inside)
+        if DELTA:  # noqa: SIM102
+            if tl.load(complete + row // heads) != 0:
+                # The other threads of this program stored parts of what it reads again.
+                tl.debug_barrier()
+                # What is removed is symmetric, and so its own transpose.
+                offset = row * DIM * DIM
+                gradient -= product(removed + offset, after + offset, dim, column, DIM, BLOCK_INNER, PRECISION)
+        gradient += tl.load(asked + row * DIM * DIM + tile, mask=inside, other=0.0)
+        if CUT:
+            gradient = tl.where(tl.load(cuts + segment) != 0, 0.0, gradient)
+    tl.store(start_gradient + program * DIM * DIM + tile, gradient, mask=inside)
+
+
+@triton.jit
+def known_backward_kernel(
+    keys, matrices, normalisers, complete, after, slopes, asked,
+    key_batch, key_segment, key_head, key_token, segments, heads, tokens, width,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
+    BLOCK_TOKENS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Gradient of every key's weight in one written segment, and what it adds to that of the normaliser (`asked`)."""
+    row = tl.program_id(0).to(tl.int64)
+    if tl.load(complete + row // heads) == 0:
+        return
+    dim = tl.arange(0, BLOCK_DIM)
+    token = tl.arange(0, BLOCK_TOKENS)
+    keys += row_of(row, segments, heads, key_batch, key_segment, key_head)
+    normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
+    total = tl.zeros([BLOCK_DIM], tl.float32)
+    for start in range(0, tokens, BLOCK_TOKENS):
+        place = (start + token).to(tl.int64)
+        inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
+        key = tl.load(keys + place[:, None] * key_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
+        feature = tl.where(inside, features_of(key), 0.0)
+        inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
+        slope = tl.zeros([BLOCK_TOKENS], tl.float32)
+        # Not DIM: the compiler would unroll the loop and run out of registers.
+        for first in range(0, width, BLOCK_COLUMNS):
+            column = first + tl.arange(0, BLOCK_COLUMNS)
+            offset = row * DIM * DIM
+            retrieved = looked_up(
+                keys, key_token, place, tokens, matrices + offset, column, DIM, BLOCK_INNER, PRECISION
+            )
+            moved = looked_up(keys, key_token, place, tokens, after + offset, column, DIM, BLOCK_INNER, PRECISION)
+            slope += tl.sum(retrieved * moved, 1)
+        slope *= inverse * inverse
+        tl.store(slopes + row * tokens + place, slope, mask=place < tokens)
+        total += tl.sum(feature * slope[:, None], 0)
+    total += tl.load(asked + row * DIM + dim, mask=dim < DIM, other=0.0)
+    tl.store(asked + row * DIM + dim, total, mask=dim < DIM)
+
+
+@triton.jit
+def normaliser_backward_kernel(
+    last, asked, cuts, after, start_gradient,
+    segments, heads, CUT: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+):  # fmt: skip
+    """Gradient of the normalisers of one head after each segment, from the last to the start."""
+    program = tl.program_id(0).to(tl.int64)
+    batch, head = program // heads, program % heads
+    dim = tl.arange(0, BLOCK_DIM)
+    gradient = tl.load(last + program * DIM + dim, mask=dim < DIM, other=0.0)
+    for step in range(segments):
+        segment = segments - 1 - step
+        row = (batch * segments + segment) * heads + head
+        tl.store(after + row * DIM + dim, gradient, mask=dim < DIM)
+        gradient += tl.load(asked + row * DIM + dim, mask=dim < DIM, other=0.0)
+        if CUT:
+            gradient = tl.where(tl.load(cuts + segment) != 0, 0.0, gradient)
+    tl.store(start_gradient + program * DIM + dim, gradient, mask=dim < DIM)
+
+
+@triton.jit
+def keys_backward_kernel(
+    keys, values, matrices, normalisers, complete, after, sums_after, slopes, key_gradient, value_gradient,
+    key_batch, key_segment, key_head, key_token,
+    value_batch, value_segment, value_head, value_token,
+    segments, heads, tokens, width, token_blocks, DELTA: tl.constexpr,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
+    BLOCK_TOKENS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Gradients of a block of keys and values of one segment and head; zeros where it is not written."""
+    program = tl.program_id(0).to(tl.int64)
+    row, block = program // token_blocks, program % token_blocks
+    # Where nothing is written there is nothing to read.
+    limit = tl.where(tl.load(complete + row // heads) != 0, tokens, 0)
+    dim = tl.arange(0, BLOCK_DIM)
+    place = block * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
+    keys += row_of(row, segments, heads, key_batch, key_segment, key_head)
+    values += row_of(row, segments, heads, value_batch, value_segment, value_head)
+    key_gradient += row * tokens * DIM
+    value_gradient += row * tokens * DIM
+    inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
+    loaded = (place[:, None] < limit) & (dim[None, :] < DIM)
+    key = tl.load(keys + place[:, None] * key_token + dim[None, :], mask=loaded, other=0.0).to(tl.float32)
+    feature = tl.where(loaded, features_of(key), 0.0)
+    normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
+    inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
+    change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
+    # Not DIM: the compiler would unroll the loop and run out of registers.
+    for first in range(0, width, BLOCK_COLUMNS):
+        column = first + tl.arange(0, BLOCK_COLUMNS)
+        here = (place[:, None] < tokens) & (column[None, :] < DIM)
+        read = (place[:, None] < limit) & (column[None, :] < DIM)
+        value = tl.load(values + place[:, None] * value_token + column[None, :], mask=read, other=0.0)
+        value = value.to(tl.float32)
+        offset = row * DIM * DIM
+        moved = looked_up(keys, key_token, place, limit, after + offset, column, DIM, BLOCK_INNER, PRECISION)
+        tile = (dim[None, :] < DIM) & (column[:, None] < DIM)
+        across = offset + dim[None, :] * DIM + column[:, None]
+        if DELTA:
+            retrieved = looked_up(keys, key_token, place, limit, matrices + offset, column, DIM, BLOCK_INNER, PRECISION)
+            value -= retrieved * inverse[:, None]
+            matrix = tl.load(matrices + across, mask=tile, other=0.0)
+            change -= tl.dot(moved * inverse[:, None], matrix, input_precision=PRECISION)
+        gradient = tl.load(after + across, mask=tile, other=0.0)
+        change += tl.dot(value, gradient, input_precision=PRECISION)
+        moved = moved.to(value_gradient.dtype.element_ty)
+        tl.store(value_gradient + place[:, None] * DIM + column[None, :], moved, mask=here)
+    change += tl.load(sums_after + row * DIM + dim, mask=dim < DIM, other=0.0)[None, :]
+    if DELTA:
+        slope = tl.load(slopes + row * tokens + place, mask=place < limit, other=0.0)
+        change += slope[:, None] * normaliser[None, :]
+    change = tl.where(loaded, change * slope_of(key), 0.0).to(key_gradient.dtype.element_ty)
+    tl.store(key_gradient + place[:, None] * DIM + dim[None, :], change, mask=inside)

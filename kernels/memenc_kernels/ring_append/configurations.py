@@ -1,0 +1,13 @@
+"""Tile sizes of the ring append: the same on every architecture, none spills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WIDEST = 128
+
+
+def configuration_of(dim: int) -> dict[str, Any]:
+    """Constants and options of the kernel."""
+    width = max(16, 1 << (dim - 1).bit_length())
+    return {"DIM": dim, "BLOCK_DIM": width, "num_warps": 4 if width > 64 else 2}

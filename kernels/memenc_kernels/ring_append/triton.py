@@ -1,0 +1,137 @@
+"""Triton kernel of the ring append; sizes and names as in README.md beside this file."""
+
+# Kernels are written in Triton's language, whose types differ from Python's.
+# pyright: reportOperatorIssue=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import triton
+from triton import language as tl
+
+
+@triton.jit
+def new_token(
+    tokens, place, stride_token, cosine, sine,
+    ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+):  # fmt: skip
+    """A token of the segment, its rotation taken off."""
+    dim = tl.arange(0, BLOCK_DIM)
+    token = tl.load(tokens + place * stride_token + dim, mask=dim < DIM, other=0.0).to(tl.float32)
+    if ROTATED:
+        turned = dim < 2 * PAIRS
+        if INTERLEAVED:
+            partner, pair, leads = dim ^ 1, dim // 2, dim % 2 == 0
+        else:
+            leads = dim < PAIRS
+            partner, pair = tl.where(leads, dim + PAIRS, dim - PAIRS), dim % PAIRS
+        other = tl.load(tokens + place * stride_token + partner, mask=turned, other=0.0).to(tl.float32)
+        along = tl.load(cosine + place * PAIRS + pair, mask=turned, other=1.0)
+        across = tl.load(sine + place * PAIRS + pair, mask=turned, other=0.0)
+        token = token * along + tl.where(leads, other, -other) * across
+    return token
+
+
+@triton.jit
+def token_of(
+    ring, new, ring_place, new_place, stride_token, cosine, sine,
+    ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+):  # fmt: skip
+    """A token that leaves the window: from the ring, or from the segment if it came with it (`new_place` >= 0)."""
+    dim = tl.arange(0, BLOCK_DIM)
+    token = tl.zeros([BLOCK_DIM], tl.float32)
+    if new_place >= 0:
+        token += new_token(new, new_place, stride_token, cosine, sine, ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+    else:
+        token += tl.load(ring + ring_place * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
+    return token
+
+
+@triton.jit
+def product_of(token, kernel, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
+    """Token times one matrix of a convolution."""
+    dim = tl.arange(0, BLOCK_DIM)
+    inside = (dim[:, None] < DIM) & (dim[None, :] < DIM)
+    matrix = tl.load(kernel + dim[:, None] * DIM + dim[None, :], mask=inside, other=0.0).to(tl.float32)
+    return tl.sum(token[:, None] * matrix, 0)
+
+
+@triton.jit
+def append_kernel(
+    window_keys, window_values, slot_keys, slot_values, counts, keys, values, lengths, query, key_kernel, value_kernel,
+    cosine, sine, key_batch, key_head, key_token, value_batch, value_head, value_token,
+    heads, places, groups, slots, window, rate, KIND: tl.constexpr,
+    ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+):  # fmt: skip
+    """`rate` neighbouring places of the ring of one document and head: compress what leaves, then store what comes."""
+    program = tl.program_id(0).to(tl.int64)
+    row, mine = program // groups, program % groups
+    batch, head = row // heads, row % heads
+    dim = tl.arange(0, BLOCK_DIM)
+    read, length = tl.load(counts + batch), tl.load(lengths + batch)
+    keys += batch * key_batch + head * key_head
+    values += batch * value_batch + head * value_head
+    window_keys += row * places * DIM
+    window_values += row * places * DIM
+    last = (read + length - window) // rate
+    # Slots that others of this segment would overwrite at once are left out: the order of programs is not known.
+    low = tl.maximum(tl.maximum((read - window) // rate, 0), last - slots)
+    first = low + (mine - low % groups + groups) % groups
+    for group in range(first, last, groups):
+        start = float("-inf") if KIND == "max" else 0.0
+        short_key = tl.full([BLOCK_DIM], start, tl.float32)
+        short_value = tl.full([BLOCK_DIM], start, tl.float32)
+        # Scores in a first round, so that the second knows their sum.
+        total = tl.full([1], 1.0, tl.float32)
+        if KIND == "learned_query":
+            asked = tl.load(query + head * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
+            most = tl.full([1], float("-inf"), tl.float32)
+            total = tl.zeros([1], tl.float32)
+            for member in range(rate):
+                came = group * rate + member - read
+                key = token_of(
+                    window_keys, keys, mine * rate + member, came, key_token, cosine, sine,
+                    ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
+                )  # fmt: skip
+                score = tl.sum(key * asked, 0)
+                here = tl.maximum(most, score)
+                total = total * tl.exp(most - here) + tl.exp(score - here)
+                most = here
+        for member in range(rate):
+            came = group * rate + member - read
+            key = token_of(
+                window_keys, keys, mine * rate + member, came, key_token, cosine, sine,
+                ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
+            )  # fmt: skip
+            value = token_of(
+                window_values, values, mine * rate + member, came, value_token, cosine, sine,
+                False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
+            )  # fmt: skip
+            if KIND == "max":
+                short_key = tl.maximum(short_key, key)
+                short_value = tl.maximum(short_value, value)
+            elif KIND == "learned_query":
+                weight = tl.exp(tl.sum(key * asked, 0) - most) / total
+                short_key += weight * key
+                short_value += weight * value
+            else:
+                short_key += key / rate
+                short_value += value / rate
+                if KIND == "convolution":
+                    short_key += product_of(key, key_kernel + member * DIM * DIM, DIM, BLOCK_DIM)
+                    short_value += product_of(value, value_kernel + member * DIM * DIM, DIM, BLOCK_DIM)
+        place = (row * slots + group % slots) * DIM + dim
+        tl.store(slot_keys + place, short_key.to(slot_keys.dtype.element_ty), mask=dim < DIM)
+        tl.store(slot_values + place, short_value.to(slot_values.dtype.element_ty), mask=dim < DIM)
+    # No thread may store before all have read what it replaces.
+    tl.debug_barrier()
+    last = (read + length) // rate
+    low = tl.maximum(read // rate, last - groups)
+    first = low + (mine - low % groups + groups) % groups
+    for group in range(first, last, groups):
+        for member in range(rate):
+            came = group * rate + member - read
+            key = new_token(keys, came, key_token, cosine, sine, ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+            value = new_token(values, came, value_token, cosine, sine, False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+            place = (mine * rate + member) * DIM + dim
+            tl.store(window_keys + place, key.to(window_keys.dtype.element_ty), mask=dim < DIM)
+            tl.store(window_values + place, value.to(window_values.dtype.element_ty), mask=dim < DIM)

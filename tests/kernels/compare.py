@@ -1,0 +1,75 @@
+"""Triton against the torch reference in float64: every output, every gradient."""
+
+from contextlib import nullcontext
+
+import torch
+
+from tests.kernels.guards import guarded_results, reversed_programs
+
+EXACT = 1e-5
+# What torch checks of an operator; the rest is what compiling it checks.
+OPERATOR_CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
+
+
+def error(found, wanted):
+    """Largest difference, relative to the largest number."""
+    if wanted.numel() == 0:
+        return 0.0
+    same = wanted.isinf() & (found == wanted)
+    gap = (found.double() - wanted.double()).masked_fill(same, 0.0).abs()
+    size = wanted[wanted.isfinite()].abs().max() if wanted.isfinite().any() else 1.0
+    return float(gap.max() / max(float(size), 1e-30)) if not gap.isnan().any() else float("inf")
+
+
+def run(function, inputs, options, weights, implementation):
+    """Outputs, and gradients of all inputs in floating point, by name."""
+    leaves = {n: x.detach().requires_grad_() if x.is_floating_point() else x for n, x in inputs.items()}
+    results = function(**leaves, **options, implementation=implementation)
+    results = results if isinstance(results, tuple) else (results,)
+    found = {f"output {place}": result.detach() for place, result in enumerate(results)}
+    wanted = [result for result in results if result.requires_grad]
+    ways = [weight for weight, result in zip(weights, results, strict=True) if result.requires_grad]
+    names = [name for name, leaf in leaves.items() if leaf.requires_grad]
+    ways = [
+        way.to(result.dtype) if way.dtype != result.dtype else way for way, result in zip(ways, wanted, strict=True)
+    ]
+    gradients = torch.autograd.grad(wanted, [leaves[n] for n in names], ways, materialize_grads=True)
+    return found | {f"gradient of {name}": found for name, found in zip(names, gradients, strict=True)}
+
+
+def converted(inputs, dtype):
+    return {name: x.to(dtype) if x.is_floating_point() else x for name, x in inputs.items()}
+
+
+def check(function, inputs, options, weights=None, guarded=True, reverse=False, tolerance=EXACT):
+    """Require Triton's error to be at most `tolerance`, or twice that of torch in the same types.
+
+    Args:
+        function: takes inputs and options by name, and `implementation`.
+        inputs: tensors by name.
+        options: what is no tensor.
+        weights: gradients of the outputs; random if left out.
+        guarded: put guard bands of NaN round everything.
+        reverse: run programs in reverse order, which the interpreter can.
+        tolerance: in float32.
+    """
+    if weights is None:
+        shapes = function(**inputs, **options, implementation="torch")
+        weights = [torch.randn_like(x) if x.is_floating_point() else None for x in astuple(shapes)]
+    wanted = run(function, converted(inputs, torch.float64), options, weights, "torch")
+    with guarded_results() if guarded else nullcontext() as guards, reversed_programs() if reverse else nullcontext():
+        given = {name: guards.around(x) for name, x in inputs.items()} if guarded else inputs
+        found = run(function, given, options, weights, "triton")
+    half = any(x.dtype in (torch.float16, torch.bfloat16) for x in inputs.values())
+    rounded = run(function, inputs, options, weights, "torch") if half else wanted
+    for name, result in wanted.items():
+        assert found[name].shape == result.shape, name
+        if not result.is_floating_point():
+            assert torch.equal(found[name], result), name
+            continue
+        allowed = max(tolerance, 2 * error(rounded[name], result))
+        assert error(found[name], result) <= allowed, f"{name}: {error(found[name], result):.1e} > {allowed:.1e}"
+
+
+def astuple(results):
+    return results if isinstance(results, tuple) else (results,)

@@ -1,0 +1,32 @@
+"""Inputs of compression."""
+
+import torch
+
+# batch, heads, slots, rate, dim
+SIZES = {
+    "one of each": (1, 1, 1, 1, 4),
+    "odd": (3, 2, 7, 3, 15),
+    "one over": (1, 2, 17, 4, 65),
+    "wide": (1, 1, 3, 5, 127),
+    "no slots": (2, 1, 0, 2, 8),
+}
+KINDS = ("mean", "max", "convolution", "learned_query")
+
+
+def random_inputs(size, kind, dtype=torch.float32, device="cpu"):
+    batch, heads, slots, rate, dim = size
+    shapes = {"keys": (batch, heads, slots * rate, dim), "values": (batch, heads, slots * rate, dim)}
+    if kind == "learned_query":
+        shapes["query"] = (heads, dim)
+    if kind == "convolution":
+        shapes |= {"key_kernel": (rate, dim, dim), "value_kernel": (rate, dim, dim)}
+    return {name: torch.randn(shape, device=device).to(dtype) for name, shape in shapes.items()}
+
+
+def with_kernels(function):
+    """The function with both kernels of a convolution as arguments of their own."""
+
+    def call(key_kernel=None, value_kernel=None, **arguments):
+        return function(**arguments, kernels=None if key_kernel is None else (key_kernel, value_kernel))
+
+    return call

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from memenc_kernels import compress
+from memenc_kernels.compression.operators import forward
+from tests.kernels.compare import OPERATOR_CHECKS, check
+from tests.kernels.compression_cases import KINDS, SIZES, random_inputs, with_kernels
+from tests.kernels.guards import far_apart
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_outputs_and_gradients(size, kind):
+    check(with_kernels(compress), random_inputs(size, kind), {"rate": size[3], "kind": kind})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision(kind):
+    inputs = random_inputs(SIZES["odd"], kind, torch.float16)
+    check(with_kernels(compress), inputs, {"rate": 3, "kind": kind}, reverse=True)
+
+
+def test_equal_maxima_share_their_gradient():
+    inputs = {name: x.round() for name, x in random_inputs(SIZES["odd"], "max").items()}
+    check(compress, inputs, {"rate": 3, "kind": "max"})
+
+
+def test_views_and_expanded_gradients():
+    inputs = random_inputs(SIZES["odd"], "learned_query")
+    inputs["keys"] = inputs["keys"].transpose(1, 2).contiguous().transpose(1, 2)
+    inputs["values"] = inputs["values"].mT.contiguous().mT
+    options = {"rate": 3, "kind": "learned_query"}
+    check(compress, inputs, options, [torch.randn(()).expand(3, 2, 7, 15)] * 2, guarded=False)
+
+
+def test_far_apart_in_memory():
+    inputs = random_inputs((2, 1, 1, 3, 8), "learned_query")
+    options = {"rate": 3, "kind": "learned_query"}
+    wanted = compress(**inputs, **options, implementation="torch")
+    inputs["keys"], inputs["values"] = (
+        far_apart(inputs["keys"], 0, 2**31 + 8),
+        far_apart(inputs["values"], 2, 2**30 + 8),
+    )
+    found = compress(**inputs, **options, implementation="triton")
+    assert all(torch.allclose(*pair, rtol=1e-5, atol=1e-5) for pair in zip(found, wanted, strict=True))
+
+
+def test_torch_knows_the_operator():
+    inputs = random_inputs((2, 1, 3, 2, 4), "learned_query")
+    tensors = [x.requires_grad_() for x in inputs.values()]
+    torch.library.opcheck(forward, (*tensors[:2], 2, "learned_query", tensors[2]), test_utils=OPERATOR_CHECKS)
+    compiled = torch.compile(compress, fullgraph=True, backend="aot_eager")
+    options = {"rate": 2, "kind": "learned_query"}
+    both = [
+        torch.autograd.grad(sum(x.square().sum() for x in function(**inputs, **options)), tensors)
+        for function in (compiled, compress)
+    ]
+    assert all(torch.equal(*pair) for pair in zip(*both, strict=True))
+
+
+@pytest.mark.parametrize("fault", ("mean", "max"))
+def test_a_planted_fault_is_noticed(fault):
+    def faulty(implementation, kind, **given):
+        return compress(**given, kind=fault if implementation == "triton" else kind, implementation=implementation)
+
+    with pytest.raises(AssertionError, match="output"):
+        check(faulty, random_inputs(SIZES["odd"], "mean"), {"rate": 3, "kind": "max" if fault == "mean" else "mean"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    (
+        ({"rate": 2}, "does not divide"),
+        ({"rate": 3, "kind": "median"}, "choose one of"),
+        ({"rate": 3, "kind": "learned_query"}, "give a query"),
+    ),
+)
+def test_refuses_what_does_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        compress(**random_inputs(SIZES["odd"], "mean"), **options)

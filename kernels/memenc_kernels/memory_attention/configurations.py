@@ -57,6 +57,8 @@ FULL_ELSEWHERE = {
     ("sm_90", "forward", 128): Configuration(16, 16, 4),
     ("sm_90", "queries", 128): Configuration(16, 16, 4),
     ("sm_90", "tokens", 64): Configuration(32, 32, 8),
+    ("gfx942", "entries", 128): Configuration(16, 16, 4),
+    ("gfx942", "tokens", 128): Configuration(16, 16, 4),
     ("gfx942", "queries", 128): Configuration(32, 32, 4),
     ("gfx942", "forward", 128): Configuration(32, 32, 4),
 }

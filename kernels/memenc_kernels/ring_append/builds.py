@@ -26,7 +26,7 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 def _build(dim: int, dtype: str, kind: str) -> Build:
     from memenc_kernels.ring_append.triton import append_kernel
 
-    constants = configuration_of(dim) | {"KIND": kind, "ROTATED": True, "PAIRS": dim // 2, "INTERLEAVED": False}
+    constants = configuration_of(dim, kind) | {"KIND": kind, "ROTATED": True, "PAIRS": dim // 2, "INTERLEAVED": False}
     options = {"num_warps": constants.pop("num_warps")}
     constants |= {name: None for names in KINDS.values() for name in names if name not in KINDS[kind]}
     kinds = {"cosine": "*fp32", "sine": "*fp32", "counts": "*i64", "lengths": "*i64"}

@@ -46,7 +46,7 @@ def _append(
         **dict(zip(("value_batch", "value_head", "value_token"), values.stride(), strict=False)),
         heads=heads, places=places, groups=groups, slots=slot_keys.shape[2], window=window, rate=rate, KIND=kind,
         ROTATED=cosine is not None, PAIRS=1 if cosine is None else cosine.shape[1], INTERLEAVED=interleaved,
-        **configuration_of(dim),
+        **configuration_of(dim, kind),
     )  # fmt: skip
 
 

@@ -81,11 +81,11 @@ def append_kernel(
         short_key = tl.full([BLOCK_DIM], start, tl.float32)
         short_value = tl.full([BLOCK_DIM], start, tl.float32)
         # Scores in a first round, so that the second knows their sum.
-        total = tl.full([1], 1.0, tl.float32)
+        total = 1.0
         if KIND == "learned_query":
             asked = tl.load(query + head * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
-            most = tl.full([1], float("-inf"), tl.float32)
-            total = tl.zeros([1], tl.float32)
+            most = float("-inf")
+            total = 0.0
             for member in range(rate):
                 came = group * rate + member - read
                 key = token_of(

@@ -18,7 +18,7 @@ RULES = (
     "A candidate is recommended if its mean less one standard error is at least the mean of the second; otherwise all "
     "whose mean is above that line are tied, and the one with the fewest operations per token (then state bytes) is "
     "taken.",
-    "Alive means above guessing by more than three standard errors, at any length.",
+    "Alive means above guessing by more than three standard errors, at any length; all are longer than a segment.",
     "What a design loses are the tasks on which it falls below the threshold, named at the shortest such length.",
     "A mitigation is the best memory row of the same task and length that is better by more than both standard errors.",
     "A baseline makes a memory needless where its mean is at least that of the recommended design less one standard "

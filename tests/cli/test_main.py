@@ -54,7 +54,7 @@ def test_debug_shows_where_an_error_comes_from(memenc, lines, backbone, tmp_path
 
 
 def test_doctor(memenc, tmp_path):
-    assert "torch reference" in memenc("doctor").out
+    assert "memory attention" in memenc("doctor").out
     facts = json.loads(memenc("doctor", "--json", "--output", tmp_path / "doctor.json").out)
     assert facts["healthy"] and {"memenc", "python", "torch", "triton"} <= {
         check["name"] for check in facts["packages"]

@@ -30,10 +30,16 @@ def test_interpreted(file, request):
     run = subprocess.run(
         [*command, "--seed", str(request.config.option.seed)],
         cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1"},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     if run.returncode:
         pytest.fail(f"TRITON_INTERPRET=1 {' '.join(command[1:5])}\n{run.stdout}", pytrace=False)
+
+
+def environment():
+    """Ours without what pytest and its workers put there: the process is not one of them."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return kept | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}

@@ -77,7 +77,9 @@ def configuration(
         tokens: of a row.
     """
     if tokens <= SHORT:
-        return Configuration(16, 32, 4) if bytes_per_number == 2 else Configuration(16, 16, 4)
+        # The gradients of wide entries need more registers than four warps have.
+        warps = 8 if kernel == "entries" and dim * bytes_per_number >= 256 else 4
+        return Configuration(16, 32 if bytes_per_number == 2 else 16, warps)
     if bytes_per_number == 4:
         return FULL_ELSEWHERE.get((architecture.name, kernel, dim), Configuration(32, 32, FULL_WARPS[dim]))
     return HALF_ELSEWHERE.get((architecture.name, kernel, dim), HALF[kernel, dim])

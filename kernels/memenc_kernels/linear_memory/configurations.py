@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memenc_kernels.architectures import Architecture
@@ -81,6 +81,9 @@ class Configuration:
             return self.asked
         if kernel in ("normaliser_kernel", "normaliser_backward_kernel"):
             return Tiles(columns=0, inner=0, tokens=0, warps=1)
+        if kernel == "queries_backward_kernel" and block_of(self.dim) > 64:
+            # With wider tiles it spills.
+            return replace(self.tokens, columns=16)
         return self.tokens
 
 

@@ -124,11 +124,11 @@ class GroupContext(AttentionContext):
             return tuple(placed(line, turn, None) for line in lines), call, beside
         start = begins(len(call.keys), self.plan.complete.shape[0], segment_length, call.keys.device)
         lines = tuple(placed(line, turn, segment_length) for line in lines)
-        call, beside = (
-            None if each is None else replace(each, queries=turn(each.queries, start), keys=turn(each.keys, start))
-            for each in (call, beside)
-        )
-        return lines, cast(LayerCall, call), beside
+
+        def in_group(call: LayerCall) -> LayerCall:
+            return replace(call, queries=turn(call.queries, start), keys=turn(call.keys, start))
+
+        return lines, in_group(call), None if beside is None else in_group(beside)
 
     def _segments(self, call: LayerCall, rotary: Rotary | None, positions: Tensor) -> Segment:
         """Queries, keys and values without the rotation to `positions`, (batch, segments, heads, tokens, dim)."""

@@ -34,7 +34,8 @@ def builds(architecture: Architecture) -> Iterator[Build]:
                 f"{kernel}_kernel",
                 signature,
                 {"num_warps": chosen.warps, "num_stages": chosen.stages},
-                matrix=kind != "fp32" and tokens > SHORT,
+                # Hopper's instructions take 64 rows; smaller blocks multiply with those of its predecessors.
+                matrix=kind != "fp32" and min(chosen.queries, chosen.keys) >= 64,
                 everyday=(kind, dim) == ("bf16", 64) and tokens > SHORT and not sliding,
             )
 

@@ -40,8 +40,27 @@ HALF = {
 # Where an architecture has fewer registers or less memory for the same.
 HALF_ELSEWHERE = {
     ("sm_80", "entries", 64): Configuration(32, 64, 8),
+    ("sm_80", "tokens", 64): Configuration(64, 64, 8),
+    ("gfx942", "forward", 64): Configuration(64, 64, 4),
     ("gfx942", "forward", 128): Configuration(64, 64, 4),
     ("gfx942", "queries", 128): Configuration(64, 32, 8),
+    ("gfx942", "entries", 64): Configuration(32, 64, 4),
+    ("gfx942", "entries", 128): Configuration(32, 32, 4),
+    ("gfx942", "tokens", 64): Configuration(32, 64, 4),
+    ("gfx942", "tokens", 128): Configuration(32, 32, 4),
+}
+# Four bytes are multiplied without matrix instructions: small blocks, and by dim the warps that hold them.
+FULL_WARPS = {32: 4, 64: 4, 128: 8}
+FULL_ELSEWHERE = {
+    ("sm_80", "entries", 64): Configuration(32, 32, 8),
+    ("sm_80", "tokens", 32): Configuration(32, 32, 8),
+    ("sm_90", "forward", 128): Configuration(16, 16, 4),
+    ("sm_90", "queries", 128): Configuration(16, 16, 4),
+    ("sm_90", "tokens", 64): Configuration(32, 32, 8),
+    ("gfx942", "entries", 128): Configuration(16, 16, 4),
+    ("gfx942", "tokens", 128): Configuration(16, 16, 4),
+    ("gfx942", "queries", 128): Configuration(32, 32, 4),
+    ("gfx942", "forward", 128): Configuration(32, 32, 4),
 }
 
 
@@ -60,7 +79,7 @@ def configuration(
     if tokens <= SHORT:
         return Configuration(16, 32, 4) if bytes_per_number == 2 else Configuration(16, 16, 4)
     if bytes_per_number == 4:
-        return Configuration(32, 32, 4)
+        return FULL_ELSEWHERE.get((architecture.name, kernel, dim), Configuration(32, 32, FULL_WARPS[dim]))
     return HALF_ELSEWHERE.get((architecture.name, kernel, dim), HALF[kernel, dim])
 
 

@@ -56,7 +56,7 @@ def attend(
         used = sliding_window is not None and memory_in_sliding_window
         named = {part: getattr(line, part) for part in PARTS}
         named["bias"] = None if line.bias is None else line.bias.expand(-1, line.entries)
-        named["positions"] = line.positions.float() if used and line.positions is not None else None
+        named["positions"] = line.positions.float().contiguous() if used and line.positions is not None else None
         tensors += named.values()
     tensors += [None] * (_COUNT - len(tensors))
     output, log_weight, _ = _forward(*tensors, scaling, causal, sliding_window, memory_in_sliding_window)

@@ -1,5 +1,9 @@
 """Memory attention in Triton: forward. One program per row, head and block of queries; keys are read where they lie."""
 
+# Type checkers take the language of kernels for Python.
+# pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,9 @@
 """Gradients of memory attention in Triton; every number is written by one program, so they are deterministic."""
 
+# Type checkers take the language of kernels for Python.
+# pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

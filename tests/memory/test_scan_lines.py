@@ -1,0 +1,120 @@
+"""Designs whose states of a group lie on one line: the same as reading and writing segment by segment."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memenc.memory import LayerSizes, Segment, WritePlan, build_memory
+from memenc.memory import scan as scanning
+from memenc.memory.scan import scan_in_order
+from memenc.placement import begins, placed, share_entries
+from memenc.rotary import rotate
+from memenc_kernels.memory_attention.gather import gathered
+
+SIZES = LayerSizes(heads=4, key_value_heads=2, head_dim=6, segment_length=8)
+OPTIONS = {
+    "a window of one segment": ("windowed", {"window": 8}),
+    "shorter": ("windowed", {"window": 3}),
+    "longer": ("windowed", {"window": 20}),
+    "slots, a window of one segment": ("compressive", {"window": 8, "slots": 4, "rate": 2}),
+    "few slots, short window": ("compressive", {"window": 4, "slots": 3, "rate": 2}),
+    "many slots, long window": ("compressive", {"window": 12, "slots": 9, "rate": 4, "compression": "convolution"}),
+    "slots alone": ("compressive", {"window": 0, "slots": 5, "rate": 4, "compression": "learned_query"}),
+}
+
+
+def group(segments, written):
+    """Random segments, states that already hold something, and the plan of documents that write their first ones."""
+    batch = len(written)
+    shape = (batch, segments, SIZES.key_value_heads, SIZES.segment_length, SIZES.head_dim)
+    complete = torch.arange(segments) < torch.tensor(written)[:, None]
+    kinds = ["all" if column.all() else "some" if column.any() else "none" for column in complete.T]
+    tensors = torch.randn(3, *shape, dtype=torch.float64)
+    return Segment(*tensors), WritePlan(complete, tuple(kinds), in_order=True)
+
+
+def filled(memory, documents, segments):
+    """A state after some segments."""
+    before, plan = group(segments, [random.randint(0, segments) for _ in range(documents)])
+    return scan_in_order(memory, memory.initial_state(documents, before.keys), before, plan).state
+
+
+def compare(memory, state, segments, plan):
+    found, wanted = memory.scan(state, segments, plan), scan_in_order(memory, state, segments, plan)
+    assert all(torch.equal(found.state[name], wanted.state[name]) for name in wanted.state)
+    queries = segments.queries.repeat_interleave(2, 2).flatten(0, 1)
+    left, right = (gathered(scanned.lines, queries, placed=True) for scanned in (found, wanted))
+    # Behind the last segment that a document writes and the one that follows, nothing is read.
+    reads = torch.cat([torch.ones_like(plan.complete[:, :1]), plan.complete[:, :-1]], 1).flatten()
+    for name in ("memory_bias", "memory_positions"):
+        assert torch.equal(left[name], right[name].to(left[name].dtype))
+    valid = right["memory_valid"][reads]
+    assert torch.equal(left["memory_valid"][reads], valid)
+    for name in ("memory_keys", "memory_values"):
+        # Entries that are not valid are nobody's.
+        error = (left[name] - right[name])[reads] * valid[:, None, :, None]
+        assert error.abs().max() < 1e-12, name
+    return found
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("segments", [2, 5])
+def test_one_line_is_what_comes_segment_by_segment(option, segments):
+    name, options = OPTIONS[option]
+    memory = build_memory(name, SIZES, options).double()
+    for parameter in memory.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    for written in ([segments] * 3, [segments, random.randint(0, segments), 0]):
+        compare(memory, filled(memory, 3, 3), *group(segments, written))
+
+
+def test_a_line_that_is_shifted_is_noticed(monkeypatch):
+    memory = build_memory("windowed", SIZES, {"window": 20}).double()
+    given = filled(memory, 2, 4), *group(4, [4, 2])
+    compare(memory, *given)
+    original = scanning.after_line
+    monkeypatch.setattr(
+        "memenc.memory.windowed.after_line", lambda line, plan: tuple(x.roll(1, 2) for x in original(line, plan))
+    )
+    with pytest.raises(AssertionError):
+        compare(memory, *given)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_segments_left_out_and_gradient_cuts_go_one_by_one(option):
+    name, options = OPTIONS[option]
+    memory = build_memory(name, SIZES, options).double()
+    state, (segments, plan) = filled(memory, 2, 2), group(3, [3, 3])
+    for harder in (replace(plan, in_order=False), replace(plan, cut=(False, True, False))):
+        assert not harder.is_one_line()
+        compare(memory, state, segments, harder)
+    assert plan.is_one_line() and replace(plan, cut=(True, False, False)).is_one_line()
+
+
+def test_a_cut_before_the_group_cuts_what_was_kept():
+    memory = build_memory("windowed", SIZES, {"window": 12}).double()
+    state, (segments, plan) = filled(memory, 1, 2), group(2, [2])
+    state = {name: x.requires_grad_() if x.is_floating_point() else x for name, x in state.items()}
+    free, cut = (memory.scan(state, segments, replace(plan, cut=(first, False))).lines[0] for first in (False, True))
+    assert free.head_keys.requires_grad and not cut.head_keys.requires_grad
+
+
+def test_one_frame_gives_the_distances_of_each_segment():
+    frequencies = torch.tensor([1.0, 0.3], dtype=torch.float64)
+
+    def turn(tokens, positions):
+        return rotate(tokens, positions, frequencies, interleaved=False)
+
+    memory = build_memory("compressive", SIZES, {"window": 12, "slots": 9, "rate": 4}).double()
+    segments, plan = group(4, [4, 4])
+    lines = memory.scan(filled(memory, 2, 3), segments, plan).lines
+    assert share_entries(lines)
+    queries = segments.queries.flatten(0, 1)
+    turned = turn(queries, begins(len(queries), 2, SIZES.segment_length, queries.device))
+    for line in lines:
+        own = gathered([line], queries, placed=True)
+        wanted = turn(own["memory_keys"], line.positions) @ queries.mT
+        shared = gathered([placed(line, turn, SIZES.segment_length)], queries, placed=True)["memory_keys"]
+        assert (shared @ turned.mT - wanted).abs().max() < 1e-12

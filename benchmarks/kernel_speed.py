@@ -111,8 +111,11 @@ def compared(function: Function, implementation: str, shape: Shape, problem: Pro
     if not found.numel():
         return {}
     torch.manual_seed(0)
-    reference = function.implementations["torch"](shape)
-    return {"error": error_of(found, reference.compared(reference.call()))}
+    try:
+        reference = function.implementations["torch"](shape)
+        return {"error": error_of(found, reference.compared(reference.call()))}
+    except Exception as error:  # whatever the reference cannot do is no fault of this row
+        return {"note": f"not compared: {type(error).__name__} in the reference"}
 
 
 def floor_jobs(shape: Shape) -> Iterator[Job]:
@@ -125,13 +128,14 @@ def floor_jobs(shape: Shape) -> Iterator[Job]:
 def show(table: Table) -> None:
     """What was measured, shortly: times as multiples of the floor."""
     shown = Shown("function", "implementation", "direction", "size", "ms", "x floor", "error", "note")
-    for row in table.rows:
+    for row in table.shown():
         size = " x ".join(row[column] for column in ("batch", "tokens", "heads", "dim") if row[column])
         multiple = f"{1 / share:.2f}" if (share := float(row["share_of_floor"] or 0)) else ""
         speed = " ".join(f"{row[name]} {name}" for name in ("tflops", "gb_per_second") if row[name])
         note = speed if row["function"] == "floor" else row["note"]
         shown.add_row(*(row[column] for column in KEY[:3]), size, row["median_ms"], multiple, row["error"], note)
     Console(width=160).print(shown)
+    print(*table.not_run(), sep="\n")
 
 
 def main() -> None:

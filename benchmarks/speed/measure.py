@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 
 MILLISECONDS = {"cuda": 100.0, "cpu": 20.0}
+MOST_TIMES = 100
 
 
 class Timing(NamedTuple):
@@ -76,6 +77,20 @@ def timed(call: Callable[[], Any], device: str) -> Timing:
     times = do_bench(call, warmup=25, rep=MILLISECONDS[device], return_mode="all")
     median = statistics.median(times)
     quarters = statistics.quantiles(times, n=4) if len(times) > 1 else (median, median, median)
+    return Timing(median, quarters[2] - quarters[0], max(0.0, first - median / 1e3), peak)
+
+
+def timed_in_wall_seconds(call: Callable[[], Any], device: str, count: int = 3) -> Timing:
+    """The same for calls of many kernels, which the L2 cache does not flatter and Python may slow down."""
+    first = seconds(call, device)
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    times = [1e3 * seconds(call, device) for _ in range(count)]
+    while sum(times) < 3 * MILLISECONDS[device] and len(times) < MOST_TIMES:
+        times.append(1e3 * seconds(call, device))
+    median = statistics.median(times)
+    quarters = statistics.quantiles(times, n=4)
+    peak = None if device == "cpu" else torch.cuda.max_memory_allocated()
     return Timing(median, quarters[2] - quarters[0], max(0.0, first - median / 1e3), peak)
 
 

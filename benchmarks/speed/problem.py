@@ -30,6 +30,10 @@ class Shape:
     slots: int = 256
     rate: int = 4
 
+    def __post_init__(self) -> None:
+        if not self.tokens or self.tokens % self.segment:
+            raise ValueError(f"{self.tokens} tokens are not whole segments of {self.segment}; give a multiple")
+
     @property
     def segments(self) -> int:
         return self.tokens // self.segment

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,15 @@ class Table:
         self.rows.append(row)
         self._write(row)
         return row
+
+    def shown(self) -> list[dict[str, str]]:
+        """Rows with a measurement, or that failed."""
+        return [row for row in self.rows if not row["note"].startswith("not run")]
+
+    def not_run(self) -> list[str]:
+        """Reasons for which rows were not run, with how many."""
+        reasons = Counter(row["note"] for row in self.rows if row["note"].startswith("not run"))
+        return [f"{count} rows {reason}" for reason, count in reasons.items()]
 
     def _write(self, row: Mapping[str, str]) -> None:
         columns = dict.fromkeys((*self.key, *self.measured, *self.facts, *(self.rows[0] if self.rows else ())))

@@ -95,7 +95,7 @@ def write_results(
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [plain(dict(record)) for record in records]
     content = {"environment": environment(), **plain(facts), "records": rows}
-    _replace(path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_whole(path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, allow_nan=False) + "\n")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     temporary = path.with_name(f"{path.name}.csv.tmp")
     with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -133,9 +133,10 @@ def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _replace(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file that appears whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     temporary.replace(path)
 
 

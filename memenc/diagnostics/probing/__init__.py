@@ -1,0 +1,1 @@
+"""What a trained model forgets: retention, write against read loss, depth and length, capacity, wear, attribution."""

@@ -166,8 +166,9 @@ def label_numbers(
     numbers: dict[str, int] = {str(name): int(number) for number, name in (config.id2label or {}).items()}
     for record in records:
         if str(record.label) not in numbers:
+            known = ", ".join(numbers)
             raise ValueError(
-                f"{source}, line {record.line}: the label {record.label!r} is none of the model's ({', '.join(numbers)})"
+                f"{source}, line {record.line}: the label {record.label!r} is none of the model's ({known})"
             )
     return [numbers[str(record.label)] for record in records]
 

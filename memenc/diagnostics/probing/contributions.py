@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
 from memenc.diagnostics.probing.reading import Told, answers_of, parts_of, silence
 from memenc.model import MemencModel
 from memenc.segments import cut_into_segments
-from memenc.state import grown
+from memenc.state import MemoryState, grown
 
 Scored = Callable[[Tensor], Tensor]
 
@@ -118,13 +119,13 @@ def _without(model: MemencModel, document: Tensor, index: int, score: Scored) ->
 @torch.enable_grad()
 def _gradient_times_write(model: MemencModel, document: Tensor, score: Scored) -> list[float]:
     states = [{name: _leaf(x) for name, x in model.initial_memory(1).tensors.items()}]
-    memory = type(model.initial_memory(1))(states[0], model.fingerprint)
+    memory = MemoryState(states[0], model.fingerprint)
     for segment in document:
         memory = model(segment[None], memory=memory, output_token_states=False).memory
         states.append(memory.tensors)
     number = score(model.read_out(memory)).sum()
     found = []
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         names = [name for name, x in after.items() if x.requires_grad and not name.startswith("current.")]
         slopes = torch.autograd.grad(number, [after[name] for name in names], retain_graph=True, allow_unused=True)
         pairs = [(slope, after[name], before[name]) for name, slope in zip(names, slopes, strict=True)]

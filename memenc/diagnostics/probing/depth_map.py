@@ -13,6 +13,7 @@ from memenc.diagnostics.probing.fact_loss import OWN_ANSWER, VECTOR_PROBE, own_c
 from memenc.diagnostics.probing.facts import Facts, filler, planted
 from memenc.diagnostics.probing.linear_probe import Score
 from memenc.diagnostics.probing.reading import Told, parts_of, read, silence
+from memenc.model import MemencModel
 
 
 @dataclass(frozen=True)

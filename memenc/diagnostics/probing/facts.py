@@ -35,10 +35,11 @@ class Facts:
             raise ValueError(f"facts of the classes {list(self.names)}: give facts of at least two classes")
         told: dict[tuple[int, ...], int] = {}
         for ids, label in zip(self.ids, self.labels, strict=True):
-            if told.setdefault(tuple(ids.tolist()), label) != label:
+            other = told.setdefault(tuple(ids.tolist()), label)
+            if other != label:
                 raise ValueError(
-                    f"facts of {self.names[told[tuple(ids.tolist())]]!r} and {self.names[label]!r} are the same tokens: "
-                    "the tokenizer does not know their words; give facts in words that it knows"
+                    f"facts of {self.names[other]!r} and {self.names[label]!r} are the same tokens: the tokenizer does "
+                    "not know their words; give facts in words that it knows"
                 )
 
     @classmethod

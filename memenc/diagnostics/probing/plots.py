@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -40,11 +41,11 @@ def _figure(title: str, columns: int, width: float = 13.0) -> tuple[Figure, Sequ
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _styled(names: Sequence[str]) -> dict[str, dict[str, object]]:
+def _styled(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Line styles by name; layers from dark to light, from the bottom up."""
     layers = [name for name in names if name.split()[0] not in COLOURS]
     shades = colormaps["viridis"].resampled(max(2, len(layers) + 1))
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in names:
         kind = name.split()[0]
         colour = COLOURS[kind] if kind in COLOURS else shades(layers.index(name))
@@ -66,7 +67,7 @@ def _doubling(axes: Axes, ticks: Sequence[int], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def _band(axes: Axes, places: Sequence[float], scores: Sequence[Score], label: str, style: dict) -> None:
+def _band(axes: Axes, places: Sequence[float], scores: Sequence[Score], label: str, style: dict[str, Any]) -> None:
     axes.errorbar(places, [x.mean for x in scores], [x.error for x in scores], capsize=2, label=label, **style)
 
 
@@ -109,7 +110,8 @@ def _facts(found: Probe) -> Figure:
 
 def _depth_map(found: Probe) -> Figure:
     depth_map = found.depth_map
-    title = f"accuracy by depth and length: {depth_map.reader}\n({depth_map.documents} documents a cell, guessing gives {depth_map.chance:.2f})"
+    title = f"accuracy by depth and length: {depth_map.reader}"
+    title += f"\n({depth_map.documents} documents a cell, guessing gives {depth_map.chance:.2f})"
     figure, (axes,) = _figure(title, 1, 3.4 + 1.1 * len(depth_map.lengths))
     image = axes.imshow([[score.mean for score in row] for row in depth_map.scores], vmin=0, vmax=1, cmap="cividis")
     for row, scores in enumerate(depth_map.scores):

@@ -152,7 +152,6 @@ def probe(
     powers = [2**power for power in range(many.bit_length()) if 2**power < many] + [many]
     numbers = [2**power for power in range(settings.most_facts.bit_length())]
     document = longest[0][: len(longest[0]) // own * own].view(-1, own)[:many]
-    answered = labels is not None and isinstance(model, MemencForSequenceClassification)
     return Probe(
         memory=encoder.config.memory,
         segment_length=own,
@@ -165,5 +164,13 @@ def probe(
         capacity=capacity(model, pool, facts, numbers, max(20, settings.fact_documents // 2), seed, told),
         long_reading=long_reading(model, pool, settings.drift_segments, seed=seed, told=told),
         contributions=contributions(model, document, tokenizer, told),
-        endings=endings(model, [x.numpy() for x in documents], labels, told) if answered else None,
+        endings=_endings(model, documents, labels, told),
     )
+
+
+def _endings(
+    model: MemencModel | HasMemenc, documents: Sequence[Tensor], labels: Sequence[int] | None, told: Told
+) -> Endings | None:
+    if labels is None or not isinstance(model, MemencForSequenceClassification):
+        return None
+    return endings(model, [ids.numpy() for ids in documents], labels, told)

@@ -45,7 +45,7 @@ class PartRetention:
     Args:
         name: of the part; "all" for the whole memory.
         written: difference that the segment made when it was written, relative to what the part then holds.
-        state: the same after 0, 1, ... more segments, as a share of `written`; what a sum keeps weighs less as it grows.
+        state: the same after 0, 1, ... more segments, as a share of `written`; what a sum keeps weighs ever less.
         tokens: relative change of the token states of the segment read 1, 2, ... segments later.
         vector: relative change of the context vector, if the document ends after 0, 1, ... more segments.
     """
@@ -201,9 +201,10 @@ def _relative(new: Tensor, old: Tensor) -> Tensor:
 def _sentence(part: PartRetention, segments: int) -> str:
     if part.written == 0:
         return f"{part.name}: nothing of the segment was written."
+    left = f"{part.state.mean[-1]:.0%}"
     if part.gone is not None:
         after = "" if part.half_gone in (None, part.gone) else f"less than half after {part.half_gone}, "
         return f"{part.name}: {after}nothing left after {part.gone} more segments."
     if part.half_gone is not None:
-        return f"{part.name}: less than half left after {part.half_gone} more segments, {part.state.mean[-1]:.0%} after {segments}."
-    return f"{part.name}: {part.state.mean[-1]:.0%} left after {segments} more segments."
+        return f"{part.name}: less than half left after {part.half_gone} more segments, {left} after {segments}."
+    return f"{part.name}: {left} left after {segments} more segments."

@@ -167,9 +167,7 @@ def label_numbers(
     for record in records:
         if str(record.label) not in numbers:
             known = ", ".join(numbers)
-            raise ValueError(
-                f"{source}, line {record.line}: the label {record.label!r} is none of the model's ({known})"
-            )
+            raise ValueError(f"{source}, line {record.line}: label {record.label!r} is none of the model's ({known})")
     return [numbers[str(record.label)] for record in records]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -42,10 +42,9 @@ class Contributions:
     @property
     def agreement(self) -> float | None:
         """Correlation of ranks of knock-out and gradient (Spearman); None if one of them is constant."""
-        ranks = [np.argsort(np.argsort(values)) for values in (self.knockout, self.gradient)]
         if len(set(self.knockout)) < 2 or len(set(self.gradient)) < 2:
             return None
-        return float(np.corrcoef(*ranks)[0, 1])
+        return float(spearmanr(self.knockout, self.gradient).statistic)
 
 
 def contributions(

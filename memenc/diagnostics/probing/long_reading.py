@@ -105,13 +105,16 @@ def long_reading(
             now = _look(encoder, state, parts)
             rows.append(_row(now, before or now, parts))
             before = now
-    over_time = {name: tuple(zip(*(row[name] for row in rows), strict=True)) for name in rows[0]}
-    norm, moved = over_time.pop("vector")
-    found = tuple(
-        PartOverTime(name, *(columns if len(columns) == 4 else (*columns, None, None)))
-        for name, columns in over_time.items()
-    )
-    return LongReading(count, tuple(stops), found, norm, moved)
+    vector, vector_moved = zip(*(row["vector"] for row in rows), strict=True)
+    found = tuple(_over_time(part.name, [row[part.name] for row in rows]) for part in parts)
+    return LongReading(count, tuple(stops), found, vector, vector_moved)
+
+
+def _over_time(name: str, rows: Sequence[tuple[float, ...]]) -> PartOverTime:
+    """From norm and way, and behind them, where there are entries, share filled and number of different ones."""
+    columns = list(zip(*rows, strict=True))
+    filled, distinct = columns[2:] or (None, None)
+    return PartOverTime(name, columns[0], columns[1], filled, distinct)
 
 
 def _look(model: MemencModel, state: MemoryState, parts: Sequence[Part]) -> _Look:

@@ -56,7 +56,10 @@ def probe(
     model: options.ModelFolder,
     documents: Annotated[
         str | None,
-        typer.Option(help="Documents of your own to read; generated prose without.", rich_help_panel=options.DATA),
+        typer.Option(
+            help="Your documents (64 of them, 64 segments of each); generated prose without.",
+            rich_help_panel=options.DATA,
+        ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="Column of the documents.", rich_help_panel=options.DATA)] = "text",
     label_column: Annotated[

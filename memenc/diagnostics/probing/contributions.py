@@ -74,9 +74,9 @@ def contributions(
         raise ValueError(f"a document of {document.shape[0]} whole segments: give at least two")
     with measured(encoder):
         with torch.no_grad():
-            memory = encoder(document.flatten()[None], output_token_states=False)
-        measure, score = _score(model, memory.pooler_output)
-        whole = float(score(memory.pooler_output)[0])
+            vector = encoder(document.flatten()[None], output_token_states=False).pooler_output
+            measure, score = _score(model, vector)
+            whole = float(score(vector)[0])
         falls = []
         for index in range(len(document)):
             told(f"attribution: segment {index + 1} of {len(document)}")

@@ -12,8 +12,9 @@ from torch import Tensor
 from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
 from memenc.diagnostics.probing.facts import Facts, filler, planted
 from memenc.diagnostics.probing.linear_probe import Score, probe_right
-from memenc.diagnostics.probing.reading import Told, answers_of, features, parts_of, read_along, silence
+from memenc.diagnostics.probing.reading import Part, Told, answers_of, features, parts_of, read_along, silence
 from memenc.model import MemencModel
+from memenc.state import MemoryState
 from memenc.tasks import MemencForSequenceClassification
 
 READ, UNWRITTEN, FORGOTTEN, UNREAD = "read", "lost when written", "forgotten on the way", "kept but not read"
@@ -130,20 +131,26 @@ def fact_loss(
     reading = filler(documents, count, 2 + distances[-1], generator)
     chosen, labels = facts.drawn(count, generator)
     reading[:, 1] = planted(reading[:, 1], chosen, generator)
-    own = own_classes(model, facts)
-    found: list[LossAt] = []
+    own, found = own_classes(model, facts), []
     with measured(encoder):
         states = read_along(model, reading, [2 + distance for distance in distances])
         for distance, state in zip(distances, states, strict=True):
             told(f"facts: after {distance} of {distances[-1]} segments")
-            held = {part.name: features(encoder, state, part) for part in parts}
-            held["all"] = torch.cat(list(held.values()), dim=1)
-            scores = {name: Score.of(probe_right(x, labels, seed)) for name, x in held.items()}
-            read = Score.of(right_answers(model, encoder.read_out(state), labels, own, seed))
+            scores = _held(encoder, state, parts, labels, seed)
+            answered = Score.of(right_answers(model, encoder.read_out(state), labels, own, seed))
             written = found[0].parts["all"] if found else scores["all"]
-            found.append(LossAt(distance, scores, read, verdict(written, scores["all"], read)))
+            found.append(LossAt(distance, scores, answered, verdict(written, scores["all"], answered)))
     reader = VECTOR_PROBE if own is None else OWN_ANSWER
     return FactLoss(facts.names, facts.chance, count, reader, tuple(found))
+
+
+def _held(
+    model: MemencModel, state: MemoryState, parts: Sequence[Part], labels: Sequence[int], seed: int
+) -> dict[str, Score]:
+    """What a linear probe finds in each part, and in all of them together."""
+    numbers = {part.name: features(model, state, part) for part in parts}
+    numbers["all"] = torch.cat(list(numbers.values()), dim=1)
+    return {name: Score.of(probe_right(x, labels, seed)) for name, x in numbers.items()}
 
 
 def own_classes(model: MemencModel | HasMemenc, facts: Facts) -> list[int] | None:

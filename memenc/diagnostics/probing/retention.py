@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from memenc.diagnostics.knockout import (
     replaced,
     whole_segments,
 )
-from memenc.diagnostics.probing.reading import Told, long_enough, parts_of, read, silence
+from memenc.diagnostics.probing.reading import Part, Told, long_enough, parts_of, read, silence
 from memenc.model import MemencModel
 from memenc.state import MemoryState
 
@@ -128,34 +129,48 @@ def retention(
     with measured(encoder):
         before = read(encoder, reading[:, :first])
         as_it_is, foreign = (read(encoder, x[:, first : first + 1], before) for x in (reading, other))
-        variants = {part.name: (part,) for part in parts} | {"all": parts}
-        rows = {name: _Rows([], [], []) for name in variants}
-        states = {name: replaced(as_it_is, foreign, chosen) for name, chosen in variants.items()}
-        whole = _Step(as_it_is, None, encoder.read_out(as_it_is))
-        changed = {name: _Step(state, None, encoder.read_out(state)) for name, state in states.items()}
-        for distance in range(segments + 1):
-            told(f"retention: {distance} of {segments} segments")
-            if distance:
-                segment = reading[:, first + distance]
-                whole = _step(encoder, segment, whole)
-                changed = {name: _step(encoder, segment, step) for name, step in changed.items()}
-            for name, chosen in variants.items():
-                rows[name].add(whole, changed[name], chosen)
-    found = tuple(rows[name].part(name) for name in variants)
+        found = _followed(encoder, parts, as_it_is, foreign, reading[:, first + 1 :], told)
     return Retention(encoder.config.memory, len(documents), segments, found)
+
+
+def _followed(
+    model: MemencModel, parts: Sequence[Part], state: MemoryState, foreign: MemoryState, later: Tensor, told: Told
+) -> tuple[PartRetention, ...]:
+    """What is left along later segments (documents, segments, tokens) where each part, and all, held something else.
+
+    All variants go side by side, so that no more than one state of each is held.
+    """
+    variants = {part.name: (part,) for part in parts} | {"all": tuple(parts)}
+    rows = {name: _Rows([], [], []) for name in variants}
+    changed = {name: _Step.start(model, replaced(state, foreign, chosen)) for name, chosen in variants.items()}
+    whole = _Step.start(model, state)
+    for distance in range(later.shape[1] + 1):
+        told(f"retention: {distance} of {later.shape[1]} segments")
+        if distance:
+            segment = later[:, distance - 1]
+            whole = whole.then(model, segment)
+            changed = {name: step.then(model, segment) for name, step in changed.items()}
+        for name, chosen in variants.items():
+            rows[name].add(whole, changed[name], chosen)
+    return tuple(rows[name].part(name) for name in variants)
 
 
 @dataclass(frozen=True)
 class _Step:
+    """A state, the vector of a document that ends with it, and the token states that were read before it."""
+
     state: MemoryState
-    tokens: Tensor | None
     vector: Tensor
+    tokens: Tensor | None = None
 
+    @classmethod
+    def start(cls, model: MemencModel, state: MemoryState) -> Self:
+        return cls(state, model.read_out(state))
 
-def _step(model: MemencModel, segment: Tensor, before: _Step) -> _Step:
-    """One segment more; always a call of one shape, so that what is equal is equal bit for bit."""
-    output = model(segment, memory=before.state)
-    return _Step(output.memory, output.last_hidden_state, output.pooler_output)
+    def then(self, model: MemencModel, segment: Tensor) -> _Step:
+        """One segment more; always a call of one shape, so that what is equal is equal bit for bit."""
+        output = model(segment, memory=self.state)
+        return _Step(output.memory, output.pooler_output, output.last_hidden_state)
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,10 @@ def _styled(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+def _legend(axes: Axes, of: Axes | None = None) -> None:
+    """Names of the lines of these axes, or of others beside them, to the right."""
+    handles, labels = (of or axes).get_legend_handles_labels()
+    axes.legend(handles, labels, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
 def _doubling(axes: Axes, ticks: Sequence[int], label: str) -> None:
@@ -173,7 +175,7 @@ def _long_reading(found: Probe) -> Figure:
         _doubling(axes, long.segments, "segments read")
     if not distinct.lines:
         distinct.text(0.5, 0.5, "no entries to attend to", ha="center", va="center", transform=distinct.transAxes)
-    _legend(moved)
+    _legend(distinct, moved)
     return figure
 
 

@@ -43,8 +43,8 @@ class ProbeSettings:
     """
 
     segments: int = 16
-    fact_documents: int = 96
-    cell_documents: int = 16
+    fact_documents: int = 64
+    cell_documents: int = 10
     most_facts: int = 8
     drift_segments: int = 64
     seed: int = 0

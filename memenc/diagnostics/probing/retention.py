@@ -220,6 +220,7 @@ def _sentence(part: PartRetention, segments: int) -> str:
     if part.gone is not None:
         after = "" if part.half_gone in (None, part.gone) else f"less than half after {part.half_gone}, "
         return f"{part.name}: {after}nothing left after {part.gone} more segments."
+    weight = f"it weighs {left} of what it did when written"
     if part.half_gone is not None:
-        return f"{part.name}: less than half left after {part.half_gone} more segments, {left} after {segments}."
-    return f"{part.name}: {left} left after {segments} more segments."
+        return f"{part.name}: less than half after {part.half_gone} more segments; after {segments} {weight}."
+    return f"{part.name}: after {segments} more segments {weight}."

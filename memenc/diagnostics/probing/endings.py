@@ -22,11 +22,13 @@ class Endings:
         documents: how many.
         segments: read of each, from its end; the last number is enough for all of the longest.
         scores: accuracy at each of them.
+        guessing: share of the commonest label.
     """
 
     documents: int
     segments: tuple[int, ...]
     scores: tuple[Score, ...]
+    guessing: float
 
 
 def endings(
@@ -53,4 +55,4 @@ def endings(
         told(f"labelled documents: the last {count} of {most} segments")
         logits = predict_logits(model, TokenizedDocuments([ids[-count * own :] for ids in documents]))
         scores.append(Score.of(logits.argmax(1) == np.asarray(labels)))
-    return Endings(len(documents), tuple(counts), tuple(scores))
+    return Endings(len(documents), tuple(counts), tuple(scores), float(np.bincount(labels).max() / len(labels)))

@@ -18,6 +18,7 @@ from memenc.diagnostics.probing.probe import Probe
 COLOURS = {"document": "#D55E00", "top": "#CC79A7", "all": "#000000", "read": "#0072B2", "vector": "#0072B2"}
 STYLES = {"document": "--", "top": "-.", "read": ":", "vector": ":"}
 DPI = 120
+TICKS = 7
 
 
 def figures(found: Probe) -> dict[str, Figure]:
@@ -61,9 +62,13 @@ def _legend(axes: Axes, of: Axes | None = None) -> None:
 
 
 def _doubling(axes: Axes, ticks: Sequence[int], label: str) -> None:
-    """A logarithmic axis that has room for 0."""
-    axes.set_xscale("symlog", base=2, linthresh=1)
-    shown = ticks if len(ticks) <= 10 else ticks[::-2][::-1]
+    """A logarithmic axis, with room for 0 where it is asked for; few enough of the ticks have numbers."""
+    if ticks[0] == 0:
+        axes.set_xscale("symlog", base=2, linthresh=1)
+        axes.set_xlim(-0.25, ticks[-1] * 1.2)
+    else:
+        axes.set_xscale("log", base=2)
+    shown = ticks[:: -max(1, -(-len(ticks) // TICKS))][::-1]
     axes.set_xticks(shown, [f"{tick:,}" for tick in shown])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
@@ -126,6 +131,7 @@ def _depth_map(found: Probe) -> Figure:
     axes.set_yticks(range(len(depth_map.depths)), [f"{depth:.0%}" for depth in depth_map.depths])
     axes.set(xlabel="segments of the document", ylabel="place of the fact (0%: first segment)")
     bar = figure.colorbar(image, ax=axes)
+    bar.set_label("accuracy (white line: guessing)")
     bar.ax.axhline(depth_map.chance, color="white", linewidth=2)
     return figure
 
@@ -146,7 +152,6 @@ def _capacity(found: Probe) -> Figure:
     held.set(title="facts held", ylabel="facts x accuracy beyond guessing", ylim=(0, None))
     for axes in (recall, held):
         _doubling(axes, many.facts, "facts told")
-        axes.set_xlim(many.facts[0] * 0.9, many.facts[-1] * 1.15)
     _legend(held)
     return figure
 
@@ -194,8 +199,10 @@ def _attribution(found: Probe) -> Figure:
 
 def _endings(found: Probe) -> Figure:
     assert found.endings is not None
-    figure, (axes,) = _figure(f"your {found.endings.documents} labelled documents", 1, 7.0)
+    figure, (axes,) = _figure(f"your {found.endings.documents} labelled documents", 1, 9.0)
     _band(axes, found.endings.segments, found.endings.scores, "accuracy", {"color": "#0072B2", "marker": "."})
+    axes.axhline(found.endings.guessing, color="grey", linestyle=(0, (1, 3)), label="always the commonest label")
     _doubling(axes, found.endings.segments, "segments read, from the end")
+    _legend(axes)
     axes.set(ylabel="accuracy (± standard error)", ylim=(0, 1.05))
     return figure

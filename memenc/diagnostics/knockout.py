@@ -26,6 +26,15 @@ class HasMemenc(Protocol):
     memenc: MemencModel
 
 
+class HasPrefix(Protocol):
+    """A part of a state: its tensors have names that start with its prefix and a dot."""
+
+    @property
+    def prefix(self) -> str:
+        """Without the dot."""
+        ...
+
+
 @dataclass(frozen=True)
 class Place:
     """One memory with a state: of a layer, of one design of a composition in it, or over the top.
@@ -124,7 +133,7 @@ def whole_segments(model: MemencModel, input_ids: Tensor, attention_mask: Tensor
     return segments.ids[long, : int(counts[long].min()), start : start + encoder.capacity]
 
 
-def replaced(state: MemoryState, other: MemoryState, places: Sequence[Place]) -> MemoryState:
+def replaced(state: MemoryState, other: MemoryState, places: Sequence[HasPrefix]) -> MemoryState:
     """The state with what `other` holds in these places: nothing, if that is an initial state."""
     prefixes = tuple(place.prefix + "." for place in places)
     tensors = {name: other.tensors[name] if name.startswith(prefixes) else x for name, x in state.tensors.items()}
@@ -208,7 +217,7 @@ def carried(model: MemencModel, documents: Tensor, places: Sequence[Place]) -> d
     return found
 
 
-def state_change(state: MemoryState, other: MemoryState, place: Place) -> float:
+def state_change(state: MemoryState, other: MemoryState, place: HasPrefix) -> float:
     """Relative difference of what two states hold in a place."""
     contents, others = content(state, place), other.part(place.prefix)
     pairs = [_same_shape(x, others[name]) for name, x in contents.items()]
@@ -217,7 +226,7 @@ def state_change(state: MemoryState, other: MemoryState, place: Place) -> float:
     return change(*(torch.cat([pair[side].flatten().double() for pair in pairs]) for side in (0, 1)), of=0)
 
 
-def content(state: MemoryState, place: Place) -> dict[str, Tensor]:
+def content(state: MemoryState, place: HasPrefix) -> dict[str, Tensor]:
     """What a place holds, without counters and without zeros that nothing was written over."""
     tensors = state.part(place.prefix)
     return {name: x for name, x in tensors.items() if x.is_floating_point() and x.numel() and not _counts(x)}

@@ -15,7 +15,7 @@ from memenc.training.settings import TrainingSettings
 from tests.cli.documents import SMALL, reviews
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("train", "evaluate", "predict", "encode", "compare", "doctor", "demo")
+COMMANDS = ("train", "evaluate", "predict", "encode", "compare", "probe", "doctor", "demo")
 
 
 def test_version(memenc):

@@ -1,0 +1,232 @@
+"""Probing finds what is known of memories: what a window holds, what is not written, what is kept and not read."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from memenc import MemencForSequenceClassification
+from memenc.diagnostics import capacity, depth_map, fact_loss, long_reading, probe, retention
+from memenc.diagnostics.probing.contributions import contributions
+from memenc.diagnostics.probing.endings import endings
+from memenc.diagnostics.probing.fact_loss import FORGOTTEN, OWN_ANSWER, READ, UNREAD, UNWRITTEN, VECTOR_PROBE, verdict
+from memenc.diagnostics.probing.facts import Facts
+from memenc.diagnostics.probing.linear_probe import Score, probe_right
+from memenc.diagnostics.probing.probe import ProbeSettings
+from memenc.diagnostics.probing.report import save_report
+from tests.memory.checks import CAPACITY, build, tokens
+
+SETTINGS = ProbeSettings(segments=3, fact_documents=20, cell_documents=5, most_facts=2, drift_segments=4)
+
+
+def plain_facts():
+    """Facts of two classes in words that nothing else can be mistaken for."""
+    ids = tuple(torch.full((CAPACITY,), 10 + index) for index in range(4))
+    return Facts(ids, (0, 1, 0, 1), ("approved", "rejected"))
+
+
+def classifier(design="windowed_one_segment"):
+    names = {0: "approved", 1: "rejected"}
+    model = build(design, model_class=MemencForSequenceClassification, num_labels=2, id2label=names)
+    assert list(model.config.id2label.values()) == list(names.values())
+    return model
+
+
+def shares(found):
+    return {part.name: part.state.mean for part in found.parts}
+
+
+@pytest.mark.parametrize(("design", "window"), [("windowed_above_segment", 37), ("windowed_one_segment", 16)])
+def test_a_window_keeps_a_segment_until_it_has_passed(design, window):
+    found = shares(retention(build(design), tokens(3, 4 * CAPACITY), segments=5))
+    # Special tokens are written too; over the top there is the same window.
+    gone = -(-window // (CAPACITY + 2))
+    for name in ("layer 0", "layer 1", "top"):
+        assert found[name][0] == 1 and all(share > 0 for share in found[name][:gone])
+        assert all(share == 0 for share in found[name][gone:])
+    assert all(share > 0 for share in found["document"])
+
+
+def test_a_sum_keeps_everything_and_it_weighs_ever_less():
+    linear = shares(retention(build("linear"), tokens(3, 4 * CAPACITY), segments=6))["layer 0"]
+    assert linear[0] == 1 and 0.05 < linear[6] < linear[3] < linear[1] < 1
+
+
+def test_what_comes_out_changes_as_long_as_something_is_held():
+    found = retention(build("windowed_one_segment"), tokens(3, 4 * CAPACITY), segments=3)
+    layer = next(part for part in found.parts if part.name == "layer 1")
+    # The upper of two layers hands nothing on, so with its window its influence on token states has passed.
+    assert layer.tokens.mean[0] > 0 and layer.tokens.mean[1] == 0
+    assert layer.vector.mean[0] == 0 < layer.vector.mean[1]
+    assert "nothing left after 1 more segments" in found.sentences()[1]
+
+
+def test_retention_refuses_what_it_cannot_measure():
+    model = build("windowed_one_segment")
+    with pytest.raises(ValueError, match="has no memory"):
+        retention(build("none"), tokens(2, 4 * CAPACITY))
+    with pytest.raises(ValueError, match="two segments"):
+        retention(model, tokens(2, 2 * CAPACITY - 1))
+    with pytest.raises(ValueError, match="give documents that differ"):
+        retention(model, tokens(1, 4 * CAPACITY).expand(2, -1))
+    with pytest.raises(ValueError, match="segments=0"):
+        retention(model, tokens(2, 4 * CAPACITY), segments=0)
+
+
+def test_kept_but_not_read():
+    model = classifier()
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+    found = fact_loss(model, tokens(2, 3, CAPACITY), plain_facts(), (0,), count=30)
+    assert found.reader == OWN_ANSWER and found.written.mean == 1
+    assert found.at[0].read.mean == 0.5 and found.at[0].verdict == UNREAD
+
+
+def test_lost_when_written(monkeypatch):
+    model = build("windowed_one_segment")
+    for memory in [*model.encoder.layer_memories, model.encoder.top_memory]:
+        monkeypatch.setattr(memory, "write", lambda state, segment: state)
+    monkeypatch.setattr(model.encoder.document_memory, "take_in", lambda state, *rest: state)
+    found = fact_loss(model, tokens(2, 3, CAPACITY), plain_facts(), (0, 1), count=30)
+    assert found.reader == VECTOR_PROBE
+    assert [at.verdict for at in found.at] == [UNWRITTEN, UNWRITTEN]
+    assert all(score.mean < 0.85 for score in found.at[0].parts.values())
+
+
+def test_forgotten_on_the_way(monkeypatch):
+    model = build("windowed_one_segment")
+    monkeypatch.setattr(model.encoder.document_memory, "take_in", lambda state, *rest: state)
+    found = fact_loss(model, tokens(4, 8, CAPACITY), plain_facts(), (0, 4), count=40)
+    assert found.at[0].parts["layer 0"].mean == 1
+    assert found.at[1].verdict == FORGOTTEN and found.forgotten_after == 4
+    assert "gone after 4 segments" in found.sentences()[-1]
+
+
+def test_the_largest_loss_is_named_if_it_is_no_chance():
+    sure, half, unsure = Score(0.95, 0.01), Score(0.5, 0.02), Score(0.9, 0.3)
+    assert verdict(Score(1.0, 0.01), sure, half) == UNREAD
+    assert verdict(Score(1.0, 0.01), half, half) == FORGOTTEN
+    assert verdict(half, half, half) == UNWRITTEN
+    assert verdict(unsure, unsure, unsure) == READ
+    # What is read was kept, also where the probe is too weak to find it.
+    assert verdict(half, half, Score(1.0, 0.01)) == READ
+
+
+def test_a_linear_probe_finds_what_is_there_and_nothing_else():
+    labels = [index % 2 for index in range(60)]
+    noise = torch.randn(60, 200)
+    told = noise.clone()
+    told[:, 7] += 20 * torch.tensor(labels)
+    assert probe_right(told[:, :20], labels).mean() > 0.9
+    assert abs(probe_right(noise, labels).mean() - 0.5) < 0.4
+    assert probe_right(torch.ones(60, 3), labels).mean() <= 0.5
+    with pytest.raises(ValueError, match="5 documents of every class"):
+        probe_right(noise[:8], labels[:8])
+
+
+def test_a_window_has_room_for_the_facts_in_it():
+    model = build("windowed_one_segment")
+    ids = tuple(torch.full((CAPACITY,), 10 + index) for index in range(16))
+    facts = Facts(ids, tuple(index % 2 for index in range(16)), ("a", "b"))
+    found = capacity(model, tokens(2, 3, CAPACITY), facts, (1, 4), count=40)
+    one, four = found.held["layer 0"]
+    # One of four segments is in the window; the document memory has seen them all.
+    assert one < 0.8 and four < 2.5 and four < found.held["document"][1]
+    with pytest.raises(ValueError, match="need 18"):
+        capacity(model, tokens(2, 3, CAPACITY), facts, (9,))
+
+
+def test_depth_map_of_a_reader_that_sees_the_last_segment_only():
+    model = build("windowed_one_segment", readout="last")
+    found = depth_map(model, tokens(2, 3, CAPACITY), plain_facts(), (6,), (0.0, 1.0), count=40)
+    first, last = (row[0].mean for row in found.scores)
+    assert last - first > 0.1
+    with pytest.raises(ValueError, match="depths"):
+        depth_map(model, tokens(2, 3, CAPACITY), plain_facts(), (4,), (1.5,))
+
+
+def test_norms_of_a_sum_grow_and_those_of_a_window_do_not():
+    for design, low, high in (("linear", 8, 18), ("windowed_one_segment", 0.8, 1.2)):
+        found = long_reading(build(design), tokens(2, 3, CAPACITY), 16)
+        assert found.segments == (1, 2, 4, 8, 16)
+        layer = found.parts[0]
+        assert low < layer.norms[-1] / layer.norms[0] < high
+        assert layer.moved[0] == 0 < layer.moved[1]
+        assert (layer.distinct is None) == (design == "linear")
+
+
+def test_the_number_of_segments_read_at_once_does_not_matter(monkeypatch):
+    model, documents = build("gated_ema"), tokens(2, 3, CAPACITY)
+    together = long_reading(model, documents, 4)
+    monkeypatch.setattr("memenc.diagnostics.probing.reading.TOKENS_PER_CALL", 1)
+    alone = long_reading(model, documents, 4)
+    assert together.vector == pytest.approx(alone.vector, rel=1e-4)
+
+
+def test_gradient_is_the_first_order_of_the_knockout():
+    model = classifier("linear").double()
+    found = contributions(model, tokens(5, CAPACITY))
+    # The last write changes the state and nothing else, and what it changes is small.
+    assert found.measure.startswith("margin of") and len(found.knockout) == len(found.gradient) == 5
+    assert found.gradient[-1] == pytest.approx(found.knockout[-1], abs=0.5 * max(map(abs, found.knockout)))
+    with pytest.raises(ValueError, match="at least two"):
+        contributions(model, tokens(1, CAPACITY))
+
+
+def test_endings_read_whole_documents_last():
+    model = classifier()
+    documents = [tokens(length).numpy() for length in (CAPACITY, 5 * CAPACITY + 1)]
+    found = endings(model, documents, [0, 1])
+    assert found.segments == (1, 2, 4, 6) and found.documents == 2 and found.guessing == 0.5
+    with pytest.raises(ValueError, match="one label"):
+        endings(model, documents, [0])
+
+
+def test_facts_that_cannot_be_told_apart_are_refused():
+    same = (torch.tensor([1, 1]), torch.tensor([1, 1]))
+    with pytest.raises(ValueError, match="same tokens"):
+        Facts(same, (0, 1), ("a", "b"))
+    with pytest.raises(ValueError, match="at least two classes"):
+        Facts(same[:1], (0,), ("a",))
+    with pytest.raises(ValueError, match="room for 5 tokens"):
+        plain_facts().fitting(5)
+    with pytest.raises(ValueError, match="from 0"):
+        fact_loss(build("linear"), tokens(2, 3, CAPACITY), plain_facts(), (1, 2))
+
+
+@pytest.fixture(scope="module")
+def probed():
+    model = classifier("compressive_mean")
+    documents = [tokens(length) for length in (4 * CAPACITY, 5 * CAPACITY + 2)]
+    return probe(model, documents, plain_facts(), SETTINGS, labels=[0, 1])
+
+
+def test_report_is_numbers_pictures_and_one_page(probed, tmp_path):
+    save_report(probed, tmp_path, model="some <model>")
+    kept = json.loads((tmp_path / "probe.json").read_text())
+    assert kept["probe"] == json.loads(json.dumps(probed.to_dict(), allow_nan=False))
+    assert kept["probe"]["facts"]["at"][0]["read"]["mean"] == probed.facts.at[0].read.mean
+    assert len((tmp_path / "probe.csv").read_text().splitlines()) == 1 + len(list(probed.rows()))
+    page = (tmp_path / "probe.html").read_text()
+    assert "some &lt;model&gt;" in page and "some <model>" not in page
+    pictures = sorted(path.stem for path in tmp_path.glob("*.png"))
+    assert len(pictures) == page.count("data:image/png;base64,") == 7
+    # Nothing is asked of any other file or machine.
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:)|https?://|@import|url\(", page)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_the_same_seed_measures_the_same(probed):
+    assert probed.sentences() and probed.endings.documents == 2
+    with pytest.raises(ValueError, match="fact_documents=3"):
+        ProbeSettings(fact_documents=3)
+
+
+def test_probe_of_a_model_without_head_or_memory():
+    model = build("tokens", readout="mean")
+    found = probe(model, [tokens(3 * CAPACITY), tokens(3 * CAPACITY)], plain_facts(), SETTINGS)
+    assert found.facts.reader == VECTOR_PROBE and found.endings is None
+    assert found.contributions.measure.startswith("length")
+    with pytest.raises(ValueError, match="has no memory"):
+        probe(build("none"), [tokens(3 * CAPACITY)], plain_facts(), SETTINGS)

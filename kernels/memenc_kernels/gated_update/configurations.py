@@ -11,4 +11,4 @@ SLOTS = 16
 def configuration_of(dim: int) -> dict[str, Any]:
     """Constants and options of both kernels."""
     width = max(16, 1 << (dim - 1).bit_length())
-    return {"DIM": dim, "BLOCK_DIM": width, "BLOCK_SLOTS": SLOTS, "num_warps": 8 if width > 128 else 4}
+    return {"DIM": dim, "BLOCK_DIM": width, "BLOCK_SLOTS": SLOTS, "num_warps": 8 if width > 64 else 4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from scipy.stats import spearmanr
@@ -44,7 +45,8 @@ class Contributions:
         """Correlation of ranks of knock-out and gradient (Spearman); None if one of them is constant."""
         if len(set(self.knockout)) < 2 or len(set(self.gradient)) < 2:
             return None
-        return float(spearmanr(self.knockout, self.gradient).statistic)
+        found: Any = spearmanr(self.knockout, self.gradient)
+        return float(found.statistic)
 
 
 def contributions(

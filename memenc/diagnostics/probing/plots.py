@@ -18,7 +18,7 @@ from memenc.diagnostics.probing.probe import Probe
 COLOURS = {"document": "#D55E00", "top": "#CC79A7", "all": "#000000", "read": "#0072B2", "vector": "#0072B2"}
 STYLES = {"document": "--", "top": "-.", "read": ":", "vector": ":"}
 DPI = 120
-TICKS = 7
+TICKS = 5
 
 
 def figures(found: Probe) -> dict[str, Figure]:

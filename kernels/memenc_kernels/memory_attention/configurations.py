@@ -77,9 +77,10 @@ def configuration(
         tokens: of a row.
     """
     if tokens <= SHORT:
-        # The gradients of wide entries need more registers than four warps have.
-        warps = 8 if kernel == "entries" and dim * bytes_per_number >= 256 else 4
-        return Configuration(16, 32 if bytes_per_number == 2 else 16, warps)
+        # Gradients of wide keys and values need more registers than four warps have, the entries' first.
+        widest = {"entries": 128, "tokens": 256}.get(kernel, 512)
+        warps = 8 if dim * bytes_per_number > widest else 4
+        return Configuration(16, 32 if bytes_per_number == 2 else 16, warps, stages=1 if kernel == "forward" else 2)
     if bytes_per_number == 4:
         return FULL_ELSEWHERE.get((architecture.name, kernel, dim), Configuration(32, 32, FULL_WARPS[dim]))
     return HALF_ELSEWHERE.get((architecture.name, kernel, dim), HALF[kernel, dim])

@@ -10,6 +10,6 @@ WIDEST = 128
 def configuration_of(dim: int, kind: str) -> dict[str, Any]:
     """Constants and options of the kernel."""
     width = max(16, 1 << (dim - 1).bit_length())
-    # Sums of scores stay within one warp; the matrices of a convolution need more registers than it has.
-    warps = 1 if kind == "learned_query" else (4 if width > 64 else 2)
+    # Sums of scores stay within one warp; the matrices of a convolution need the registers of many.
+    warps = {"learned_query": 1, "convolution": 8}.get(kind, 4 if width > 64 else 2)
     return {"DIM": dim, "BLOCK_DIM": width, "num_warps": warps}

@@ -22,7 +22,6 @@ def random_inputs(size, dtype=torch.float32, device="cpu"):
     batch, segments, heads, groups, tokens, written, dim = size
     read_before = torch.rand(batch, device=device) < 0.5
     complete = torch.rand(batch, segments, device=device) < 0.7
-    counts = read_before[:, None].long() + complete.long().cumsum(1)
     queries, keys, values = (
         torch.randn(batch, segments, count, length, dim, device=device).to(dtype)
         for count, length in ((heads, tokens), (groups, written), (groups, written))
@@ -34,8 +33,13 @@ def random_inputs(size, dtype=torch.float32, device="cpu"):
         "matrix": torch.randn(batch, groups, dim, dim, device=device) * read_before[:, None, None, None],
         "normaliser": (10 * torch.rand(batch, groups, dim, device=device) + 1) * read_before[:, None, None],
         "complete": complete,
-        "known": counts > complete,
+        "known": known_before(read_before, complete),
     }
+
+
+def known_before(read_before, complete):
+    """Whether anything was written before each segment."""
+    return read_before[:, None].long() + complete.long().cumsum(1) > complete
 
 
 def random_options(segments):
@@ -52,4 +56,5 @@ def strided(inputs):
     views["matrix"] = torch.cat([inputs["matrix"]] * 2, 1)[:, ::2]
     views["matrix"].copy_(inputs["matrix"])
     views["complete"] = inputs["complete"][:, :1].expand(-1, inputs["complete"].shape[1])
+    views["known"] = known_before(inputs["normaliser"].flatten(1).any(1), views["complete"])
     return views

@@ -22,6 +22,11 @@ else:
     InterpretedFunction.__call__ = call
 
 
+def pytest_configure(config):
+    # A GPU divides and overflows in silence; what comes out is compared.
+    config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")
+
+
 @pytest.fixture(autouse=True)
 def _in_triton(monkeypatch):
     monkeypatch.setenv("MEMENC_KERNELS", "triton")

@@ -60,8 +60,7 @@ def check(function, inputs, options, weights=None, guarded=True, reverse=False, 
     with guarded_results() if guarded else nullcontext() as guards, reversed_programs() if reverse else nullcontext():
         given = {name: guards.around(x) for name, x in inputs.items()} if guarded else inputs
         found = run(function, given, options, weights, "triton")
-    half = any(x.dtype in (torch.float16, torch.bfloat16) for x in inputs.values())
-    rounded = run(function, inputs, options, weights, "torch") if half else wanted
+    rounded = run(function, inputs, options, weights, "torch")
     for name, result in wanted.items():
         assert found[name].shape == result.shape, name
         if not result.is_floating_point():

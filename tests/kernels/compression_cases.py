@@ -20,7 +20,9 @@ def random_inputs(size, kind, dtype=torch.float32, device="cpu"):
         shapes["query"] = (heads, dim)
     if kind == "convolution":
         shapes |= {"key_kernel": (rate, dim, dim), "value_kernel": (rate, dim, dim)}
-    return {name: torch.randn(shape, device=device).to(dtype) for name, shape in shapes.items()}
+    # Scores of the size that a softmax is made for; exponentials of larger ones round by more than is asked here.
+    sizes = {"query": dim**-0.5}
+    return {n: (torch.randn(shape, device=device) * sizes.get(n, 1.0)).to(dtype) for n, shape in shapes.items()}
 
 
 def with_kernels(function):

@@ -23,7 +23,7 @@ def empty_rings(size, dtype=torch.float32, device="cpu"):
 
 def random_how(size, kind, dtype=torch.float32, device="cpu"):
     heads, rate, dim = size[1], size[5], size[7]
-    query = torch.randn(heads, dim, device=device).to(dtype) if kind == "learned_query" else None
+    query = (torch.randn(heads, dim, device=device) * dim**-0.5).to(dtype) if kind == "learned_query" else None
     kernels = tuple(torch.randn(rate, dim, dim, device=device).to(dtype) for _ in range(2))
     return How(rate, kind, query, kernels if kind == "convolution" else None)
 

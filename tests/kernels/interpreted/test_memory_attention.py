@@ -143,13 +143,13 @@ def test_offsets_beyond_32_bits():
     compare(far, {})
 
 
+# None of them reads or writes beside a buffer: that would end the process now and then, not the test.
 FAULTS = {
     "the window is one too wide": lambda common: {"window": common["window"] + 1},
     "everything is valid": lambda common: {"valid": None},
     "segments look too far": lambda common: {"lines": tuple(x._replace(step=x.step - 1) for x in common["lines"])},
     "the bias is forgotten": lambda common: {"lines": tuple(x._replace(bias=None) for x in common["lines"])},
     "invalid entries are seen": lambda common: {"lines": tuple(x._replace(valid=None) for x in common["lines"])},
-    "rows are paired wrongly": lambda common: {"segments": 1},
 }
 
 

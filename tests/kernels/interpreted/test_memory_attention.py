@@ -155,8 +155,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_noticed(fault, monkeypatch):
-    arguments = problem((1, 3, 2, 1, 7, 16, [(7, 7)]))
-    compare(arguments, {"sliding_window": 5})
+    size = (1, 3, 2, 1, 7, 16, [(7, 7)])
+    compare(problem(size), {"sliding_window": 5})
     original = triton.common_arguments
 
     def faulty(*given):
@@ -164,8 +164,10 @@ def test_a_planted_fault_is_noticed(fault, monkeypatch):
         return common | FAULTS[fault](common)
 
     monkeypatch.setattr(triton, "common_arguments", faulty)
+    # Random masks may hide the place that a fault touches.
     with pytest.raises(AssertionError):
-        compare(arguments, {"sliding_window": 5})
+        for _ in range(10):
+            compare(problem(size), {"sliding_window": 5})
 
 
 def test_guards_notice_one_token_too_many(monkeypatch):

@@ -96,10 +96,10 @@ def tensors(arguments):
     return found
 
 
-def everything(arguments, options, weights, implementation):
+def everything(arguments, options, weights, implementation, attend=memory_attention_with_log_weight):
     """Output, log weight and all gradients by name, of a loss that both results enter with `weights`."""
     wanted = tensors(arguments)
-    output, log_weight = memory_attention_with_log_weight(**arguments, **options, implementation=implementation)
+    output, log_weight = attend(**arguments, **options, implementation=implementation)
     finite = torch.where(log_weight.isfinite(), log_weight, 0.0)
     loss = (output * weights[0].to(output)).sum() + (finite * weights[1].to(finite)).sum()
     gradients = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True, materialize_grads=True)

@@ -12,7 +12,9 @@ OPERATOR_CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor
 
 
 def error(found, wanted):
-    """Largest difference, relative to the largest number."""
+    """Largest difference, relative to the largest number; none is allowed in shapes and whole numbers."""
+    if found.shape != wanted.shape or (not wanted.is_floating_point() and not torch.equal(found, wanted)):
+        return float("inf")
     if wanted.numel() == 0:
         return 0.0
     same = wanted.isinf() & (found == wanted)
@@ -41,8 +43,8 @@ def converted(inputs, dtype):
     return {name: x.to(dtype) if x.is_floating_point() else x for name, x in inputs.items()}
 
 
-def check(function, inputs, options, weights=None, guarded=True, reverse=False, tolerance=EXACT):
-    """Require Triton's error to be at most `tolerance`, or twice that of torch in the same types.
+def differences(function, inputs, options, weights=None, guarded=True, reverse=False, tolerance=EXACT):
+    """Errors by name, beside what is allowed: `tolerance`, or twice the error of torch in the same types.
 
     Args:
         function: takes inputs and options by name, and `implementation`.
@@ -52,6 +54,9 @@ def check(function, inputs, options, weights=None, guarded=True, reverse=False, 
         guarded: put guard bands of NaN round everything.
         reverse: run programs in reverse order, which the interpreter can.
         tolerance: in float32.
+
+    Returns:
+        (error, allowed) of every output and gradient whose error is larger.
     """
     if weights is None:
         shapes = function(**inputs, **options, implementation="torch")
@@ -61,13 +66,13 @@ def check(function, inputs, options, weights=None, guarded=True, reverse=False, 
         given = {name: guards.around(x) for name, x in inputs.items()} if guarded else inputs
         found = run(function, given, options, weights, "triton")
     rounded = run(function, inputs, options, weights, "torch")
-    for name, result in wanted.items():
-        assert found[name].shape == result.shape, name
-        if not result.is_floating_point():
-            assert torch.equal(found[name], result), name
-            continue
-        allowed = max(tolerance, 2 * error(rounded[name], result))
-        assert error(found[name], result) <= allowed, f"{name}: {error(found[name], result):.1e} > {allowed:.1e}"
+    allowed = {name: max(tolerance, 2 * error(rounded[name], result)) for name, result in wanted.items()}
+    return larger({name: error(found[name], result) for name, result in wanted.items()}, allowed)
+
+
+def larger(errors, allowed):
+    """Errors that are larger than what is allowed under their name, or no numbers, beside that."""
+    return {name: (found, allowed[name]) for name, found in errors.items() if not found <= allowed[name]}
 
 
 def astuple(results):

@@ -3,6 +3,7 @@
 import torch
 
 from memenc_kernels import Line, memory_attention_with_log_weight
+from tests.kernels.compare import EXACT, larger
 
 # batch, segments, heads, key_value_heads, tokens, dim, (entries, step) of every line
 CASES = {
@@ -112,6 +113,31 @@ def random_weights(arguments):
     return torch.randn(queries.shape, device=queries.device), torch.randn(
         (*queries.shape[:3], 1), device=queries.device
     )
+
+
+def differences(arguments, options, weights=None, attend=memory_attention_with_log_weight):
+    """Triton's errors by name, beside what is allowed: EXACT in float32, in half twice those of the reference there.
+
+    Args:
+        arguments: of `problem`.
+        options: one of OPTIONS.
+        weights: of the loss; random if left out.
+        attend: in place of `memory_attention_with_log_weight`.
+
+    Returns:
+        (error, allowed) of every output and gradient whose error is larger.
+    """
+    weights = weights or random_weights(arguments)
+    exact = converted(arguments, lambda tensor: tensor.detach().double().requires_grad_())
+    wanted = everything(exact, options, weights, "torch")
+    same = converted(arguments, lambda tensor: tensor.detach().requires_grad_())
+    found = everything(same, options, weights, "triton", attend)
+    allowed = dict.fromkeys(wanted, EXACT)
+    if arguments["queries"].dtype != torch.float32:
+        rounded = errors(everything(same, options, weights, "torch"), wanted)
+        # The reference may be exact by chance, where half precision cannot be.
+        allowed = {name: max(2 * each, 1e-3) for name, each in rounded.items()}
+    return larger(errors(found, wanted), allowed)
 
 
 def errors(found, wanted):

@@ -12,28 +12,27 @@ from tests.kernels.lines import CASES, OPTIONS, converted, everything, gathered_
 WITH_LINES = {name: case for name, case in CASES.items() if case[-1]}
 
 
-def check(arguments, options):
+def difference(arguments, options):
+    """Largest difference to the definition."""
     rows = {name: arguments[name] for name in ("valid",)} | gathered_by_place(
         arguments["lines"], len(arguments["queries"])
     )
     three = [arguments[name] for name in ("queries", "keys", "values")]
     got = memory_attention(**arguments, **options)
-    wanted = reference.attention(*three, **rows, **options)
-    assert (got - wanted).abs().max() < 1e-12
+    return (got - reference.attention(*three, **rows, **options)).abs().max()
 
 
 @pytest.mark.parametrize("case", WITH_LINES)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_lines_are_what_the_definition_says(case, option):
-    check(problem(WITH_LINES[case], torch.float64), OPTIONS[option])
+    assert difference(problem(WITH_LINES[case], torch.float64), OPTIONS[option]) < 1e-12
 
 
 def test_a_wrong_view_is_noticed(monkeypatch):
     arguments = problem(CASES["many segments"], torch.float64)
     original = gather._seen
     monkeypatch.setattr(gather, "_seen", lambda *given: original(*given).roll(1, dims=1))
-    with pytest.raises(AssertionError):
-        check(arguments, {})
+    assert difference(arguments, {}) > 0.01
 
 
 def test_log_weight_is_that_of_the_softmax():

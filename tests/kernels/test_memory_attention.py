@@ -66,13 +66,11 @@ def seen_queries(inputs):
     return (valid | ~valid.any(1, keepdim=True))[:, None, :, None]
 
 
-def check(inputs, options, tolerance):
+def difference(inputs, options):
+    """Largest difference to the formula where outputs count; not a number if any output is none."""
     got, wanted = memory_attention(**inputs, **options), naive_attention(**inputs, **options)
     assert got.shape == wanted.shape and got.dtype == inputs["queries"].dtype
-    counts = seen_queries(inputs)
-    assert got.isfinite().all(), "even what nobody looks at is finite"
-    error = ((got - wanted) * counts).abs().max()
-    assert error <= tolerance, f"differs from the formula by {error:.2e}; seed {torch.initial_seed()}"
+    return ((got - wanted) * seen_queries(inputs)).abs().max()
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -81,7 +79,7 @@ def check(inputs, options, tolerance):
 def test_against_the_formula(size, option, dtype):
     for masks in (True, False):
         for bias in (True, False):
-            check(random_inputs(size, dtype, masks, bias), OPTIONS[option], TOLERANCE[dtype])
+            assert difference(random_inputs(size, dtype, masks, bias), OPTIONS[option]) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -90,7 +88,7 @@ def test_the_path_with_a_trained_bias(option):
         inputs = random_inputs(size)
         if "memory_bias" in inputs:
             inputs["memory_bias"].requires_grad_()
-        check(inputs, OPTIONS[option], 1e-12)
+        assert difference(inputs, OPTIONS[option]) <= 1e-12
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -138,7 +136,7 @@ def test_padding_may_stand_anywhere(option, trained):
     inputs["valid"][:, 5] = True
     if trained:
         inputs["memory_bias"].requires_grad_()
-    check(inputs, OPTIONS[option], 1e-12)
+    assert difference(inputs, OPTIONS[option]) <= 1e-12
 
 
 def test_invalid_entries_and_padding_have_no_say():
@@ -204,7 +202,6 @@ def test_a_planted_fault_is_noticed(fault, monkeypatch):
     inputs["memory_valid"] = torch.tensor([[True, False, True, True, False]] * 2)
     inputs["memory_positions"] = torch.arange(-5, 0)
     options = {"sliding_window": 4}
-    check(inputs, options, 1e-12)
+    assert difference(inputs, options) <= 1e-12
     monkeypatch.setattr(reference, name, make(getattr(reference, name)))
-    with pytest.raises(AssertionError, match="differs from the formula"):
-        check(inputs, options, 1e-12)
+    assert difference(inputs, options) > 1e-3

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from memenc_kernels import gated_update
-from tests.kernels.compare import check
+from tests.kernels.compare import differences
 from tests.kernels.gated_cases import SIZES, random_inputs
 
 pytestmark = pytest.mark.gpu
@@ -13,4 +13,4 @@ TYPES = (torch.float32, torch.float16, torch.bfloat16)
 @pytest.mark.parametrize("gate", ("ema", "lstm"))
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_outputs_and_gradients(size, gate, dtype):
-    check(gated_update, random_inputs(size, gate, dtype, "cuda"), {})
+    assert not differences(gated_update, random_inputs(size, gate, dtype, "cuda"), {})

@@ -3,7 +3,7 @@ import torch
 
 from memenc_kernels import document_pooling
 from memenc_kernels.document_pooling.operators import forward
-from tests.kernels.compare import OPERATOR_CHECKS, check
+from tests.kernels.compare import OPERATOR_CHECKS, differences
 from tests.kernels.guards import far_apart
 from tests.kernels.pooling_cases import SIZES, random_inputs
 
@@ -15,18 +15,18 @@ def pool(before, scales, **arguments):
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_outputs_and_gradients(size):
-    check(pool, random_inputs(size), {})
+    assert not differences(pool, random_inputs(size), {})
 
 
 @pytest.mark.parametrize("size", ("odd", "as used"))
 def test_half_precision(size):
-    check(pool, random_inputs(SIZES[size], torch.float16), {})
+    assert not differences(pool, random_inputs(SIZES[size], torch.float16), {})
 
 
 def test_equal_maxima_share_their_gradient():
     inputs = random_inputs((2, 70, 8, 2, 2))
     inputs["states"] = inputs["states"].round()
-    check(pool, inputs, {}, reverse=True)
+    assert not differences(pool, inputs, {}, reverse=True)
 
 
 def test_views_and_expanded_gradients():
@@ -35,7 +35,7 @@ def test_views_and_expanded_gradients():
         inputs[name] = inputs[name].mT.contiguous().mT
     inputs["valid"] = inputs["valid"][:1].expand(3, -1)
     weights = [torch.randn(()).expand_as(x) for x in pool(**inputs, implementation="torch")]
-    check(pool, inputs, {}, weights, guarded=False)
+    assert not differences(pool, inputs, {}, weights, guarded=False)
 
 
 def test_far_apart_in_memory():
@@ -76,12 +76,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_noticed(fault):
-    inputs = random_inputs((2, 9, 4, 2, 2))
-    inputs["valid"] = torch.arange(9) < torch.tensor([[7], [3]])
-    inputs["before"][:] = 9.0
+    known = {"valid": torch.arange(9) < torch.tensor([[7], [3]]), "before": torch.full((2, 2), 9.0)}
 
     def faulty(implementation, **given):
         return pool(**(FAULTS[fault](given) if implementation == "triton" else given), implementation=implementation)
 
-    with pytest.raises(AssertionError, match=r"output|gradient"):
-        check(faulty, inputs, {})
+    assert any(differences(faulty, random_inputs((2, 9, 4, 2, 2)) | known, {}) for _ in range(5))

@@ -3,19 +3,19 @@ import torch
 
 from memenc_kernels import gated_update
 from memenc_kernels.gated_update.operators import forward
-from tests.kernels.compare import OPERATOR_CHECKS, check
+from tests.kernels.compare import OPERATOR_CHECKS, differences
 from tests.kernels.gated_cases import SIZES, random_inputs
 
 
 @pytest.mark.parametrize("gate", ("ema", "lstm"))
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_outputs_and_gradients(size, gate):
-    check(gated_update, random_inputs(size, gate), {})
+    assert not differences(gated_update, random_inputs(size, gate), {})
 
 
 @pytest.mark.parametrize("gate", ("ema", "lstm"))
 def test_half_precision(gate):
-    check(gated_update, random_inputs(SIZES["odd"], gate, torch.float16), {}, reverse=True)
+    assert not differences(gated_update, random_inputs(SIZES["odd"], gate, torch.float16), {}, reverse=True)
 
 
 def test_views_and_expanded_gradients():
@@ -23,7 +23,7 @@ def test_views_and_expanded_gradients():
     for name in ("slots", "content", "keep", "take"):
         inputs[name] = inputs[name].mT.contiguous().mT
     inputs["longest"] = inputs["longest"][:, :1].expand(-1, 2, -1)
-    check(gated_update, inputs, {}, [torch.randn(()).expand_as(inputs["slots"])], guarded=False)
+    assert not differences(gated_update, inputs, {}, [torch.randn(()).expand_as(inputs["slots"])], guarded=False)
 
 
 def test_slots_of_zero_are_finite():
@@ -31,7 +31,7 @@ def test_slots_of_zero_are_finite():
     for name in ("slots", "content"):
         inputs[name][:, :, :, :3] = 0.0
     inputs["longest"][0] = 0.0
-    check(gated_update, inputs, {})
+    assert not differences(gated_update, inputs, {})
 
 
 def test_torch_knows_the_operator():
@@ -55,13 +55,10 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_noticed(fault):
-    inputs = random_inputs((2, 1, 5, 8), "lstm")
-    inputs["fresh"] = torch.tensor([True, False])
-    inputs["longest"][:] = 0.5
+    known = {"fresh": torch.tensor([True, False]), "longest": torch.full((2, 2, 1), 0.5)}
 
     def faulty(implementation, **given):
         changed = FAULTS[fault](given) if implementation == "triton" else given
         return gated_update(**changed, implementation=implementation)
 
-    with pytest.raises(AssertionError, match=r"output|gradient"):
-        check(faulty, inputs, {})
+    assert any(differences(faulty, random_inputs((2, 1, 5, 8), "lstm") | known, {}) for _ in range(5))

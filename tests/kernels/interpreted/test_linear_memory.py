@@ -3,37 +3,37 @@ import torch
 
 from memenc_kernels import linear_memory
 from memenc_kernels.linear_memory.operators import forward
-from tests.kernels.compare import OPERATOR_CHECKS, check
+from tests.kernels.compare import OPERATOR_CHECKS, differences
 from tests.kernels.guards import far_apart
-from tests.kernels.linear_cases import SIZES, random_inputs, random_options, strided
+from tests.kernels.linear_cases import SIZES, known_before, random_inputs, random_options, strided
 
 
 @pytest.mark.parametrize("rule", ("linear", "delta"))
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_outputs_and_gradients(size, rule):
-    check(linear_memory, random_inputs(size), random_options(size[1]) | {"rule": rule})
+    assert not differences(linear_memory, random_inputs(size), random_options(size[1]) | {"rule": rule})
 
 
 @pytest.mark.parametrize("size", ("grouped", "wide"))
 def test_half_precision(size):
-    check(linear_memory, random_inputs(SIZES[size], torch.float16), random_options(SIZES[size][1]))
+    assert not differences(linear_memory, random_inputs(SIZES[size], torch.float16), random_options(SIZES[size][1]))
 
 
 def test_cuts_end_gradients():
     inputs = random_inputs((1, 3, 1, 1, 2, 3, 4))
     for place in range(3):
-        check(linear_memory, inputs, {"cuts": tuple(index == place for index in range(3))})
+        assert not differences(linear_memory, inputs, {"cuts": tuple(index == place for index in range(3))})
 
 
 def test_order_of_programs_does_not_matter():
-    check(linear_memory, random_inputs((1, 3, 2, 1, 3, 3, 4)), random_options(3), reverse=True)
+    assert not differences(linear_memory, random_inputs((1, 3, 2, 1, 3, 3, 4)), random_options(3), reverse=True)
 
 
 def test_views_and_expanded_gradients():
     inputs = strided(random_inputs(SIZES["grouped"]))
     shapes = inputs["queries"].shape, inputs["matrix"].shape, inputs["normaliser"].shape
     weights = [torch.randn(()).expand(shapes[0]), torch.randn(shapes[1]).mT, torch.randn(()).expand(shapes[2])]
-    check(linear_memory, inputs, {}, weights, guarded=False)
+    assert not differences(linear_memory, inputs, {}, weights, guarded=False)
 
 
 def test_far_apart_in_memory():
@@ -49,6 +49,7 @@ def test_far_apart_in_memory():
 def test_what_is_not_written_has_no_say():
     inputs = random_inputs(SIZES["grouped"])
     inputs["complete"][0], inputs["complete"][1] = False, torch.tensor([True, False, True])
+    inputs["known"] = known_before(inputs["normaliser"].flatten(1).any(1), inputs["complete"])
     for name in ("keys", "values"):
         inputs[name][~inputs["complete"]] = torch.nan
         inputs[name].requires_grad_()
@@ -66,7 +67,7 @@ def test_the_first_segment_meets_a_normaliser_of_zero():
     inputs["complete"][:] = True
     inputs["known"][:] = torch.tensor([False, True])
     assert not linear_memory(**inputs, implementation="triton").retrieved[:, 0].any()
-    check(linear_memory, inputs, {})
+    assert not differences(linear_memory, inputs, {})
 
 
 def test_torch_knows_the_operator():
@@ -93,15 +94,17 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_noticed(fault):
-    inputs, options = random_inputs(SIZES["grouped"]), {"cuts": (False, True, False), "rule": "delta"}
-    inputs["complete"] = torch.tensor([[True, False, True], [True, True, True]])
-    inputs["known"] = torch.tensor([[False, True, True], [False, True, True]])
-    inputs["matrix"].zero_(), inputs["normaliser"].zero_()
+    options = {"cuts": (False, True, False), "rule": "delta"}
+    known = {
+        "complete": torch.tensor([[True, False, True], [True, True, True]]),
+        "known": torch.tensor([[False, True, True], [False, True, True]]),
+        "matrix": torch.zeros(2, 2, 16, 16),
+        "normaliser": torch.zeros(2, 2, 16),
+    }
 
     def faulty(implementation, **given):
         return linear_memory(
             **(FAULTS[fault](given) if implementation == "triton" else given), implementation=implementation
         )
 
-    with pytest.raises(AssertionError, match=r"output|gradient"):
-        check(faulty, inputs, options)
+    assert any(differences(faulty, random_inputs(SIZES["grouped"]) | known, options) for _ in range(5))

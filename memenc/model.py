@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
@@ -179,17 +180,24 @@ class MemencModel(MemencPreTrainedModel):
             self.train(was_training)
 
     def _encode_batch(self, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int) -> Tensor:
-        streams = [stream_pieces(text, tokenizer, tokens_per_call) for text in texts]
-        memory = self.initial_memory(len(texts))
+        """Context representations of texts read side by side; those that have ended are not read on with the others."""
+        # Whole segments: what a piece leaves unfinished would be read again with the next one.
+        tokens_per_piece = max(1, tokens_per_call // self.own_tokens_per_segment) * self.own_tokens_per_segment
+        streams = [stream_pieces(text, tokenizer, tokens_per_piece) for text in texts]
+        memory, reading = self.initial_memory(len(texts)), torch.arange(len(texts))
+        vectors = self.read_out(memory)
         while True:
             pieces = [next(stream, []) for stream in streams]
-            if not any(pieces):
-                return self.read_out(memory)
-            longest = max(len(piece) for piece in pieces)
-            ids = torch.tensor([piece + [0] * (longest - len(piece)) for piece in pieces], device=self.device)
-            lengths = torch.tensor([len(piece) for piece in pieces], device=self.device)
-            mask = torch.arange(longest, device=self.device) < lengths[:, None]
-            memory = self(ids, mask, memory=memory, output_token_states=False).memory
+            there = [row for row, piece in enumerate(pieces) if piece]
+            if not there:
+                return vectors
+            if len(there) < len(pieces):
+                streams, pieces = [streams[row] for row in there], [pieces[row] for row in there]
+                memory, reading = memory.select(there), reading[there]
+            ids = pad_sequence([torch.tensor(piece, device=self.device) for piece in pieces], True)
+            mask = pad_sequence([torch.ones(len(piece), device=self.device) for piece in pieces], True)
+            output = self(ids, mask, memory=memory, output_token_states=False)
+            memory, vectors[reading] = output.memory, output.pooler_output
 
     def _checked_mask(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
         if input_ids.dim() != 2 or input_ids.is_floating_point():

@@ -221,6 +221,20 @@ def test_texts_are_encoded_as_their_tokens_are(tokenizer):
     assert model.encode([], tokenizer).shape == (0, HIDDEN)
 
 
+@torch.no_grad()
+def test_texts_that_have_ended_are_not_read_on_with_longer_ones(tokenizer):
+    options = {"segment_length": SEGMENT, "tokenizer": tokenizer}
+    model = MemencModel.from_backbone(tiny_backbone(), memory="windowed", **options).eval()
+    # Alike in characters, not in tokens, which are known only when they are read.
+    texts = ["a" * 80, "0 " * 40, "cat " * 20]
+    alone = torch.cat([model.encode(text, tokenizer) for text in texts])
+    shapes = []
+    model.register_forward_pre_hook(lambda _, arguments: shapes.append(tuple(arguments[0].shape)))
+    together = model.encode(texts, tokenizer, tokens_per_call=3 * 2 * CAPACITY)
+    assert shapes == [(3, 2 * CAPACITY), (1, 40 - 2 * CAPACITY)]
+    assert_close(together, alone, 1e-5, "side by side")
+
+
 @pytest.mark.parametrize("batch", (1, 2))
 def test_the_pipeline_of_transformers_classifies_texts(tokenizer, batch):
     model = build(model_class=MemencForSequenceClassification, num_labels=3)

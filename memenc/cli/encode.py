@@ -91,11 +91,8 @@ def from_records(
     with console.document_progress() as progress:
         task = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            # Documents are read side by side: those of similar length together.
-            order = sorted(range(len(chunk)), key=lambda index: -len(chunk[index].text))
-            rows = as_array(encoder.encode(texts_of([chunk[index] for index in order]), tokenizer))
-            ids = [str(record.line) if record.id is None else record.id for record in chunk]
-            yield Vectors(ids, rows[np.argsort(order)])
+            rows = as_array(encoder.encode(texts_of(chunk), tokenizer))
+            yield Vectors([str(record.line) if record.id is None else record.id for record in chunk], rows)
             progress.advance(task, len(chunk))
     console.note_problems(reader.problems)
 

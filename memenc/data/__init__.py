@@ -1,6 +1,6 @@
 """From text to batches: streamed tokenization, records, labels, collation, batches by token budget."""
 
-from memenc.data.batches import TokenBudgetBatchSampler, parts_of
+from memenc.data.batches import parts_of
 from memenc.data.collate import LongDocumentCollator
 from memenc.data.labels import Labels
 from memenc.data.records import Record, RecordReader, read_records
@@ -19,7 +19,6 @@ __all__ = [
     "LongDocumentCollator",
     "Record",
     "RecordReader",
-    "TokenBudgetBatchSampler",
     "clean_text",
     "corpus_report",
     "parts_of",

@@ -5,7 +5,6 @@ import torch
 from transformers import TrainingArguments
 
 from memenc import MemencForSequenceClassification
-from memenc.data.batches import parts_of
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
 from memenc.training.settings import TrainingSettings
@@ -16,17 +15,6 @@ from tests.tiny import TINY_MEMORY, TINY_MODEL
 
 def random_features(lengths):
     return [{"input_ids": torch.randint(5, 50, (length,)), "labels": index % 2} for index, length in enumerate(lengths)]
-
-
-def test_every_document_is_in_one_part_within_the_budget():
-    lengths = [*torch.randint(0, 200, (30,)).tolist(), 3_000]
-    parts = list(parts_of(lengths, 512, 16, documents_per_part=9))
-    assert sorted(index for part in parts for index in part) == list(range(31))
-    for part in parts:
-        longest = max(lengths[index] for index in part)
-        assert len(part) == 1 or len(part) * -(-max(1, longest) // 16) * 16 <= 512
-        assert len(part) <= 9
-    assert parts[0] == [30]
 
 
 def tiny_model():

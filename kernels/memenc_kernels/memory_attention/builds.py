@@ -41,28 +41,30 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 
 
 def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[str, Any]:
-    """Types of a kernel's arguments, in its order."""
-    from memenc_kernels.memory_attention import triton, triton_backward
+    """Types of a kernel's arguments."""
+    from memenc_kernels.memory_attention import blocks, triton, triton_backward
 
+    vectors = blocks.Array(f"*{kind}:16", ("i32:16",) * 3)
+    bodies = blocks.Array(f"*{kind}:16", ("i32:16",) * 4)
+    valid = blocks.Array("*u8:16", ("i32:16", "i32:16", Constant(1)))
+    bias = blocks.Array(f"*{kind}:16", ("i32:16", Constant(1)))
+    positions = "*fp32:16" if sliding else NONE
+    line = blocks.Entries(vectors, vectors, bodies, bodies, valid, bias, positions, "i32", "i32")
+    own = blocks.Array("*u8:16", ("i32:16", Constant(1)))
+    sizes = ("i32",) * 4
+    known: dict[str, Any] = {
+        "seen": blocks.Seen(vectors, vectors, own, "*i32:16", (line,) * 2, *sizes, "i32" if sliding else NONE),
+        "asked": triton_backward.Asked(vectors, vectors, "*fp32:16", "*fp32:16"),
+        "gradients": line._replace(valid=NONE, bias=NONE, positions=NONE),
+        "log_weight": "*fp32:16",
+        "log_weight_gradient": blocks.Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
+        "bias_gradient": blocks.Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
+        "places": "i32",
+        "scaling": "fp32",
+        **{name: Constant(dim) for name in ("DIM", "BLOCK_DIM")},
+        **{"INDEX": Constant(0), "ALIGNED": Constant(True), "CAUSAL": Constant(sliding)},
+    }
     module = triton if kernel in ("forward", "ranges") else triton_backward
-    lines = tuple(_line(triton.LineArguments, kind, sliding) for _ in range(1 if kernel == "entries" else 2))
-    gradient = _line(triton.LineArguments, kind, False)._replace(valid=NONE, bias=NONE)
-    tensors = ("queries", "keys", "values", "output", "output_gradient", "query_gradient")
-    known: dict[str, Any] = dict.fromkeys((*tensors, "key_gradient", "value_gradient"), f"*{kind}:16")
-    numbers = ("log_weight", "log_weight_gradient", "change", "bias_gradient")
-    known |= dict.fromkeys(numbers, "*fp32:16") | {"valid": "*u8:16", "ranges": "*i32:16"}
-    known |= {"lines": lines, "gradients": (gradient,), "scaling": "fp32"}
-    known |= dict.fromkeys(("segments", "tokens", "heads", "group", "window", "places"), "i32")
-    known |= {"valid_strides": ("i32:16", Constant(1)), "bias_gradient_strides": ("i32:16", "i32:16")}
-    known |= {"DIM": Constant(dim), "BLOCK_DIM": Constant(dim), "INDEX": Constant(0), "ALIGNED": Constant(True)}
-    known |= {"CAUSAL": Constant(sliding), "SLIDING": Constant(sliding), "SLIDING_MEMORY": Constant(sliding)}
     names = getattr(module, f"{kernel}_kernel").arg_names
-    # What is left are strides, (row, head, token).
-    return {name: known.get(name, ("i32:16",) * 3) for name in names if not name.startswith("BLOCK_") or name in known}
-
-
-def _line(arguments: Any, kind: str, sliding: bool) -> Any:
-    three, four = ("i32:16",) * 3, ("i32:16",) * 4
-    strides = (three, three, four, four, ("i32:16", "i32:16", Constant(1)), ("i32:16", Constant(1)))
-    entries = (f"*{kind}:16",) * 4
-    return arguments(*entries, "*u8:16", f"*{kind}:16", "*fp32:16" if sliding else NONE, *strides, "i32", "i32")
+    # What is left are vectors, (row, head, token).
+    return {name: known.get(name, vectors) for name in names if not name.startswith("BLOCK_") or name in known}

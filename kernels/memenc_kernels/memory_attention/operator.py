@@ -20,7 +20,7 @@ PARTS = tuple(field.name for field in fields(Line))
 # Autograd formulas do not reach into lists, so every tensor of every line is an argument of its own.
 _TENSORS = ", ".join(f"Tensor? {part}_{index}" for index in range(MOST_LINES) for part in PARTS)
 _INPUTS = f"Tensor queries, Tensor keys, Tensor values, Tensor? valid, {_TENSORS}"
-_OPTIONS = "float scaling, bool causal, int? sliding_window, bool memory_in_sliding_window"
+_OPTIONS = "float scaling, bool causal, int? sliding_window"
 _COUNT = 4 + MOST_LINES * len(PARTS)
 
 
@@ -52,14 +52,14 @@ def attend(
     """Output and log weight of checked arguments."""
     tensors: list[Tensor | None] = [queries, keys, values, valid]
     for line in lines:
-        # Positions matter to sliding windows alone.
+        # Kernels hold a line to the sliding window if it has positions.
         used = sliding_window is not None and memory_in_sliding_window
         named = {part: getattr(line, part) for part in PARTS}
         named["bias"] = None if line.bias is None else line.bias.expand(-1, line.entries)
         named["positions"] = line.positions.float().contiguous() if used and line.positions is not None else None
         tensors += named.values()
     tensors += [None] * (_COUNT - len(tensors))
-    output, log_weight, _ = _forward(*tensors, scaling, causal, sliding_window, memory_in_sliding_window)
+    output, log_weight, _ = _forward(*tensors, scaling, causal, sliding_window)
     return output, log_weight[..., None]
 
 
@@ -98,7 +98,7 @@ def gradients_like(tensors: Sequence[Tensor | None]) -> list[Tensor]:
 
 
 def _run_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    from memenc_kernels.memory_attention.triton import forward
+    from memenc_kernels.memory_attention.launcher import forward
 
     results = results_like(arguments[0])
     forward(arguments[:4], lines_of(arguments), results, arguments[_COUNT:])
@@ -106,7 +106,7 @@ def _run_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
-    from memenc_kernels.memory_attention.triton_backward import backward
+    from memenc_kernels.memory_attention.launcher import backward
 
     tensors, given, options = arguments[:_COUNT], arguments[_COUNT : _COUNT + 5], arguments[_COUNT + 5 :]
     gradients = gradients_like(tensors)
@@ -141,7 +141,7 @@ def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]
     # In the order of gradients_like; masks and positions have none.
     differentiable = [True, True, True, False, *[part not in ("valid", "positions") for part in PARTS] * MOST_LINES]
     flat = [next(found) if has and x is not None else None for x, has in zip(tensors, differentiable, strict=True)]
-    return (*flat, None, None, None, None)
+    return (*flat, None, None, None)
 
 
 torch.library.register_autograd("memenc_kernels::memory_attention", _gradients, setup_context=_setup_context)

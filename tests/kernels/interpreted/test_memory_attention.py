@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memenc_kernels import memory_attention, memory_attention_with_log_weight
-from memenc_kernels.memory_attention import operator, triton
+from memenc_kernels.memory_attention import launcher, operator
 from tests.kernels.compare import EXACT
 from tests.kernels.guards import Guards, far_apart, guarded_results, reversed_programs
 from tests.kernels.lines import CASES, OPTIONS, converted, differences, everything, problem, random_weights, tensors
@@ -158,8 +158,8 @@ def test_guards_notice_one_token_too_many(monkeypatch):
     arguments = problem((1, 1, 1, 1, 7, 16, []), masks=False)
     # There is one token more to be read.
     arguments = converted(arguments, lambda tensor: torch.cat([tensor, tensor[:, :, :1]], 2)[:, :, :7])
-    original = triton.common_arguments
-    monkeypatch.setattr(triton, "common_arguments", lambda *given: original(*given) | {"tokens": 8})
+    original = launcher._seen
+    monkeypatch.setattr(launcher, "_seen", lambda *given: original(*given)._replace(tokens=8))
     with pytest.raises(AssertionError, match="beside a buffer"), guarded_results():
         memory_attention(**arguments)
 
@@ -168,7 +168,7 @@ def flat_arguments(arguments):
     """Positional arguments of the operator."""
     parts = [getattr(each, name) for each in arguments["lines"] for name in operator.PARTS]
     flat = [arguments[name] for name in ("queries", "keys", "values", "valid")] + parts
-    return (*flat, *[None] * (operator._COUNT - len(flat)), 0.25, False, 5, True)
+    return (*flat, *[None] * (operator._COUNT - len(flat)), 0.25, False, 5)
 
 
 def test_the_operator_is_one_that_torch_can_trace():

@@ -39,7 +39,7 @@ class Entries(NamedTuple):
 class Seen(NamedTuple):
     """What rows see: their own tokens as arrays, the ranges of what is valid, lines; the window, None if unlimited."""
 
-    # Plain `values` would be what triton calls the contents of a tuple.
+    # Plain `values` would be what triton calls the contents of a tuple; nor has it a length, in triton 3.6, with a None.
     own_keys: Any
     own_values: Any
     own_valid: Any
@@ -167,6 +167,15 @@ def is_hidden(queries, positions, window, CAUSAL: tl.constexpr):
 
 
 @triton.jit
+def logits_of(queries, keys, scaling, addend, hidden):
+    """Logits (queries, keys) to base two, -inf where a key is not seen."""
+    logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scaling + addend[None, :]
+    if hidden is not None:
+        logits = tl.where(hidden, float("-inf"), logits)
+    return logits
+
+
+@triton.jit
 def over_keys(
     step: tl.constexpr,
     state,
@@ -179,13 +188,14 @@ def over_keys(
     DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr,
     BLOCK_KEYS: tl.constexpr,
+    LINES: tl.constexpr,
     CAUSAL: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
     """`state` after all blocks of keys that the queries from `start` on may see, of lines and own; `step` takes one."""
     asking = start + tl.arange(0, BLOCK_QUERIES)
     batch, segment, shared = row // seen.segments, row % seen.segments, head // seen.group
-    for index in tl.static_range(len(seen.lines)):
+    for index in tl.static_range(LINES):
         line = seen.lines[index]
         first, last = line_range(seen, row, index)
         for begin in range(first // BLOCK_KEYS * BLOCK_KEYS, last, BLOCK_KEYS):
@@ -193,11 +203,11 @@ def over_keys(
             inside = entry < line.entries
             keys, values = line_pointers(line, batch, shared, segment.to(tl.int32) * line.step + entry, ALIGNED)
             addend = line_addend(line, batch, segment, head, entry, inside)
+            keys, values = load_block(keys, inside, dims, DIM), load_block(values, inside, dims, DIM)
             hidden = None
             if line.positions is not None:
                 positions = tl.load(line.positions + entry, mask=inside, other=0.0)
                 hidden = is_hidden(asking[:, None], positions[None, :], seen.window, False)
-            keys, values = load_block(keys, inside, dims, DIM), load_block(values, inside, dims, DIM)
             state = step(state, fixed, keys, values, addend, hidden)
     first, last, forced = own_range(seen, row)
     first = first // BLOCK_KEYS * BLOCK_KEYS

@@ -62,7 +62,7 @@ def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[
         "places": "i32",
         "scaling": "fp32",
         **{name: Constant(dim) for name in ("DIM", "BLOCK_DIM")},
-        **{"INDEX": Constant(0), "ALIGNED": Constant(True), "CAUSAL": Constant(sliding)},
+        **{"LINES": Constant(2), "INDEX": Constant(0), "ALIGNED": Constant(True), "CAUSAL": Constant(sliding)},
     }
     module = triton if kernel in ("forward", "ranges") else triton_backward
     names = getattr(module, f"{kernel}_kernel").arg_names

@@ -32,11 +32,11 @@ def forward(tensors: Sequence[Any], lines: Sequence[Line], results: Sequence[Ten
     scaling, causal, window = options
     seen = _seen(tensors, lines, ranges, window)
     if seen.own_valid is not None or any(line.valid is not None for line in lines):
-        launch.start(forward_kernels.ranges_kernel, (len(queries),), queries, seen=seen, BLOCK=1024)
+        launch.start(forward_kernels.ranges_kernel, (len(queries),), queries, seen=seen, LINES=len(lines), BLOCK=1024)
     _start(
         forward_kernels.forward_kernel, queries, (len(queries), queries.shape[2], queries.shape[1]),
         queries=_array(queries), seen=seen, output=_array(output), log_weight=log_weight,
-        scaling=scaling, CAUSAL=causal, ALIGNED=_is_aligned(seen.lines),
+        scaling=scaling, LINES=len(lines), CAUSAL=causal, ALIGNED=_is_aligned(seen.lines),
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def backward(
         backward_kernels.queries_kernel, queries, (len(queries), queries.shape[2], queries.shape[1]),
         output=_array(output), query_gradient=_array(gradients[0]),
         log_weight_gradient=None if log_weight_gradient is None else _array(log_weight_gradient),
-        CAUSAL=causal, ALIGNED=_is_aligned(seen.lines), **common,
+        LINES=len(lines), CAUSAL=causal, ALIGNED=_is_aligned(seen.lines), **common,
     )  # fmt: skip
     _start(
         backward_kernels.tokens_kernel, queries, (len(keys), keys.shape[2], keys.shape[1]),

@@ -13,6 +13,7 @@ from memenc_kernels.memory_attention.blocks import (
     LOG2_E,
     begin_of,
     load_block,
+    logits_of,
     over_keys,
     program_of,
     store_block,
@@ -27,9 +28,7 @@ def attend_block(state, fixed, keys, values, addend, hidden):
     """Take one block of keys into the running softmax."""
     sums, total, maximum = state
     queries, scaling = fixed
-    logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scaling + addend[None, :]
-    if hidden is not None:
-        logits = tl.where(hidden, float("-inf"), logits)
+    logits = logits_of(queries, keys, scaling, addend, hidden)
     newest = tl.maximum(maximum, tl.max(logits, 1))
     # Where nothing was seen yet the maximum is -inf, and the difference to it would be NaN.
     finite = tl.where(newest == float("-inf"), 0.0, newest)
@@ -50,6 +49,7 @@ def forward_kernel(
     BLOCK_DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr,
     BLOCK_KEYS: tl.constexpr,
+    LINES: tl.constexpr,
     CAUSAL: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
@@ -63,7 +63,7 @@ def forward_kernel(
     maximum = tl.full([BLOCK_QUERIES], float("-inf"), tl.float32)
     sums, total, maximum = over_keys(
         attend_block, (sums, total, maximum), fixed, seen, row, head, start, dims,
-        DIM, BLOCK_QUERIES, BLOCK_KEYS, CAUSAL, ALIGNED,
+        DIM, BLOCK_QUERIES, BLOCK_KEYS, LINES, CAUSAL, ALIGNED,
     )  # fmt: skip
     nothing = total == 0.0
     safe = tl.where(nothing, 1.0, total)
@@ -85,7 +85,7 @@ def find_range(valid, stride, length, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def ranges_kernel(seen, BLOCK: tl.constexpr):
+def ranges_kernel(seen, LINES: tl.constexpr, BLOCK: tl.constexpr):
     """Of every row: the range of its own valid tokens, whether there is none so that all count, that of every line."""
     row = tl.program_id(0).to(tl.int64)
     ranges = seen.ranges + row * 7
@@ -95,7 +95,7 @@ def ranges_kernel(seen, BLOCK: tl.constexpr):
         tl.store(ranges, tl.where(none, 0, first))
         tl.store(ranges + 1, tl.where(none, seen.tokens, last))
         tl.store(ranges + 2, none.to(tl.int32))
-    for index in tl.static_range(len(seen.lines)):
+    for index in tl.static_range(LINES):
         line = seen.lines[index]
         if line.valid is not None:
             valid = begin_of(line.valid, row // seen.segments, row % seen.segments)

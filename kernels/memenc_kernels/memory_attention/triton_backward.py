@@ -19,6 +19,7 @@ from memenc_kernels.memory_attention.blocks import (
     line_pointers,
     line_range,
     load_block,
+    logits_of,
     over_keys,
     own_addend,
     own_range,
@@ -51,10 +52,7 @@ def load_weight(log_weight, there):
 def query_block(state, fixed, keys, values, addend, hidden):
     """Add one block of keys to the gradient of queries."""
     queries, gradient, weight, change, scaling = fixed
-    logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scaling + addend[None, :]
-    shares = tl.exp2(logits - weight[:, None])
-    if hidden is not None:
-        shares = tl.where(hidden, 0.0, shares)
+    shares = tl.exp2(logits_of(queries, keys, scaling, addend, hidden) - weight[:, None])
     wanted = tl.dot(gradient, tl.trans(values), input_precision="ieee") - change[:, None]
     return state + tl.dot((shares * wanted).to(keys.dtype), keys, input_precision="ieee")
 
@@ -71,6 +69,7 @@ def queries_kernel(
     BLOCK_DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr,
     BLOCK_KEYS: tl.constexpr,
+    LINES: tl.constexpr,
     CAUSAL: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
@@ -90,7 +89,7 @@ def queries_kernel(
     fixed = (queries, gradient, weight, change, scaling * LOG2_E)
     sums = over_keys(
         query_block, tl.zeros([BLOCK_QUERIES, BLOCK_DIM], tl.float32), fixed, seen, row, head, start, dims,
-        DIM, BLOCK_QUERIES, BLOCK_KEYS, CAUSAL, ALIGNED,
+        DIM, BLOCK_QUERIES, BLOCK_KEYS, LINES, CAUSAL, ALIGNED,
     )  # fmt: skip
     store_block(vectors_of(query_gradient, row, head, asking), sums * scaling, there, dims, DIM)
 

@@ -90,7 +90,9 @@ class GroupContext(AttentionContext):
         arguments = _own_arguments(call, valid) | {"lines": lines, "memory_in_sliding_window": in_window}
         if self.row is None or beside is None:
             return self._attend(call, arguments, scanned)
-        seen = self.row.seen_by_segment(arguments, beside, memory.row_bias())
+        bias = memory.row_bias()
+        seen = self.row.seen_by_segment(arguments, beside, bias)
+        scanned = replace(scanned, retrieved=(*self.row.looked_up(call, beside, bias), *scanned.retrieved))
         return self.row.together(self._attend(call, seen, scanned), self.row.attend(beside, call, arguments))
 
     def _attend(self, call: LayerCall, arguments: dict[str, Any], scanned: Scanned) -> Tensor:

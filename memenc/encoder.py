@@ -182,7 +182,8 @@ class SegmentEncoder(nn.Module):
         )
         embeddings = self.backbone.get_input_embeddings()(ids)
         own = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
-        row = Row(before.shape[1], after.shape[1], beside, self.segment_length, group.ids.shape[1])
+        weight = None if standing.weight is None else standing.weight.repeat_interleave(group.ids.shape[1])
+        row = Row(before.shape[1], after.shape[1], beside, self.segment_length, group.ids.shape[1], weight)
         places = torch.arange(ids.shape[1], device=ids.device)
         first, last = row.positions(ids.device).split([row.before, row.after])
         return row, {

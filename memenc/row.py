@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor
 
+from memenc.memory.values import Joined, Retrieved
 from memenc_kernels import Line, memory_attention
 
 UNFOLD = "(batch segments) ... -> batch segments ..."
@@ -25,6 +26,11 @@ class LayerCall:
     dropout: float
     causal: bool
     sliding_window: int | None
+
+    @property
+    def group(self) -> int:
+        """Query heads that share one head of keys and values."""
+        return self.queries.shape[1] // self.keys.shape[1]
 
     def at(self, places: Tensor | slice) -> LayerCall:
         """The same call for some of its tokens."""
@@ -52,6 +58,7 @@ class Row:
         valid: (rows, before + after).
         segment_length: of a full segment.
         segments: of each document, among the rows.
+        weight: (rows,) added to the logits with which the segment sees them, or None.
     """
 
     before: int
@@ -59,6 +66,7 @@ class Row:
     valid: Tensor
     segment_length: int
     segments: int
+    weight: Tensor | None = None
 
     def own(self, call: LayerCall) -> LayerCall:
         """The call for the segment's tokens."""
@@ -82,11 +90,36 @@ class Row:
 
     def seen_by_segment(self, arguments: dict[str, Any], beside: LayerCall, bias: Tensor | None) -> dict[str, Any]:
         """Arguments of attention with the memory tokens among the lines, if there is a `bias` (heads,) for them."""
-        count = self.before if beside.causal else self.before + self.after
-        if bias is None or count == 0:
+        count = self._seen(beside)
+        if bias is None or count == 0 or self.weight is not None:
             return arguments
         tokens = self._line(beside.at(slice(count)), self.valid[:, :count], bias[:, None])
         return arguments | {"lines": (*arguments["lines"], tokens)}
+
+    def looked_up(self, own: LayerCall, beside: LayerCall, bias: Tensor | None) -> tuple[Retrieved, ...]:
+        """What the segment finds among memory tokens that weigh differently by document, which no line can say.
+
+        It joins local attention in one softmax, as if they were a line.
+        """
+        count = self._seen(beside)
+        if bias is None or count == 0 or self.weight is None:
+            return ()
+        keys, values = (
+            repeat(x[:, :, :count], "rows groups tokens dim -> rows (groups heads) tokens dim", heads=own.group)
+            for x in (beside.keys, beside.values)
+        )
+        scaling = own.queries.shape[-1] ** -0.5 if own.scaling is None else own.scaling
+        logits = (own.queries @ keys.transpose(-1, -2) * scaling).to(torch.promote_types(keys.dtype, torch.float32))
+        logits = logits + bias[:, None, None] + self.weight[:, None, None, None]
+        there = self.valid[:, None, None, :count]
+        # Without any there is nothing to divide by, and nothing that joins.
+        logits = logits.masked_fill(~there, torch.finfo(logits.dtype).min)
+        log_weight = logits.logsumexp(-1, keepdim=True).masked_fill(~there.any(-1, keepdim=True), -torch.inf)
+        return (Joined(logits.softmax(-1).to(values.dtype) @ values, log_weight),)
+
+    def _seen(self, beside: LayerCall) -> int:
+        """How many memory tokens the segment may see: on a causal backbone those before it."""
+        return self.before if beside.causal else self.before + self.after
 
     def attend(self, beside: LayerCall, own: LayerCall, arguments: dict[str, Any]) -> Tensor:
         """What the memory tokens find among entries, segment and each other, (rows, heads, before + after, dim)."""

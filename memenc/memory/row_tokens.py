@@ -29,11 +29,15 @@ class RowSizes:
 
 @dataclass(frozen=True)
 class Standing:
-    """Embeddings beside a segment: `before` and `after` (batch, tokens, width); `valid` (batch, before + after)."""
+    """Embeddings beside a segment: `before` and `after` (batch, tokens, width); `valid` (batch, before + after).
+
+    `weight` (batch,) is added to the logits with which the segment sees them, document by document; None for nothing.
+    """
 
     before: Tensor
     after: Tensor
     valid: Tensor
+    weight: Tensor | None = None
 
     @property
     def count(self) -> int:

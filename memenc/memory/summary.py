@@ -67,6 +67,9 @@ class SummaryMemory(LayerMemory):
 class SummaryTokens(RowTokens):
     """All summaries before the segment, fresh summary tokens behind it.
 
+    Where they start at a share of what the segment sees, all of them share it, however many there are: ``log n`` is
+    taken from their logits if there are n times as many as one segment leaves.
+
     Source: Chevalier et al. 2023, AutoCompressors (arXiv:2305.14788), summary accumulation.
 
     Args:
@@ -95,4 +98,8 @@ class SummaryTokens(RowTokens):
         summaries = summaries if self.to_width is None else self.to_width(summaries)
         after = self.summarise.expand(len(summaries), -1, -1)
         there = archived(top["tokens"], top["filled"], self.bound)
-        return Standing(summaries, after, torch.cat([there, there.new_ones(after.shape[:2])], dim=1))
+        valid = torch.cat([there, there.new_ones(after.shape[:2])], dim=1)
+        count = valid.sum(1).to(torch.promote_types(after.dtype, torch.float32))
+        # A causal backbone reads them at full strength, which there is plain attention to the past.
+        weight = None if self.sizes.causal else (after.shape[1] / count).log()
+        return Standing(summaries, after, valid, weight)

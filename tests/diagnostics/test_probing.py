@@ -64,8 +64,6 @@ def test_what_comes_out_changes_as_long_as_something_is_held():
 
 def test_retention_refuses_what_it_cannot_measure():
     model = build("windowed_one_segment")
-    with pytest.raises(ValueError, match="has no memory"):
-        retention(build("none"), tokens(2, 4 * CAPACITY))
     with pytest.raises(ValueError, match="two segments"):
         retention(model, tokens(2, 2 * CAPACITY - 1))
     with pytest.raises(ValueError, match="give documents that differ"):
@@ -223,10 +221,19 @@ def test_the_same_seed_measures_the_same(probed):
         ProbeSettings(fact_documents=3)
 
 
-def test_probe_of_a_model_without_head_or_memory():
+def test_probe_of_a_model_without_head():
     model = build("tokens", readout="mean")
     found = probe(model, [tokens(3 * CAPACITY), tokens(3 * CAPACITY)], plain_facts(), SETTINGS)
     assert found.facts.reader == VECTOR_PROBE and found.endings is None
     assert found.contributions.measure.startswith("length")
-    with pytest.raises(ValueError, match="has no memory"):
-        probe(build("none"), [tokens(3 * CAPACITY)], plain_facts(), SETTINGS)
+
+
+def test_without_a_design_the_document_memory_is_probed():
+    found = probe(classifier("none"), [tokens(5 * CAPACITY), tokens(4 * CAPACITY)], plain_facts(), SETTINGS)
+    assert [part.name for part in found.retention.parts] == ["document", "all"]
+    document = found.retention.parts[0]
+    # It is written and read out, and no later segment ever sees it.
+    assert document.written > 0 and min(document.state.mean) > 0 and min(document.vector.mean) > 0
+    assert document.tokens.mean == (0.0, 0.0, 0.0)
+    assert found.facts.written.mean == 1 and set(found.facts.at[0].parts) == {"document", "all"}
+    assert all(found.contributions.knockout) and all(found.contributions.gradient)

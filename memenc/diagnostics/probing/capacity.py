@@ -72,7 +72,7 @@ def capacity(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, too few different facts, or facts too long for a segment.
+        ValueError: too few different facts, or facts too long for a segment.
     """
     encoder = memenc_of(model)
     parts, generator = parts_of(encoder), torch.Generator().manual_seed(seed)

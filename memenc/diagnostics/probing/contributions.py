@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from memenc.diagnostics.attribution import without_writes_of
 from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
-from memenc.diagnostics.probing.reading import Told, answers_of, parts_of, silence
+from memenc.diagnostics.probing.reading import Told, answers_of, silence
 from memenc.model import MemencModel
 from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, grown
@@ -68,10 +68,9 @@ def contributions(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, or fewer than two segments.
+        ValueError: fewer than two segments.
     """
     encoder = memenc_of(model)
-    parts_of(encoder)
     if document.shape[0] < 2:
         raise ValueError(f"a document of {document.shape[0]} whole segments: give at least two")
     with measured(encoder):

@@ -12,7 +12,7 @@ from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
 from memenc.diagnostics.probing.fact_loss import OWN_ANSWER, VECTOR_PROBE, own_classes, right_answers
 from memenc.diagnostics.probing.facts import Facts, filler, planted
 from memenc.diagnostics.probing.linear_probe import Score
-from memenc.diagnostics.probing.reading import Told, parts_of, read, silence
+from memenc.diagnostics.probing.reading import Told, read, silence
 from memenc.model import MemencModel
 
 
@@ -61,12 +61,11 @@ def depth_map(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, depths outside 0 to 1, lengths below 1, or facts too long for a segment.
+        ValueError: depths outside 0 to 1, lengths below 1, or facts too long for a segment.
     """
     if min(lengths) < 1 or min(depths) < 0 or max(depths) > 1:
         raise ValueError(f"lengths={tuple(lengths)}, depths={tuple(depths)}: give lengths from 1 and depths in 0 to 1")
     encoder = memenc_of(model)
-    parts_of(encoder)
     facts, generator = facts.fitting(documents.shape[2]), torch.Generator().manual_seed(seed)
     own, columns = own_classes(model, facts), []
     with measured(encoder):

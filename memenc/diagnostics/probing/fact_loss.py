@@ -121,7 +121,7 @@ def fact_loss(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, distances that do not rise from 0, or facts too long for a segment.
+        ValueError: distances that do not rise from 0, or facts too long for a segment.
     """
     if list(distances) != sorted(set(distances)) or distances[0] != 0:
         raise ValueError(f"distances={tuple(distances)}: give rising numbers of segments, from 0")

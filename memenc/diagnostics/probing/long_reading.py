@@ -88,7 +88,7 @@ def long_reading(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, or fewer than two segments.
+        ValueError: fewer than two segments.
     """
     if segments < 2:
         raise ValueError(f"segments={segments}: a long reading has at least 2")

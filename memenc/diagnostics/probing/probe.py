@@ -19,7 +19,7 @@ from memenc.diagnostics.probing.endings import Endings, endings
 from memenc.diagnostics.probing.fact_loss import FactLoss, fact_loss
 from memenc.diagnostics.probing.facts import Facts
 from memenc.diagnostics.probing.long_reading import LongReading, long_reading
-from memenc.diagnostics.probing.reading import Told, parts_of, silence
+from memenc.diagnostics.probing.reading import Told, silence
 from memenc.diagnostics.probing.retention import Retention, retention
 from memenc.model import MemencModel
 from memenc.results import plain
@@ -138,10 +138,9 @@ def probe(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, no document of two whole segments, or facts that do not fit.
+        ValueError: no document of two whole segments, or facts that do not fit.
     """
     settings, encoder = settings or ProbeSettings(), memenc_of(model)
-    parts_of(encoder)
     own = encoder.own_tokens_per_segment
     longest = [ids.to(encoder.device) for ids in sorted(documents, key=len, reverse=True)[:FOLLOWED]]
     ids = pad_sequence(longest, batch_first=True, padding_value=-1) if longest else torch.zeros(1, 0, dtype=torch.long)

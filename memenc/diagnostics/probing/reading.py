@@ -42,18 +42,8 @@ def silence(message: str) -> None:
 
 
 def parts_of(model: MemencModel) -> tuple[Part, ...]:
-    """All places of a model and the document memory.
-
-    Raises:
-        ValueError: the model has no memory.
-    """
-    places = places_of(model)
-    if not places:
-        raise ValueError(
-            f"the model has no memory (memory={model.config.memory!r}): every segment is read alone and there is "
-            "nothing to forget; give a model with another design"
-        )
-    return (*(Part(place.name, place.prefix, place) for place in places), Part("document", "document"))
+    """All places of a model and the document memory, which is all that remembers where the design is `none`."""
+    return (*(Part(place.name, place.prefix, place) for place in places_of(model)), Part("document", "document"))
 
 
 def features(model: MemencModel, state: MemoryState, part: Part) -> Tensor:

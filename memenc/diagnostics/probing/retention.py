@@ -114,7 +114,7 @@ def retention(
         told: is called with how far it is.
 
     Raises:
-        ValueError: no memory, no document of two whole segments, or documents that are all the same.
+        ValueError: no document of two whole segments, or documents that are all the same.
     """
     if segments < 1:
         raise ValueError(f"segments={segments}: give at least 1")

@@ -12,7 +12,7 @@ import torch
 
 from memenc.comparison.readers.network import Network
 from memenc.data.memory_tasks import MemoryTask
-from memenc.memory.base import GATES
+from memenc.training.groups import grouped
 
 # Test documents of one batch.
 SIDE_BY_SIDE = 128
@@ -183,12 +183,5 @@ def right_answers(
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
-    """Gates travel far and fast; they and memories shrink to nothing under weight decay."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            memory = network.is_of_memory(name)
-            rate = recipe.gate_learning_rate if memory and name.endswith(GATES) else recipe.learning_rate
-            decay = recipe.weight_decay if parameter.dim() > 1 and not memory else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": part, "lr": rate, "weight_decay": decay} for (rate, decay), part in groups.items()]
+    """Gates have a rate of their own, and memories no weight decay."""
+    return grouped(network, recipe, lambda name: recipe.learning_rate, network.is_of_memory)

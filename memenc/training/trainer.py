@@ -11,11 +11,13 @@ from transformers import Trainer
 
 from memenc.data.batches import parts_of
 from memenc.data.collate import LongDocumentCollator
-from memenc.memory.base import GATES
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
+from memenc.training.groups import grouped
 from memenc.training.settings import TrainingSettings
+
+MEMORY_PARTS = (".memories.", ".top_memory.", ".row_tokens.", ".document_memory.")
 
 
 class DocumentTrainer(Trainer):
@@ -97,20 +99,13 @@ class DocumentTrainer(Trainer):
 
 
 def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Parameters by learning rate (backbone, new, gates) and weight decay (matrices of backbone and head, or none).
-
-    Gates, biases and slot identities of memories shrink to nothing under weight decay and hardly move at a backbone's
-    learning rate.
-    """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            memory = any(part in name for part in (".memories.", ".top_memory.", ".row_tokens.", ".document_memory."))
-            rate = settings.learning_rate if ".backbone." in name else settings.new_learning_rate
-            rate = settings.gate_learning_rate if memory and name.endswith(GATES) else rate
-            decay = settings.weight_decay if parameter.dim() > 1 and not memory else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
+    """Parameters by learning rate (backbone, new, gates) and weight decay (matrices of backbone and head, or none)."""
+    return grouped(
+        model,
+        settings,
+        lambda name: settings.learning_rate if ".backbone." in name else settings.new_learning_rate,
+        lambda name: any(part in name for part in MEMORY_PARTS),
+    )
 
 
 def uncollated(features: list[dict[str, Any]]) -> dict[str, Any]:

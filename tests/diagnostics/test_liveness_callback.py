@@ -96,16 +96,13 @@ def test_warns_while_a_classifier_trains(monkeypatch):
     documents, labels = training_documents(8, 3 * CAPACITY), [0, 1] * 4
     settings = TrainingSettings(epochs=6, documents_per_step=1, learning_rate=1e-6, gate_learning_rate=1e-6)
     model = classifier(-20.0)
-    with pytest.warns(UserWarning, match="contributes nothing"):
-        train_classifier(
-            model,
-            TokenizedDocuments(documents, labels),
-            None,
-            settings,
-            quiet=True,
-            device="cpu",
-            callbacks=LivenessCallback.watching(model, documents),
-        )
+    watching = LivenessCallback.watching(model, documents)
+    told = TokenizedDocuments(documents, labels)
+    with pytest.warns(UserWarning, match="contributes nothing") as caught:
+        train_classifier(model, told, None, settings, quiet=True, device="cpu", callbacks=watching)
+    assert len([warning for warning in caught if "contributes nothing" in str(warning.message)]) == 1
+    effects = [effect for _, effect in watching[0].effects]
+    assert len(effects) >= watching[0].patience and max(effects) < watching[0].threshold
 
 
 def training_documents(count, length):

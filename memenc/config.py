@@ -30,8 +30,12 @@ class MemencConfig(PreTrainedConfig):
             document memory is one step from every segment and is never cut off.
         segment_length: tokens of one segment, special tokens included.
         segments_per_call: segments of a document in one backbone call, or "auto": the measured default.
-        sliding_window_layers: what layers with local attention do with memory: "within_window" reads entries that lie
-            within the window, "full" reads all, "none" keeps no memory in such layers.
+        sliding_window_layers: what layers with local attention, such as two of three in ModernBERT, do with memory:
+            "within_window" reads entries that lie within their window, "full" reads all, "none" keeps no memory in such
+            layers. An entry lies where its design says: a memory's window directly before the segment, compressed slots
+            and pinned entries before that, so that a layer which looks 64 tokens back never sees what stands behind a
+            memory window of 64 or more. Memory tokens, and what `linear`, `associative` and `nearest` look up, lie
+            nowhere and are read in any case.
         readout: name of the readout, see `memenc.readout`.
         document_queries: learned queries of the document memory.
         document_temperature: length, fixed or hard, see `DocumentMemory`.

@@ -1,16 +1,17 @@
 """The attention function between backbone and memory: what it refuses, hides and hands on."""
 
+import copy
 from functools import partial
 
 import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from memenc import MemencModel
+from memenc import MemencModel, MemoryState
 from memenc.attention import UNSUPPORTED, attention_function, attention_mask_function
 from memenc.memory import NoMemory
 from tests.backbones import SEGMENT, tiny_backbone
-from tests.memory.checks import CAPACITY, SPECIAL, assert_close, build, read, tokens
+from tests.memory.checks import CAPACITY, SPECIAL, assert_close, build, enliven, read, tokens
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
@@ -64,6 +65,58 @@ def test_local_attention_sees_memory_in_its_window_only_unless_asked():
         assert torch.equal(*found[layers]), f"{layers}: what lies beyond the window changes the second segment"
     assert not torch.equal(*found["full"])
     assert not torch.equal(found["within_window"][0], found["none"][0])
+
+
+# What a local layer that looks four tokens back sees of entries that lie there, or before that, or nowhere.
+PLACED = {
+    "compressive": ({"window": 8, "slots": 4, "rate": 2}, slice(0, 4), False),
+    "windowed": ({"window": 8}, slice(0, 4), False),
+    "windowed, near end": ({"window": 8}, slice(5, 8), True),
+    "global": ({"window": 8, "pinned": 4}, slice(0, 4), False),
+    "gated": ({"slots": 4}, slice(0, 4), False),
+    "moving_average, near end": ({"slots": 8}, slice(6, 8), True),
+    "linear": ({}, slice(None), True),
+    "nearest": ({"nearest": 4}, slice(None), True),
+}
+
+
+@pytest.mark.parametrize("case", PLACED)
+@torch.no_grad()
+def test_local_layers_reach_what_lies_within_their_window_and_what_lies_nowhere(case):
+    options, part, reached = PLACED[case]
+    backbone, ids = tiny_backbone("modernbert"), tokens(1, 3 * SEGMENT)
+    changes = {}
+    for layers in ("within_window", "full"):
+        model = MemencModel.from_backbone(
+            copy.deepcopy(backbone),
+            memory=case.split(",")[0],
+            memory_options=options,
+            memory_layers=[1],
+            segment_length=SEGMENT,
+            sliding_window_layers=layers,
+        ).double()
+        enliven(model)
+        assert model.config.attention_layers[1]["sliding_window"] == 5
+        state = model.eval()(ids).memory
+        other = {name: x + torch.randn_like(x) * at(x, part) for name, x in state.tensors.items() if moves(name, x)}
+        changed = MemoryState(state.tensors | other, state.fingerprint)
+        last = tokens(1, SEGMENT)
+        found = [model(last, memory=memory).last_hidden_state for memory in (state, changed)]
+        changes[layers] = float((found[0] - found[1]).abs().max())
+    assert changes["full"] > 1e-6
+    assert changes["within_window"] > 1e-6 if reached else changes["within_window"] == 0
+
+
+def moves(name, tensor):
+    """Whether a tensor of the state is what the local layer holds."""
+    return name.startswith("layers.1.") and tensor.is_floating_point() and tensor.dim() > 2
+
+
+def at(tensor, part):
+    """One at these entries, zero at the others."""
+    chosen = torch.zeros(tensor.shape[-2], 1, dtype=tensor.dtype)
+    chosen[part] = 1
+    return chosen
 
 
 def test_checkpointing_the_backbone_itself_is_refused():

@@ -57,9 +57,12 @@ def load_backbone(source: str | PreTrainedModel, **kwargs: Any) -> PreTrainedMod
 def _load_by_name(name: str, kwargs: dict[str, Any]) -> PreTrainedModel:
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(name)
+    # Neither code of a repository nor weights in a pickle are read unless somebody asks for them by name.
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     _require_dispatch(_model_class(config))
-    return AutoModel.from_pretrained(name, attn_implementation=ATTENTION_NAME, **kwargs)
+    return AutoModel.from_pretrained(
+        name, attn_implementation=ATTENTION_NAME, **{"use_safetensors": True, "trust_remote_code": False, **kwargs}
+    )
 
 
 def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:

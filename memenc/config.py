@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any, ClassVar
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 SLIDING_WINDOW_LAYERS = ("within_window", "full", "none")
+# What transformers itself adds to a configuration beside the fields of its class.
+ADDED = frozenset(
+    (
+        *("model_type", "_name_or_path", "name_or_path", "num_labels", "output_attentions", "torch_dtype"),
+        *("pad_token_id", "bos_token_id", "eos_token_id", "vocab_size", "use_cache", "tie_word_embeddings"),
+    )
+)
+# They name code: of a repository, of a kernel to download, of a library that makes weights anew.
+NAME_CODE = ("auto_map", "attn_implementation", "experts_implementation", "trust_remote_code", "quantization_config")
 
 
 class MemencConfig(PreTrainedConfig):
@@ -66,6 +77,12 @@ class MemencConfig(PreTrainedConfig):
     classifier_dropout: float = 0.1
 
     def __post_init__(self, **kwargs: Any) -> None:
+        unknown = sorted(set(kwargs) - ADDED)
+        if unknown:
+            raise ValueError(
+                f"this memenc knows no configuration key {', '.join(unknown)}: refused, since some keys could run code. "
+                "Take it out, or use the memenc that wrote it"
+            )
         super().__post_init__(**kwargs)
         self._check()
 
@@ -115,13 +132,22 @@ class MemencConfig(PreTrainedConfig):
         """Configuration object of the backbone.
 
         Raises:
-            ValueError: there is none, or it has private keys, which could choose code to run.
+            ValueError: there is none, or it has keys that are private, name code, or are unknown to transformers.
         """
         if not self.backbone or "model_type" not in self.backbone:
             raise ValueError("this MemencConfig names no backbone; make a model with MemencModel.from_backbone(...)")
-        private = sorted(key for key in self.backbone if key.startswith("_"))
+        kind = self.backbone["model_type"]
+        if kind not in CONFIG_MAPPING:
+            raise ValueError(f"this transformers knows no backbone of the type {kind!r}; a newer one may")
+        private = sorted({key for key in _keys(self.backbone) if key.startswith("_") or key in NAME_CODE})
         if private:
             raise ValueError(f"the backbone configuration has private keys {private}; refused, they could run code")
+        unknown = sorted(set(self.backbone) - known_keys(CONFIG_MAPPING[kind]))
+        if unknown:
+            raise ValueError(
+                f"this transformers knows no key {', '.join(unknown)} of a {kind} configuration: refused, since some "
+                "keys could run code. Take it out, or use the transformers that wrote it"
+            )
         return AutoConfig.for_model(**self.backbone)
 
     @property
@@ -135,8 +161,22 @@ def places_memory_by_position(attention_layer: dict[str, Any]) -> bool:
     return bool(attention_layer["causal"]) and attention_layer["rotary"] is not None
 
 
+def known_keys(kind: type[PreTrainedConfig]) -> set[str]:
+    """Keys that a class of configurations declares, and the few that transformers adds to any."""
+    return {field.name for field in fields(kind)} | set(kind.attribute_map) | {"model_type", "output_attentions"}
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Keys of a dictionary and of all dictionaries inside it."""
+    for key, inside in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(key, str):
+            yield key
+        if isinstance(inside, dict | list):
+            yield from _keys(inside)
+
+
 def plain_backbone_config(config: PreTrainedConfig) -> dict[str, Any]:
-    """The public part of a backbone's configuration as plain JSON."""
+    """The public part of a backbone's configuration as plain JSON, without what its class does not know."""
     # The type of the weights is the outer model's to choose, and the attention is ours.
     dropped = {"dtype", "torch_dtype", "architectures", "transformers_version", "id2label", "label2id", "problem_type"}
-    return {key: value for key, value in config.to_dict().items() if key not in dropped and not key.startswith("_")}
+    return {key: value for key, value in config.to_dict().items() if key in known_keys(type(config)) - dropped}

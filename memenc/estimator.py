@@ -20,6 +20,7 @@ from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
+from memenc.files import check_if_sealed, whole_folder
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits, train_classifier
@@ -124,25 +125,34 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         return compare_with_baselines(self, check_texts(X), check_labels(y, len(X)), baselines)
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write model, tokenizer, labels and settings: a folder transformers reads too, without a pickle."""
+        """Write model, tokenizer, labels and settings: a folder transformers reads too, without a pickle.
+
+        It is written whole or not at all, with the SHA-256 of every file in `checksums.json`.
+        """
         check_is_fitted(self, "model_")
-        self.model_.save_pretrained(path)
-        self.tokenizer_.save_pretrained(path)
-        kept = {"classes": self.classes_.tolist(), "parameters": self.get_params(deep=False)}
-        Path(path, ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
+        kept = {
+            "classes": self.classes_.tolist(),
+            "problem_type": self.model_.config.problem_type,
+            "parameters": self.get_params(deep=False),
+        }
+        with whole_folder(Path(path)) as folder:
+            self.model_.save_pretrained(folder)
+            self.tokenizer_.save_pretrained(folder)
+            (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Self:
         """A fitted classifier from a folder written by :meth:`save_pretrained` or `memenc train`.
 
         Raises:
-            ValueError: the folder holds no such classifier.
+            ValueError: the folder holds no such classifier, or it is damaged.
         """
         file = Path(path, ESTIMATOR_FILE)
         if not file.is_file():
             raise ValueError(
                 f"{path} holds no {ESTIMATOR_FILE}; give a folder written by save_pretrained or memenc train"
             )
+        check_if_sealed(Path(path))
         kept = json.loads(file.read_text(encoding="utf-8"))
         problem = kept.get("problem_type", "single_label_classification")
         if problem != "single_label_classification":

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.hub import cached_file
 
 from memenc.backbone import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import special_tokens_of
 from memenc.encoder import SegmentEncoder
+from memenc.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
 from memenc.memory import LayerMemory, RowTokens
 from memenc.memory.compression import Compressor
 from memenc.memory.document import DocumentMemory
@@ -72,6 +75,51 @@ class MemencPreTrainedModel(PreTrainedModel):
         self.config.backbone = {**(self.config.backbone or {}), "vocab_size": embeddings.weight.shape[0]}
         return embeddings
 
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: dict[str, Any] | None = None,
+        push_to_hub: bool = False,
+        **options: Any,
+    ) -> None:
+        """Save as transformers does, but whole or not at all, with the SHA-256 of every file in `checksums.json`.
+
+        Args:
+            save_directory: folder.
+            is_main_process: the others write nothing.
+            state_dict: weights to save instead of the model's own.
+            push_to_hub: uploads the files without their checksums; `model.push_to_hub(...)` uploads both.
+            options: of transformers.
+        """
+        saved = super().save_pretrained
+        if push_to_hub or not is_main_process:
+            saved(save_directory, is_main_process, state_dict, push_to_hub, **options)
+            return
+        with whole_folder(Path(save_directory)) as folder:
+            saved(folder, is_main_process, state_dict, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str] | None, *arguments: Any, **options: Any
+    ) -> Any:
+        """Load as transformers does, but safetensors only, and only what fits its `checksums.json` if there is one.
+
+        Raises:
+            ValueError: a file is damaged or was changed, or weights in pickles were asked for.
+        """
+        if options.get("use_safetensors") is False:
+            raise ValueError("use_safetensors=False: memenc never reads pickles; save the weights as safetensors")
+        folder = Path(pretrained_model_name_or_path or "", options.get("subfolder", ""))
+        here = pretrained_model_name_or_path is not None and folder.is_dir()
+        if here:
+            check_if_sealed(folder)
+        options["use_safetensors"] = True
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *arguments, **options)
+        if pretrained_model_name_or_path is not None and not here:
+            _check_downloaded(str(pretrained_model_name_or_path), options)
+        return loaded
+
     @classmethod
     def from_backbone(
         cls,
@@ -118,6 +166,22 @@ def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError):
         return None
+
+
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+
+
+def _check_downloaded(name: str, options: dict[str, Any]) -> None:
+    """Check what a hub handed out against the checksums in the same place, if there are any."""
+    found = cached_file(
+        name,
+        CHECKSUMS,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **{key: options[key] for key in HUB_OPTIONS if key in options},
+    )
+    if found is not None:
+        check_sealed(Path(found).parent, partial=True)
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from memenc.files import whole_file, write_whole
+
 PACKAGES = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft", "numpy")
 
 
@@ -97,19 +99,11 @@ def write_results(
     content = {"environment": environment(), **plain(facts), "records": rows}
     write_whole(path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, allow_nan=False) + "\n")
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    temporary = path.with_name(f"{path.name}.csv.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    temporary.replace(path.with_name(f"{path.name}.csv"))
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file that is there whole or not at all, whatever stops the process."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    temporary.replace(path)
+    with whole_file(path.with_name(f"{path.name}.csv")) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+
+from memenc.files import whole_file
 
 FORMAT = "memenc.memory_state"
 VERSION = 1
@@ -114,14 +114,8 @@ class MemoryState:
             "fingerprint": self.fingerprint,
             "checksum": _checksum(tensors, self.fingerprint),
         }
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
+        with whole_file(path) as temporary:
             save_file(tensors, temporary, metadata)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @staticmethod
     def load(path: str | Path) -> MemoryState:

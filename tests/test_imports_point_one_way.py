@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = [
     ["memenc_kernels"],
-    ["config"],
+    ["config", "files"],
     ["segments", "state", "results", "rotary"],
     ["data"],
     ["memory"],

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels
 from memenc.data.records import Record
 from memenc.estimator import ESTIMATOR_FILE, LongDocumentClassifier
+from memenc.files import check_if_sealed
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
@@ -68,20 +69,18 @@ def save_classifier(path: Path, estimator: LongDocumentClassifier, classifier: C
     estimator.classes_ = np.asarray(classifier.labels.classes)
     estimator.model_, estimator.tokenizer_ = classifier.model, classifier.tokenizer
     estimator.save_pretrained(path)
-    file = path / ESTIMATOR_FILE
-    kept = json.loads(file.read_text(encoding="utf-8")) | {"problem_type": classifier.labels.problem_type}
-    file.write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
 
 def load_classifier(path: Path, device: torch.device) -> Classifier:
     """Read a folder written by `memenc train` or LongDocumentClassifier.save_pretrained.
 
     Raises:
-        ValueError: it is no such folder.
+        ValueError: it is no such folder, or it is damaged.
     """
     file = path / ESTIMATOR_FILE
     if not file.is_file():
         raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train or save_pretrained")
+    check_if_sealed(path)
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         classes, problem_type = tuple(kept["classes"]), kept.get("problem_type", SINGLE)

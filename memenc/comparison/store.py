@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from memenc.comparison.cells import Cell
-from memenc.results import plain, write_whole
+from memenc.files import write_whole
+from memenc.results import plain
 
 Status = Literal["done", "not run", "failed"]
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from memenc import MemencConfig, MemencForSequenceClassification, MemencModel, MemoryState
+from memenc.files import CHECKSUMS
 from tests.backbones import BACKBONES, SEGMENT, VOCABULARY, tiny_backbone
 from tests.memory.checks import CAPACITY, SPECIAL, assert_states_equal, build, documents_of, ragged, tokens
 from tests.memory.designs import DESIGNS
@@ -134,14 +135,39 @@ def test_the_configuration_survives_a_round_trip(tmp_path):
     assert not any(key.startswith("_") for key in again.backbone)
 
 
-def test_private_keys_of_a_backbone_configuration_are_refused(tmp_path):
-    build("none").save_pretrained(tmp_path)
-    path = tmp_path / "config.json"
+def changed_configuration(folder, change):
+    """Change the configuration of a saved model as somebody would who knows what to delete."""
+    (folder / CHECKSUMS).unlink(missing_ok=True)
+    path = folder / "config.json"
     content = json.loads(path.read_text())
-    content["backbone"]["_attn_implementation_internal"] = "someone/kernel"
+    change(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="_attn_implementation_internal"):
-        MemencModel.from_pretrained(tmp_path)
+
+
+NAMING_CODE = {
+    "private": lambda content: content["backbone"].update(_attn_implementation_internal="someone/kernel"),
+    "nested": lambda content: content["backbone"].update(extra={"list": [{"_attn_implementation": "someone/kernel"}]}),
+    "auto_map": lambda content: content["backbone"].update(auto_map={"AutoModel": "code--evil.Model"}),
+    "attn_implementation": lambda content: content["backbone"].update(attn_implementation="someone/kernel"),
+    "unknown": lambda content: content["backbone"].update(wheels=4),
+    "type": lambda content: content["backbone"].update(model_type="cart"),
+    "outer private": lambda content: content.update(_attn_implementation_internal="someone/kernel"),
+    "outer attention": lambda content: content.update(attn_implementation="someone/kernel"),
+    "outer auto_map": lambda content: content.update(auto_map={"AutoModel": "code--evil.Model"}),
+    "outer unknown": lambda content: content.update(wheels=4),
+    "quantization": lambda content: content.update(quantization_config={"quant_method": "hqq"}),
+}
+
+
+@pytest.mark.parametrize("change", NAMING_CODE)
+def test_unknown_and_private_keys_of_configurations_are_refused(change, tmp_path):
+    build("none").save_pretrained(tmp_path)
+    changed_configuration(tmp_path, lambda content: None)
+    MemencModel.from_pretrained(tmp_path)
+    changed_configuration(tmp_path, NAMING_CODE[change])
+    for load in (MemencModel, AutoModel):
+        with pytest.raises(ValueError, match=r"_attn_implementation|auto_map|wheels|cart|attn_impl|quantization"):
+            load.from_pretrained(tmp_path)
 
 
 def test_a_state_outlives_the_model_that_wrote_it(tmp_path):

@@ -1,0 +1,184 @@
+"""Files and folders that appear whole or not at all, and folders that can tell whether they are what was saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKSUMS = "checksums.json"
+FORMAT = "memenc.checksums"
+VERSION = 1
+UNFINISHED = ".memenc-saving-"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name to write to; what was written then takes the place of `path` at once, after it has reached the disk.
+
+    Whatever stops the writing, a full disk or a signal, `path` stays as it was.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        _to_disk(temporary)
+        temporary.replace(path)
+        _folder_to_disk(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file that is there whole or not at all, whatever stops the process."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to; what was written then moves to `folder`, sealed.
+
+    A full disk or a signal while files are written leaves `folder` as it was. Between the moves at the end, which write
+    nothing, it holds files of both; its checksums then do not fit, and loading says so. One writer at a time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_by_a_kill in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left_by_a_kill, ignore_errors=True)
+    temporary = folder / f"{UNFINISHED}{uuid.uuid4().hex}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        _move_in(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def seal(folder: Path, keep: dict[str, str] | None = None) -> None:
+    """Write the SHA-256 of every file below `folder` to its checksums, after all of them have reached the disk.
+
+    Args:
+        folder: whose files are complete.
+        keep: checksums of other files to name beside them.
+    """
+    found = dict(keep or {})
+    for name in _files(folder):
+        _to_disk(folder / name)
+        found[name] = checksum(folder / name)
+    content = {"format": FORMAT, "version": VERSION, "sha256": dict(sorted(found.items()))}
+    write_whole(folder / CHECKSUMS, json.dumps(content, indent=1) + "\n")
+
+
+def check_sealed(folder: Path, partial: bool = False) -> None:
+    """Make sure that every file that the checksums of `folder` name is what was saved.
+
+    Args:
+        folder: with a file of checksums.
+        partial: files that are named but not there are no fault: a hub hands out single files.
+
+    Raises:
+        ValueError: one is missing or another one, or the checksums are missing or damaged.
+    """
+    for name, expected in checksums(folder).items():
+        file = folder / name
+        if not file.is_file():
+            if partial:
+                continue
+            raise ValueError(f"{folder} is damaged: {name}, which {CHECKSUMS} names, is missing; copy the folder again")
+        if checksum(file) != expected:
+            raise ValueError(
+                f"{folder} is damaged, or was changed after it was saved: {name} has not the SHA-256 that {CHECKSUMS} "
+                f"names. Copy the folder again; if you changed it yourself, delete {CHECKSUMS}"
+            )
+
+
+def check_if_sealed(folder: Path) -> None:
+    """The same for a folder that may have no checksums, since others may have written it."""
+    if (folder / CHECKSUMS).is_file():
+        check_sealed(folder)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name, as `folder` was sealed with.
+
+    Raises:
+        ValueError: there are none, or they are no checksums of ours.
+    """
+    file = folder / CHECKSUMS
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if (content["format"], content["version"]) != (FORMAT, VERSION):
+            raise ValueError(f"it holds {content['format']!r} version {content['version']!r}")
+        found = content["sha256"]
+        if not found or not all(isinstance(value, str) for value in found.values()):
+            raise ValueError("it names no files")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file} is missing or damaged ({error}); copy the folder again") from error
+    return found
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _move_in(temporary: Path, folder: Path) -> None:
+    """Move sealed files to their place, checksums last; weights of an earlier save that would be read first go."""
+    new = list(_files(temporary))
+    seal(temporary, _still_there(folder, set(new)))
+    for name in [*new, CHECKSUMS]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (temporary / name).replace(folder / name)
+    if any(_holds_weights(name) for name in new):
+        for stale in {path.name for path in folder.glob("model*.safetensors*")} - set(new):
+            (folder / stale).unlink()
+    _folder_to_disk(folder)
+
+
+def _still_there(folder: Path, replaced: set[str]) -> dict[str, str]:
+    """Checksums of files of an earlier save that stay where they are."""
+    if not (folder / CHECKSUMS).is_file():
+        return {}
+    try:
+        earlier = checksums(folder)
+    except ValueError:
+        return {}
+    weights = any(_holds_weights(name) for name in replaced)
+    return {
+        name: value
+        for name, value in earlier.items()
+        if name not in replaced and (folder / name).is_file() and not (weights and _holds_weights(name))
+    }
+
+
+def _holds_weights(name: str) -> bool:
+    return name.startswith("model") and ".safetensors" in name
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Names of all files below a folder but its own checksums and unfinished saves, in order."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != CHECKSUMS and not name.startswith(UNFINISHED):
+            yield name
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    # A rename survives a power cut only when the folder has reached the disk too; only POSIX opens folders.
+    if os.name != "posix":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

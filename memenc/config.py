@@ -80,8 +80,8 @@ class MemencConfig(PreTrainedConfig):
         unknown = sorted(set(kwargs) - ADDED)
         if unknown:
             raise ValueError(
-                f"this memenc knows no configuration key {', '.join(unknown)}: refused, since some keys could run code. "
-                "Take it out, or use the memenc that wrote it"
+                f"this memenc knows no configuration key {', '.join(unknown)}: refused, since some keys could run "
+                "code. Take it out, or use the memenc that wrote it"
             )
         super().__post_init__(**kwargs)
         self._check()

@@ -99,11 +99,11 @@ def write_results(
     content = {"environment": environment(), **plain(facts), "records": rows}
     write_whole(path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, allow_nan=False) + "\n")
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with whole_file(path.with_name(f"{path.name}.csv")) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    table = path.with_name(f"{path.name}.csv")
+    with whole_file(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

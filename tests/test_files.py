@@ -186,7 +186,7 @@ def test_weights_in_a_pickle_are_never_read(tmp_path):
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / CHECKSUMS).unlink()
-    with pytest.raises(OSError, match="no file named model.safetensors"):
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
         MemencModel.from_pretrained(tmp_path)
 
 

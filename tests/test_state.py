@@ -1,8 +1,6 @@
 """Files of states: they come back bit for bit, and damage is refused."""
 
-import json
 import pickle
-import random
 import resource
 import struct
 import threading
@@ -12,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import memenc.state
+from benchmarks.reliability.mutations import SAFETENSORS, header_of, with_header
 from memenc import MemoryState
 from tests.memory.checks import assert_states_equal, build, tokens
 
@@ -55,113 +54,14 @@ def test_a_missing_file_is_named(tmp_path):
         MemoryState.load(tmp_path / "nowhere")
 
 
-def header_of(content):
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def with_header(header, rest):
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + rest
-
-
-def flip_bit(content):
-    place = random.randrange(8 * len(content))
-    changed = bytearray(content)
-    changed[place // 8] ^= 1 << place % 8
-    return bytes(changed)
-
-
-def flip_bit_of_header(content):
-    return flip_bit(content[:1500]) + content[1500:]
-
-
-def truncate(content):
-    return content[: random.randrange(len(content))]
-
-
-def extend(content):
-    return content + random.randbytes(random.choice([1, 8, 64]))
-
-
-def overwrite(content):
-    start = random.randrange(len(content))
-    return content[:start] + random.randbytes(random.randrange(1, 40)) + content[start + 40 :]
-
-
-def rename_tensor(content):
-    header, rest = header_of(content)
-    name = random.choice([name for name in header if name != "__metadata__"])
-    header[name + random.choice("xyz.")] = header.pop(name)
-    return with_header(header, rest)
-
-
-def swap_tensors(content):
-    header, rest = header_of(content)
-    one, other = random.sample([name for name in header if name != "__metadata__"], 2)
-    header[one], header[other] = header[other], header[one]
-    return with_header(header, rest)
-
-
-def drop_tensor(content):
-    header, rest = header_of(content)
-    header.pop(random.choice([name for name in header if name != "__metadata__"]))
-    return with_header(header, rest)
-
-
-def change_shape(content):
-    header, rest = header_of(content)
-    entry = header[random.choice([name for name in header if name != "__metadata__"])]
-    shapes = [[1, *entry["shape"]], [*entry["shape"], 1], [], entry["shape"][::-1], [-1], [2**63], "x", None]
-    entry["shape"] = random.choice(shapes)
-    return with_header(header, rest)
-
-
-def change_type(content):
-    header, rest = header_of(content)
-    entry = header[random.choice([name for name in header if name != "__metadata__"])]
-    entry["dtype"] = random.choice(["F32", "I32", "U64", "F16", "BF16", "F8_E4M3", "C64", "X", 3])
-    return with_header(header, rest)
-
-
-def change_metadata(content):
-    header, rest = header_of(content)
-    metadata = header["__metadata__"]
-    key = random.choice(list(metadata))
-    change = random.choice(["drop", "change", "swap"])
-    if change == "drop":
-        del metadata[key]
-    elif change == "change":
-        metadata[key] = random.choice(["", "0", "2", metadata[key] + "0", metadata[key].upper() + " "])
-    else:
-        header["__metadata__"] = random.choice([{}, None, [], "x", {key: 1}])
-    return with_header(header, rest)
-
-
-DAMAGE = (
-    flip_bit,
-    flip_bit_of_header,
-    truncate,
-    extend,
-    overwrite,
-    rename_tensor,
-    swap_tensors,
-    drop_tensor,
-    change_shape,
-    change_type,
-    change_metadata,
-)
-
-
 @pytest.mark.parametrize("documents", (1, 2))
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", SAFETENSORS, ids=lambda damage: damage.__name__)
 def test_damage_is_refused_or_harmless(damage, documents, tmp_path):
     state, path = small_state(documents), tmp_path / "state"
     state.save(path)
     whole = path.read_bytes()
     refused = 0
-    for _ in range(MUTATIONS // len(DAMAGE)):
+    for _ in range(MUTATIONS // len(SAFETENSORS)):
         changed = damage(whole)
         path.write_bytes(changed)
         try:

@@ -22,6 +22,7 @@ from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
+from memenc.files import write_whole
 from memenc.results import plain, write_results
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
@@ -32,7 +33,7 @@ from memenc.training.settings import TrainingSettings
 CHECKPOINTS = "checkpoints"
 RUN_FILE = "run.json"
 # They change the memory that training needs, not its result.
-FREE_ON_RESUME = ("tokens_per_batch", "activation_checkpointing")
+FREE_ON_RESUME = ("tokens_per_batch", "activation_checkpointing", "save_steps")
 
 
 @spread
@@ -117,7 +118,7 @@ def start_run(folder: Path, run: dict[str, Any], resume: bool) -> None:
         # Only now, when nothing can be wrong with what was asked for any more.
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(run, indent=2), encoding="utf-8")
+    write_whole(file, json.dumps(run, indent=2))
 
 
 def differences(earlier: Any, now: Any, name: str = "") -> list[str]:
@@ -162,7 +163,7 @@ def hint_when_stopped() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.note("stopped; the same command with --resume goes on from the last finished epoch", style="yellow")
+        console.note("stopped; the same command with --resume goes on from the last checkpoint", style="yellow")
         raise
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from safetensors import SafetensorError, safe_open
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from memenc.data.batches import parts_of
 from memenc.tasks import MemencForSequenceClassification
+from memenc.training.checkpoints import SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.progress import ProgressLine
@@ -43,8 +41,8 @@ def train_classifier(
         training: documents with labels.
         validation: chooses the epoch; None keeps the last.
         settings: of training.
-        output: folder for checkpoints, one per epoch; None uses a temporary one.
-        resume: go on from the last checkpoint in `output`.
+        output: folder for checkpoints, one per epoch and every `settings.save_steps`; None uses a temporary one.
+        resume: go on from the last checkpoint in `output` that is whole; the weights come out as if nothing happened.
         quiet: show nothing.
         device: "cpu" keeps the accelerator idle.
         callbacks: of the trainer, beside its own.
@@ -58,7 +56,11 @@ def train_classifier(
         trainer = _trainer(model, training, validation, settings, Path(output or temporary), quiet, device)
         for callback in callbacks:
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=_checkpoint(output) if resume else None)
+        checkpoint = newest_whole(Path(output)) if resume and output is not None else None
+        if checkpoint is not None:
+            # Early stopping would take one more step before it notices.
+            trainer.args.num_train_epochs = epochs_if_stopped(checkpoint) or settings.epochs
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         return trainer.state.log_history
 
 
@@ -97,6 +99,9 @@ def _trainer(
     )
     for unwanted in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(unwanted)
+    trainer.add_callback(SealedCheckpoints())
+    if settings.save_steps:
+        trainer.add_callback(SaveEvery(settings.save_steps))
     if not quiet:
         trainer.add_callback(ProgressLine(sum(training.lengths), Console(stderr=True)))
     if validation is not None and settings.patience:
@@ -118,7 +123,10 @@ def _arguments(
         bf16=settings.bf16,
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
-        save_total_limit=2,
+        # The best, the last, and the one before it in case the last is damaged.
+        save_total_limit=3 if validates else 2,
+        # How long early stopping has waited.
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=validates,
         metric_for_best_model=main_score if validates else None,
         greater_is_better=True if validates else None,
@@ -131,18 +139,3 @@ def _arguments(
         # Without this transformers refuses bf16 on a machine that has no accelerator.
         use_cpu=device == "cpu" or not torch.accelerator.is_available(),
     )
-
-
-def _checkpoint(output: str | Path | None) -> str | None:
-    """The newest whole checkpoint in a folder; one that a kill cut short is named and passed over."""
-    folders = sorted(Path(output or "").glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    for folder in folders if output else []:
-        try:
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-            with safe_open(folder / "model.safetensors", framework="pt") as weights:
-                weights.keys()
-        except (OSError, ValueError, SafetensorError) as error:
-            warnings.warn(f"{folder} is not whole ({error}); going on from the one before", stacklevel=2)
-            continue
-        return str(folder)
-    return None

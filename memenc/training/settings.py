@@ -31,6 +31,7 @@ class TrainingSettings:
         bf16: automatic mixed precision in bfloat16; pays on GPUs and on processors with bfloat16 instructions.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.
         seed: of initialisation, order and dropout.
+        save_steps: optimiser steps between two checkpoints within an epoch, for epochs that take long; 0 for none.
     """
 
     epochs: float = 3
@@ -48,6 +49,7 @@ class TrainingSettings:
     bf16: bool = False
     activation_checkpointing: bool = False
     seed: int = 0
+    save_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -60,6 +62,8 @@ class TrainingSettings:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
+        if self.save_steps < 0:
+            raise ValueError(f"training setting save_steps={self.save_steps}: give a number of steps, or 0 for none")
         self.curriculum_stages()
 
     def curriculum_stages(self) -> tuple[int, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -12,6 +14,7 @@ from transformers import Trainer
 from memenc.data.batches import parts_of
 from memenc.data.collate import LongDocumentCollator
 from memenc.tasks import MemencForSequenceClassification
+from memenc.training.checkpoints import check_checkpoint
 from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.groups import grouped
@@ -38,9 +41,13 @@ class DocumentTrainer(Trainer):
         self.collate = collator_for(model)
         self.tokens_per_segment = model.memenc.own_tokens_per_segment
         stages = settings.curriculum_stages()
-        self.curriculum = SegmentCurriculum(stages, seed=settings.seed) if stages else None
-        if self.curriculum is not None:
-            self.add_callback(self.curriculum)
+        if stages:
+            self.add_callback(SegmentCurriculum(stages, seed=settings.seed))
+
+    @property
+    def curriculum(self) -> SegmentCurriculum | None:
+        """The curriculum among the callbacks, which a resumed training makes anew."""
+        return next((found for found in self.callback_handler.callbacks if isinstance(found, SegmentCurriculum)), None)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
@@ -69,6 +76,15 @@ class DocumentTrainer(Trainer):
             return loss, None, None
         return loss, torch.cat(logits)[torch.tensor(order).argsort()], inputs["labels"].to(loss.device)
 
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        try:
+            check_checkpoint(Path(best or ""))
+        except ValueError as error:
+            warnings.warn(f"the best checkpoint is lost ({error}); the last epoch's weights are kept", stacklevel=2)
+            return
+        super()._load_best_model()
+
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         if self.settings.shortest_first and isinstance(self.train_dataset, TokenizedDocuments):
             return ShortestFirst(self.train_dataset.lengths, self.settings.seed)
@@ -76,10 +92,11 @@ class DocumentTrainer(Trainer):
 
     def _cropped(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The batch with its documents cut as the curriculum wants them."""
-        if self.curriculum is None:
+        curriculum = self.curriculum
+        if curriculum is None:
             return inputs
         documents = inputs["documents"]
-        ids = self.curriculum.crop([document["input_ids"] for document in documents], self.tokens_per_segment)
+        ids = curriculum.crop([document["input_ids"] for document in documents], self.tokens_per_segment)
         cut = [document | {"input_ids": kept} for document, kept in zip(documents, ids, strict=True)]
         return inputs | {"documents": cut}
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
@@ -115,7 +116,12 @@ class MemencPreTrainedModel(PreTrainedModel):
         if here:
             check_if_sealed(folder)
         options["use_safetensors"] = True
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *arguments, **options)
+        try:
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *arguments, **options)
+        except SafetensorError as error:
+            raise ValueError(
+                f"the weights of {pretrained_model_name_or_path} are damaged or foreign: {error}"
+            ) from error
         if pretrained_model_name_or_path is not None and not here:
             _check_downloaded(str(pretrained_model_name_or_path), options)
         return loaded

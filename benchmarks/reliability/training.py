@@ -24,7 +24,7 @@ from memenc.training.stream import EndlessDocuments
 from memenc.training.trainer import collator_for
 from tests.tiny import TINY_MEMORY, save_tiny_backbone, tiny_documents
 
-DOCUMENTS, EPOCHS, LENGTHS = 26, 3, (4, 60)
+DOCUMENTS, EPOCHS, LENGTHS = 18, 3, (4, 60)
 NUMBERS = {"good": 0, "bad": 1}
 
 

@@ -13,7 +13,7 @@ from benchmarks.reliability.kills import finish, killed_and_resumed
 from benchmarks.reliability.training import KINDS, Job
 from memenc.files import CHECKSUMS, check_sealed, seal
 
-STEPS = 18
+STEPS = 13
 OURS, ACCUMULATED, STREAM = KINDS
 
 

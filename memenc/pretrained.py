@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from safetensors import SafetensorError
 from torch import nn
@@ -21,6 +21,8 @@ from memenc.memory import LayerMemory, RowTokens
 from memenc.memory.compression import Compressor
 from memenc.memory.document import DocumentMemory
 from memenc.readout import Readout
+
+LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -203,3 +205,20 @@ def leave_weights_alone(module: nn.Module) -> None:
     # post_init initialises every module that does not say it was; it would undo the loaded weights.
     for part in module.modules():
         setattr(part, "_is_hf_initialized", True)  # noqa: B010 - nn.Module types its attributes as tensors
+
+
+def load_whole(kind: type[LoadedModel], path: str | Path) -> LoadedModel:
+    """A model all of whose weights are in the folder, ready to read.
+
+    Raises:
+        ValueError: some are not: transformers would make them up in silence.
+    """
+    loaded: Any = kind.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, report = loaded
+    absent = sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"])
+    if absent:
+        raise ValueError(
+            f"the weights in {path} do not fit its config.json: {', '.join(absent[:4])} ({len(absent)} in all) "
+            "are missing or of another size. It is damaged or of another version of memenc: copy it or train again"
+        )
+    return model.eval()

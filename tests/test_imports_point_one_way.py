@@ -21,6 +21,7 @@ RANKS = [
     ["pretrained"],
     ["model"],
     ["tasks"],
+    ["corpus_encoding"],
     ["training"],
     ["baselines"],
     ["diagnostics"],

@@ -6,21 +6,20 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels
-from memenc.data.records import Record
+from memenc.data.records import Record, batches_of
 from memenc.estimator import ESTIMATOR_FILE, LongDocumentClassifier
 from memenc.files import check_if_sealed
+from memenc.pretrained import load_whole
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
-
-LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
 
 # What is held at a time when a file is read in a stream: so many documents, or so many characters.
 DOCUMENTS_PER_CHUNK = 256
@@ -92,32 +91,6 @@ def load_classifier(path: Path, device: torch.device) -> Classifier:
     return Classifier(model, AutoTokenizer.from_pretrained(path), labels)
 
 
-def load_whole(kind: type[LoadedModel], path: str | Path) -> LoadedModel:
-    """A model all of whose weights are in the folder, ready to read.
-
-    Raises:
-        ValueError: some are not: transformers would make them up in silence.
-    """
-    loaded: Any = kind.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
-    model, report = loaded
-    absent = sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"])
-    if absent:
-        raise ValueError(
-            f"the weights in {path} do not fit its config.json: {', '.join(absent[:4])} ({len(absent)} in all) "
-            "are missing or of another size. It is damaged or of another version of memenc: copy it or train again"
-        )
-    return model.eval()
-
-
 def chunks_of(records: Iterable[Record]) -> Iterator[list[Record]]:
     """Records in lists that can be held at a time."""
-    chunk: list[Record] = []
-    characters = 0
-    for record in records:
-        chunk.append(record)
-        characters += len(record.text)
-        if len(chunk) >= DOCUMENTS_PER_CHUNK or characters >= CHARACTERS_PER_CHUNK:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+    return batches_of(records, DOCUMENTS_PER_CHUNK, CHARACTERS_PER_CHUNK)

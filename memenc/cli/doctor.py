@@ -22,11 +22,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
 from memenc.cli import console, options
-from memenc.cli.classifier import load_whole
 from memenc.config import MemencConfig
 from memenc.data.tokens import tokenize_document
 from memenc.diagnostics import Liveness, liveness
 from memenc.model import MemencModel
+from memenc.pretrained import load_whole
 from memenc.results import cpu_model, environment, memenc_version, version_of
 from memenc_kernels.dispatch import implementations
 

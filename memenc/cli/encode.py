@@ -2,135 +2,117 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import pyarrow
-import pyarrow.parquet
-import torch
 import typer
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig
 
 from memenc.cli import console, options
-from memenc.cli.classifier import chunks_of, load_whole
+from memenc.cli.classifier import chunks_of
 from memenc.cli.corpus import texts_of
 from memenc.cli.spread import spread
 from memenc.config import MemencConfig
-from memenc.model import MemencModel
+from memenc.corpus_encoding import DocumentEncoder, NewMemory, Shard, ShardWork, folder_status
+from memenc.corpus_encoding.vector_files import WRITERS, Vectors, write_vectors
 
 CHARACTERS_PER_PIECE = 65_536
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """Context vectors of some documents.
+class ShardOptions:
+    """Which share of a corpus to encode, where --output is a folder.
 
     Args:
-        ids: one per document: its column "id", or its line.
-        rows: float32, (documents, hidden).
+        shard: number of the share, from 0.
+        num_shards: shares in all.
+        documents_per_part: documents of a file, after each of which a killed run goes on.
     """
 
-    ids: list[str]
-    rows: np.ndarray
+    shard: int = 0
+    num_shards: int = 1
+    documents_per_part: int = 1_024
 
 
 @spread
 def encode(
     documents: Annotated[options.DocumentOptions, options.DATA],
+    shards: Annotated[ShardOptions, "Shards"],
     new: Annotated[options.ModelOptions, "Where --model is a plain encoder"],
     model: Annotated[str, typer.Option(help="Folder of a memenc model, or name or folder of a plain encoder.")],
-    output: Annotated[Path, typer.Option(help="Where to write the vectors: .npz, .parquet or .jsonl.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Where to write the vectors: a file .npz, .parquet or .jsonl, or a folder, which can be filled "
+            "by many processes and goes on where a killed one stopped."
+        ),
+    ],
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Turn every document into one vector; --data - reads ONE document of any length from standard input."""
-    if output.suffix not in WRITERS:
-        raise ValueError(f"--output {output}: the name must end in {', '.join(WRITERS)}")
-    set_seed(seed)
-    encoder = loaded_model(model, new).eval()
-    encoder.to(options.chosen_device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    from_input = documents.data == "-"
-    vectors = from_standard_input(encoder, tokenizer) if from_input else from_records(encoder, tokenizer, documents)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.partial")
-    WRITERS[output.suffix](partial, vectors, encoder.config.hidden_size)
-    partial.replace(output)
+    in_shards = output.is_dir() or not output.suffix
+    if not in_shards and output.suffix not in WRITERS:
+        raise ValueError(f"--output {output}: the name must end in {', '.join(WRITERS)}, or be that of a folder")
+    if not in_shards and shards != ShardOptions():
+        raise ValueError(f"--output {output}: shards are written to a folder; give one without a suffix")
+    if in_shards and documents.data == "-":
+        raise ValueError("--data - is one document, and one document has no shards; give a file as --output")
+    encoder = encoder_of(model, new, seed, str(options.chosen_device(device)))
+    if in_shards:
+        return encode_shard(encoder, documents, shards, output)
+    vectors = from_standard_input(encoder) if documents.data == "-" else from_records(encoder, documents)
+    write_vectors(output, vectors, encoder.model.config.hidden_size)
 
 
-def loaded_model(name: str, new: options.ModelOptions) -> MemencModel:
-    """A memenc model, or a plain encoder with a memory that was never trained.
-
-    Raises:
-        ValueError: a memory was asked for, but the model has one.
-    """
-    if isinstance(AutoConfig.from_pretrained(name), MemencConfig):
-        if new != options.ModelOptions():
-            raise ValueError(f"{name} is a memenc model with a memory of its own; leave out --memory and its like")
-        return load_whole(MemencModel, name)
-    console.note(f"{name} is a plain encoder: its {new.memory} memory is new and untrained", style="yellow")
-    return MemencModel.from_backbone(name, new.memory, new.memory_options, **new.model_options)
+def encoder_of(name: str, new: options.ModelOptions, seed: int, device: str) -> DocumentEncoder:
+    """The encoder that a model's name stands for; a plain one gets a memory that was never trained."""
+    plain = not isinstance(AutoConfig.from_pretrained(name), MemencConfig)
+    if plain:
+        console.note(f"{name} is a plain encoder: its {new.memory} memory is new and untrained", style="yellow")
+    elif new != options.ModelOptions():
+        raise ValueError(f"{name} is a memenc model with a memory of its own; leave out --memory and its like")
+    memory = NewMemory(new.memory, new.memory_options, new.segment_length, new.readout, seed) if plain else None
+    return DocumentEncoder(name, device, new_memory=memory)
 
 
-def from_standard_input(encoder: MemencModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[Vectors]:
+def encode_shard(
+    encoder: DocumentEncoder, documents: options.DocumentOptions, shards: ShardOptions, folder: Path
+) -> None:
+    """One shard of a corpus into its files, and a word on all the others."""
+    shard = Shard(shards.shard, shards.num_shards)
+    with console.document_progress() as progress:
+        task = progress.add_task(f"reading {shard}", total=None)
+        work = ShardWork(
+            encoder,
+            documents.records(),
+            folder,
+            shard,
+            shards.documents_per_part,
+            lambda count: progress.advance(task, count),
+        )
+        manifest = work.run()
+    console.note_problems([f"line {refused['line']}: {refused['reason']}" for refused in manifest["refused"]])
+    console.note(f"{shard}: {manifest['documents']:,} documents in {len(manifest['parts'])} files")
+    console.note(f"{folder}: {folder_status(folder, shard.count)}")
+
+
+def from_standard_input(encoder: DocumentEncoder) -> Iterator[Vectors]:
     """One document, read in a stream."""
     pieces = iter(lambda: sys.stdin.read(CHARACTERS_PER_PIECE), "")
-    yield Vectors(["-"], as_array(encoder.encode(pieces, tokenizer)))
+    yield Vectors(["-"], encoder.model.encode(pieces, encoder.tokenizer).float().cpu().numpy())
 
 
-def from_records(
-    encoder: MemencModel, tokenizer: PreTrainedTokenizerBase, documents: options.DocumentOptions
-) -> Iterator[Vectors]:
+def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -> Iterator[Vectors]:
     """The documents of a file, a chunk at a time."""
     reader = documents.records()
     with console.document_progress() as progress:
         task = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            rows = as_array(encoder.encode(texts_of(chunk), tokenizer))
+            rows = encoder.encode(texts_of(chunk))
             yield Vectors([str(record.line) if record.id is None else record.id for record in chunk], rows)
             progress.advance(task, len(chunk))
     console.note_problems(reader.problems)
-
-
-def as_array(rows: torch.Tensor) -> np.ndarray:
-    """Rows as numpy and its formats hold them."""
-    return rows.float().cpu().numpy()
-
-
-def write_npz(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
-    """Arrays `ids` and `vectors` in one file."""
-    found = list(vectors)
-    rows = np.concatenate([np.zeros((0, hidden), np.float32), *(part.rows for part in found)])
-    with path.open("wb") as file:
-        np.savez(file, ids=np.array([name for part in found for name in part.ids], dtype=str), vectors=rows)
-
-
-def write_parquet(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
-    """Columns `id` and `vector`, one row group per chunk."""
-    # large_string: a column of more than two gigabytes overflows the other.
-    schema = pyarrow.schema({"id": pyarrow.large_string(), "vector": pyarrow.list_(pyarrow.float32(), hidden)})
-    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        for part in vectors:
-            flat = pyarrow.array(part.rows.reshape(-1), pyarrow.float32())
-            column = pyarrow.FixedSizeListArray.from_arrays(flat, hidden)
-            writer.write_table(pyarrow.table({"id": part.ids, "vector": column}, schema=schema))
-
-
-def write_jsonl(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
-    """One object with `id` and `vector` per line."""
-    with path.open("w", encoding="utf-8") as file:
-        for part in vectors:
-            for name, row in zip(part.ids, part.rows.tolist(), strict=True):
-                file.write(json.dumps({"id": name, "vector": row}) + "\n")
-
-
-WRITERS: dict[str, Callable[[Path, Iterator[Vectors], int], None]] = {
-    ".npz": write_npz,
-    ".parquet": write_parquet,
-    ".jsonl": write_jsonl,
-}

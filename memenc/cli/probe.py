@@ -16,7 +16,6 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
-from memenc.cli.classifier import load_whole
 from memenc.cli.spread import spread
 from memenc.config import MemencConfig
 from memenc.data.decisive_sentence import filler_chunks, filler_of_split
@@ -29,6 +28,7 @@ from memenc.diagnostics.probing.probe import probe as measured
 from memenc.diagnostics.probing.reading import Told
 from memenc.diagnostics.probing.report import save_report
 from memenc.model import MemencModel, stream_pieces
+from memenc.pretrained import load_whole
 from memenc.tasks import MemencForSequenceClassification
 
 # What is read of a file: the first so many documents, of each the beginning.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +38,7 @@ class Record:
 class RecordReader:
     """The records of one source; every loop over it reads the source again, one record at a time.
 
-    `problems` lists, for the latest loop, the records that were skipped and why.
+    `problems` lists, for the latest loop, the records that were skipped and why; `problem_lines` their lines.
     """
 
     def __init__(
@@ -58,10 +58,11 @@ class RecordReader:
         self.split = split
         self.on_bad_record = on_bad_record
         self.problems: list[str] = []
+        self.problem_lines: list[int] = []
         self._kind = kind_of_source(source, split)
 
     def __iter__(self) -> Iterator[Record]:
-        self.problems = []
+        self.problems, self.problem_lines = [], []
         any_good = False
         for line, row in self._rows():
             record = row if isinstance(row, str) else self._record(line, row)
@@ -73,6 +74,7 @@ class RecordReader:
             if self.on_bad_record == "error":
                 raise ValueError(f"{problem}. Correct it, or pass on_bad_record='skip' to leave it out")
             self.problems.append(problem)
+            self.problem_lines.append(line)
         if self.problems and not any_good:
             raise ValueError(f"not one of {len(self.problems):,} records can be used. {self.problems[0]}")
 
@@ -122,6 +124,26 @@ def read_records(
     return RecordReader(
         source, text_column=text_column, label_column=label_column, split=split, on_bad_record=on_bad_record
     )
+
+
+def batches_of(records: Iterable[Record], documents: int, characters: int) -> Iterator[list[Record]]:
+    """Records in lists that can be held at a time.
+
+    Args:
+        records: in the order in which they come.
+        documents: of a list at most.
+        characters: a list ends when it has so many.
+    """
+    batch: list[Record] = []
+    held = 0
+    for record in records:
+        batch.append(record)
+        held += len(record.text)
+        if len(batch) >= documents or held >= characters:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def kind_of_source(source: str | os.PathLike[str], split: str | None) -> str:

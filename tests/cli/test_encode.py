@@ -68,10 +68,30 @@ def test_no_documents_give_no_vectors(encode, model, lines):
     assert numpy.load(encode("--model", model, "--data", lines([])))["vectors"].shape == (0, 32)
 
 
+def test_shards(memenc, model, lines, tmp_path):
+    rows = [*reviews(9), "no json"]
+    path, folder = lines(rows), tmp_path / "vectors"
+    arguments = ["encode", "--model", model, "--data", path, "--device", "cpu", "--output", folder]
+    arguments += ["--num-shards", "2", "--documents-per-part", "2", "--on-bad-record", "skip"]
+    assert "1 of 2 shards finished; 1 not begun" in memenc(*arguments, "--shard", "1").err
+    said = memenc(*arguments, "--shard", "0").err
+    assert "2 of 2 shards finished" in said and "left out: line 10" in said
+    table = pyarrow.concat_tables(map(pyarrow.parquet.read_table, sorted(folder.glob("*.parquet"))))
+    found = dict(zip(table["id"].to_pylist(), table["vector"].to_pylist(), strict=True))
+    expected = expected_vectors(model, [row["text"] for row in rows[:9]])
+    numpy.testing.assert_allclose([found[row["id"]] for row in rows[:9]], expected, atol=1e-5)
+
+
 def test_user_errors(memenc, model, lines, tmp_path):
     path = lines(reviews(2))
     arguments = ["encode", "--data", path, "--device", "cpu", "--model"]
     assert "must end in .npz, .parquet" in memenc(*arguments, model, "--output", "vectors.txt", code=1).err
+    said = memenc(*arguments, model, "--output", "vectors.npz", "--num-shards", "2", code=1).err
+    assert "shards are written to a folder" in said
+    said = memenc(*arguments, model, "--output", "vectors", "--shard", "2", code=1).err
+    assert "shards are numbered from 0" in said
+    said = memenc("encode", "--model", model, "--data", "-", "--output", "vectors", code=1).err
+    assert "one document has no shards" in said
     said = memenc(*arguments, model, "--output", tmp_path / "vectors.npz", "--memory", "windowed", code=1).err
     assert "a memory of its own" in said
     said = memenc(*arguments, tmp_path / "none", "--output", tmp_path / "vectors.npz", code=1).err

@@ -1,0 +1,125 @@
+"""Encode one shard of a corpus into a folder that others fill at the same time; stop and start it as you like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memenc.corpus_encoding.document_encoder import DocumentEncoder
+from memenc.corpus_encoding.files import remove_leftovers
+from memenc.corpus_encoding.identity import DataFiles, content_hash, short
+from memenc.corpus_encoding.manifest import Shard, folder_status, read_json, refuse_difference, write_json
+from memenc.corpus_encoding.parts import Origin, origin_of, write_part
+from memenc.data.records import Record, RecordReader, batches_of
+from memenc.data.tokens import clean_text
+from memenc.results import environment
+from memenc.state import fingerprint_of
+
+# Of one part at most: what is held at a time, and what a killed process has to do again.
+CHARACTERS_PER_PART = 16_000_000
+
+
+@dataclass
+class ShardWork:
+    """One shard on its way.
+
+    Args:
+        encoder: turns texts into vectors.
+        reader: of the whole corpus; every shard reads all of it and encodes its own.
+        folder: of all shards.
+        shard: which one.
+        documents_per_part: documents of a file, after each of which a killed run goes on.
+        advance: is told how many more documents are finished.
+    """
+
+    encoder: DocumentEncoder
+    reader: RecordReader
+    folder: Path
+    shard: Shard
+    documents_per_part: int = 1_024
+    advance: Callable[[int], None] = lambda count: None
+
+    def run(self) -> dict[str, Any]:
+        """Encode what is missing and give the manifest; a shard that is finished stays as it is.
+
+        Raises:
+            ValueError: the folder holds shards of another model, of other data or of another number, or a record
+                cannot be used.
+        """
+        if self.documents_per_part < 1:
+            raise ValueError(f"documents_per_part={self.documents_per_part}: give at least 1")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        status = folder_status(self.folder, self.shard.count)
+        files, settings = DataFiles.of(self.reader), self._settings()
+        for index in status.finished:
+            self._check(Shard(index, self.shard.count).manifest(self.folder), settings, files)
+        if self.shard.index in status.finished:
+            return read_json(self.shard.manifest(self.folder))
+        try:
+            manifest = self._encode(settings | {"data": files.hash}, files.stamps)
+        except Exception as error:
+            write_json(self.shard.failure(self.folder), {"error": f"{type(error).__name__}: {error}"})
+            raise
+        self.shard.failure(self.folder).unlink(missing_ok=True)
+        remove_leftovers(self.folder, self.shard.name)
+        return manifest
+
+    def _settings(self) -> dict[str, Any]:
+        """What all shards of a folder share, beside the data."""
+        return {
+            "model": self.encoder.model_hash,
+            "text_column": self.reader.text_column,
+            "split": self.reader.split,
+        }
+
+    def _check(self, path: Path, settings: dict[str, Any], files: DataFiles) -> None:
+        found = read_json(path)
+        # Data that were not touched since need not be read again to know that they are the same.
+        data = found["identity"]["data"] if found["data_stamps"] == files.stamps else files.hash
+        refuse_difference(path, found["identity"], settings | {"data": data})
+
+    def _encode(self, identity: dict[str, Any], stamps: list[list[int]]) -> dict[str, Any]:
+        parts = [
+            self._part(number, documents, identity)
+            for number, documents in enumerate(batches_of(self._own(), self.documents_per_part, CHARACTERS_PER_PART))
+        ]
+        refused = [
+            {"line": line, "reason": reason}
+            for line, reason in zip(self.reader.problem_lines, self.reader.problems, strict=True)
+            if self.shard.holds_line(line)
+        ]
+        manifest = {
+            "shard": {"index": self.shard.index, "count": self.shard.count},
+            "identity": identity,
+            "data_stamps": stamps,
+            "documents": sum(part["documents"] for part in parts),
+            "characters": sum(part["characters"] for part in parts),
+            "refused": refused,
+            "parts": parts,
+            "environment": environment(),
+        }
+        write_json(self.shard.manifest(self.folder), manifest)
+        return read_json(self.shard.manifest(self.folder))
+
+    def _own(self) -> Iterator[Record]:
+        return (record for record in self.reader if self.shard.holds(content_hash(record)))
+
+    def _part(self, number: int, documents: list[Record], identity: dict[str, Any]) -> dict[str, Any]:
+        path = self.shard.part(self.folder, number)
+        content = hashlib.sha256(b"".join(map(content_hash, documents))).hexdigest()
+        origin = Origin(fingerprint_of(identity), content)
+        there = origin_of(path)
+        if there is not None and there != origin:
+            raise ValueError(
+                f"{path} was written with another model, other data or other --documents-per-part "
+                f"({short(there.identity)}, here {short(origin.identity)}); give another --output, or remove it"
+            )
+        if there is None:
+            names = [str(record.line) if record.id is None else clean_text(record.id) for record in documents]
+            write_part(path, names, self.encoder.encode([record.text for record in documents]), origin)
+        self.advance(len(documents))
+        characters = sum(len(record.text) for record in documents)
+        return {"file": path.name, "documents": len(documents), "characters": characters, "content": content}

@@ -1,0 +1,64 @@
+"""Vectors of a whole corpus in one file: .npz, .parquet or .jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+
+from memenc.corpus_encoding.files import placed_whole
+from memenc.corpus_encoding.parts import vector_schema, vector_table
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Context vectors of some documents.
+
+    Args:
+        ids: one per document: its column "id", or its line.
+        rows: float32, (documents, hidden).
+    """
+
+    ids: list[str]
+    rows: np.ndarray
+
+
+def write_vectors(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
+    """Write a file in the format that its suffix names; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with placed_whole(path) as temporary:
+        WRITERS[path.suffix](temporary, vectors, hidden)
+
+
+def write_npz(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
+    """Arrays `ids` and `vectors` in one file."""
+    found = list(vectors)
+    rows = np.concatenate([np.zeros((0, hidden), np.float32), *(part.rows for part in found)])
+    with path.open("wb") as file:
+        np.savez(file, ids=np.array([name for part in found for name in part.ids], dtype=str), vectors=rows)
+
+
+def write_parquet(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
+    """Columns `id` and `vector`, one row group per chunk."""
+    with pyarrow.parquet.ParquetWriter(path, vector_schema(hidden)) as writer:
+        for part in vectors:
+            writer.write_table(vector_table(part.ids, part.rows))
+
+
+def write_jsonl(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
+    """One object with `id` and `vector` per line."""
+    with path.open("w", encoding="utf-8") as file:
+        for part in vectors:
+            for name, row in zip(part.ids, part.rows.tolist(), strict=True):
+                file.write(json.dumps({"id": name, "vector": row}) + "\n")
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[Vectors], int], None]] = {
+    ".npz": write_npz,
+    ".parquet": write_parquet,
+    ".jsonl": write_jsonl,
+}

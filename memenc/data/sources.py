@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 Row = tuple[int, dict[str, Any] | str]
 
 LONGEST_FIELD = 2**31 - 1  # characters; csv itself stops at 131,072, less than many documents have
-PARQUET_ROWS = 16  # decoded at a time: documents may be large
+PARQUET_ROWS = 16  # decoded at a time, or fewer where they are large:
+PARQUET_BYTES = 64_000_000
+PARQUET_BUFFER = 1_000_000  # bytes of a column read from the file at a time; without it, all of a row group
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -98,15 +100,24 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, buffer_size=PARQUET_BUFFER)
     except pyarrow.ArrowException as error:
         raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
     number = 0
     with file:
-        for batch in file.iter_batches(batch_size=PARQUET_ROWS):
+        for batch in parquet_batches(file):
             for index in range(batch.num_rows):
                 number += 1
                 yield number, parquet_row(batch.slice(index, 1))
+
+
+def parquet_batches(file: Any) -> Iterator[Any]:
+    """Yield the row groups of a Parquet file in batches of so many rows as their bytes allow."""
+    for index in range(file.num_row_groups):
+        group = file.metadata.row_group(index)
+        if group.num_rows:
+            rows = PARQUET_BYTES * group.num_rows // max(1, group.total_byte_size)
+            yield from file.iter_batches(batch_size=min(PARQUET_ROWS, max(1, rows)), row_groups=[index])
 
 
 def parquet_row(row: Any) -> dict[str, Any] | str:

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from memenc.data import Record, RecordReader, read_records
+from memenc.data import Record, RecordReader, read_records, sources
 
 UNUSUAL = ["", "two\nlines", "line\u2028separator\x85\x1c", '"quoted", comma', "\x00", "é中😀", "x" * 200_000]
 
@@ -191,6 +191,19 @@ def test_bad_parquet_records_are_named_or_skipped(tmp_path):
     texts[row] = None
     path = write_parquet(tmp_path / "a.parquet", {"text": texts, "label": ["x"] * 40})
     check_bad_record(path, row + 1, "column 'text' is null")
+
+
+def test_large_parquet_rows_are_decoded_few_at_a_time(tmp_path, monkeypatch):
+    texts = [f"{random.random()} " * random.randrange(1, 2_000) for _ in range(90)]
+    ids = pyarrow.array(map(str, range(90)), pyarrow.large_string())
+    table = pyarrow.table({"id": ids, "text": pyarrow.array(texts, pyarrow.large_string())})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet", row_group_size=40, use_dictionary=False)
+    bytes_each = sum(map(len, texts)) / 90
+    monkeypatch.setattr(sources, "PARQUET_BYTES", int(3.5 * bytes_each))
+    batches = list(sources.parquet_batches(pyarrow.parquet.ParquetFile(tmp_path / "a.parquet")))
+    assert sum(batch.num_rows for batch in batches) == 90 and max(batch.num_rows for batch in batches) <= 5
+    found = list(read_records(tmp_path / "a.parquet", label_column=None))
+    assert [(record.id, record.text) for record in found] == list(zip(map(str, range(90)), texts, strict=True))
 
 
 def test_invalid_utf8_in_parquet(tmp_path):

@@ -63,6 +63,13 @@ class SegmentEncoder(nn.Module):
         self.document_memory = DocumentMemory(hidden, config.document_queries, config.document_temperature)
         self.checkpointing = False
 
+    def train(self, mode: bool = True) -> SegmentEncoder:
+        """As always, but a backbone of which nothing is trained reads as in prediction, without dropout."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
+
     @property
     def layer_memories(self) -> list[LayerMemory]:
         """One memory per attention layer, in the order in which the backbone calls them."""

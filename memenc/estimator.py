@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
@@ -22,6 +23,8 @@ from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.files import check_if_sealed, whole_folder
 from memenc.tasks import MemencForSequenceClassification
+from memenc.training.adaptation import options_for
+from memenc.training.adaptation.cost import Cost, CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits, train_classifier
 from memenc.training.settings import TrainingSettings
@@ -38,8 +41,8 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         memory: name of the memory design, see `available_memories()`.
         memory_options: keyword arguments of the design.
         model_options: fields of `MemencConfig`, such as {"segment_length": 256, "readout": "mean"}.
-        training: settings that differ from `TrainingSettings`, plus "validation_share" (0.1): the share of the
-            training documents that chooses the epoch.
+        training: settings that differ from `TrainingSettings`, such as {"adapt": "frozen"}, plus "validation_share"
+            (0.1): the share of the training documents that chooses the epoch.
         verbose: show progress and a report on the corpus.
         random_state: seed; None uses the settings' seed.
 
@@ -49,6 +52,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         tokenizer_: of the backbone.
         corpus_: report on the training documents.
         history_: the training log.
+        cost_: parameters trained, time and peak memory of the training.
     """
 
     def __init__(
@@ -88,12 +92,14 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         self.corpus_ = corpus_report(documents.lengths)
         if self.verbose:
             print(self.corpus_)
-        self.model_ = self._new_model()
+        self.model_ = self._new_model(settings.adapt)
         training, validation = split_validation(documents, validation_share, settings.seed)
-        watch = LivenessCallback.watching(self.model_, training.token_ids)
+        measured = CostCallback(settings.adapt, Console(stderr=True) if self.verbose else None)
+        watch = [*LivenessCallback.watching(self.model_, training.token_ids), measured]
         self.history_ = train_classifier(
             self.model_, training, validation, settings, quiet=not self.verbose, callbacks=watch
         )
+        self.cost_: Cost | None = measured.cost
         self.training_texts_, self.training_labels_ = texts, values
         self.n_features_in_ = 1
         return self
@@ -184,7 +190,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         share = given.pop("validation_share", 0.1)
         return TrainingSettings.of(given).with_seed(self.random_state), share
 
-    def _new_model(self) -> MemencForSequenceClassification:
+    def _new_model(self, adapt: str) -> MemencForSequenceClassification:
         return MemencForSequenceClassification.from_backbone(
             self.backbone,
             self.memory,
@@ -193,7 +199,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             problem_type="single_label_classification",
             id2label=dict(enumerate(str(name) for name in self.classes_)),
             label2id={str(name): index for index, name in enumerate(self.classes_)},
-            **(self.model_options or {}),
+            **options_for(adapt, self.model_options),
         )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoConfig, AutoTokenizer
 
 from memenc.backbone import maximum_segment_length
+from memenc.baselines.plain import without_memory
 from memenc.data.tokens import special_tokens_of, stream_tokens_with_offsets
 
 
@@ -21,9 +21,7 @@ def truncate(classifier: Any, tokens: int = 512) -> Any:
     Backbones with fewer positions read as many as they have.
     """
     tokens = min(tokens, maximum_segment_length(AutoConfig.from_pretrained(classifier.backbone)) or tokens)
-    options = dict(classifier.model_options or {}) | {"segment_length": tokens, "readout": "mean"}
-    plain: Any = clone(classifier)
-    plain.set_params(memory="none", memory_options=None, model_options=options)
+    plain = without_memory(classifier, segment_length=tokens, readout="mean")
     cut = FunctionTransformer(partial(first_tokens, backbone=classifier.backbone, tokens=tokens))
     return make_pipeline(cut, plain)
 

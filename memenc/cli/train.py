@@ -25,6 +25,8 @@ from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.files import write_whole
 from memenc.results import plain, write_results
 from memenc.tasks import MemencForSequenceClassification
+from memenc.training.adaptation import options_for
+from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import scores
 from memenc.training.run import predict_logits, train_classifier
@@ -58,7 +60,7 @@ def train(
         backbone,
         model.memory,
         model.memory_options,
-        model.model_options,
+        options_for(settings.adapt, model.model_options),
         settings.as_dict() | {"validation_share": corpus.validation_share},
         random_state=settings.seed,
     )
@@ -69,6 +71,7 @@ def train(
     training, validation = read.tokenised(tokenizer, corpus.validation_share, settings.seed)
     run = {"parameters": estimator.get_params(deep=False), "corpus": described(training), "classes": read.labels.names}
     start_run(output / CHECKPOINTS, plain(run), resume)
+    cost = CostCallback(settings.adapt, console.err())
     with hint_when_stopped():
         log = train_classifier(
             classifier.model,
@@ -78,11 +81,12 @@ def train(
             output / CHECKPOINTS,
             resume,
             device=chosen.type,
-            callbacks=LivenessCallback.watching(classifier.model, training.token_ids),
+            callbacks=[*LivenessCallback.watching(classifier.model, training.token_ids), cost],
         )
     save_classifier(output, estimator, classifier)
     found = None if validation is None else show_scores(classifier, validation)
-    write_results(output / "results", log, seed=settings.seed, options=asdict(corpus), **run, validation=found)
+    facts = {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
+    write_results(output / "results", log, seed=settings.seed, **facts)
     console.note(f"saved to {output}; next: memenc predict --model {output} --data FILE")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
+
+Way = Literal["full", "frozen", "lora", "prefix", "bitfit"]
 
 
 @dataclass(frozen=True)
@@ -12,9 +14,13 @@ class TrainingSettings:
     """How a classifier is fine-tuned.
 
     Args:
+        adapt: what is trained: full (everything), frozen (memory, readout and head), lora (these, and low-rank
+            additions to the backbone), prefix (the learned start of the memory, and the head), bitfit (memory, readout
+            and head, and the backbone's biases).
         epochs: passes over the training documents.
-        learning_rate: peak, of the backbone.
-        new_learning_rate: peak, of everything the backbone did not bring along: memory, readout, head.
+        learning_rate: peak, of the backbone where all of it is trained.
+        new_learning_rate: peak, of everything the backbone did not bring along: memory, readout, head; and of what lora
+            and bitfit train in the backbone.
         gate_learning_rate: peak, of the memories' gates: single numbers such as the bias of reading a slot.
         weight_decay: of matrices of the backbone and the head; memory parameters, biases and norms have none.
         warmup_share: share of the steps in which learning rates rise.
@@ -34,6 +40,7 @@ class TrainingSettings:
         save_steps: optimiser steps between two checkpoints within an epoch, for epochs that take long; 0 for none.
     """
 
+    adapt: Way = "full"
     epochs: float = 3
     learning_rate: float = 5e-5
     new_learning_rate: float = 1e-3
@@ -64,6 +71,8 @@ class TrainingSettings:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
         if self.save_steps < 0:
             raise ValueError(f"training setting save_steps={self.save_steps}: give a number of steps, or 0 for none")
+        if self.adapt not in get_args(Way):
+            raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
         self.curriculum_stages()
 
     def curriculum_stages(self) -> tuple[int, ...]:

@@ -116,13 +116,16 @@ class DocumentTrainer(Trainer):
 
 
 def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Parameters by learning rate (backbone, new, gates) and weight decay (matrices of backbone and head, or none)."""
-    return grouped(
-        model,
-        settings,
-        lambda name: settings.learning_rate if ".backbone." in name else settings.new_learning_rate,
-        lambda name: any(part in name for part in MEMORY_PARTS),
-    )
+    """Parameters by learning rate (backbone, new, gates) and weight decay (matrices of backbone and head, or none).
+
+    The few numbers that `lora` and `bitfit` train inside the backbone hardly move at its rate: they count as new.
+    """
+    whole_backbone = settings.adapt == "full"
+
+    def rate_of(name: str) -> float:
+        return settings.learning_rate if whole_backbone and ".backbone." in name else settings.new_learning_rate
+
+    return grouped(model, settings, rate_of, lambda name: any(part in name for part in MEMORY_PARTS))
 
 
 def uncollated(features: list[dict[str, Any]]) -> dict[str, Any]:

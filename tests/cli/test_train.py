@@ -155,3 +155,24 @@ def test_one_class_and_no_documents(train, lines):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_device_that_is_not_there(train, lines):
     assert "torch sees no CUDA device" in train(lines(reviews(12)), "--device", "cuda", code=1).err
+
+
+@pytest.mark.parametrize("way", ("lora", "prefix"))
+def test_adapts_as_asked_resumes_and_predicts_the_same(way, train, memenc, lines, tmp_path):
+    pytest.importorskip("peft")
+    path = lines(reviews(16))
+    said = train(path, "--adapt", way).err
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    cost = results["adaptation"]
+    assert results["parameters"]["training"]["adapt"] == cost["adapt"] == way
+    assert f"adapt {way}: {cost['trained_parameters']:,} of {cost['parameters']:,} parameters trained" in said
+    assert not any("lora_" in name for name in weights(tmp_path / "out"))
+    assert "adapt 'full'" in train(path, "--adapt", "full", "--resume", code=1).err.replace(f"'{way}', this one ", "")
+    before = weights(tmp_path / "out")
+    train(path, "--adapt", way, "--resume")
+    assert all(torch.equal(before[name], value) for name, value in weights(tmp_path / "out").items())
+    rows = memenc("predict", "--model", tmp_path / "out", "--data", path).lines
+    shares = LongDocumentClassifier.from_pretrained(tmp_path / "out").predict_proba(
+        [row["text"] for row in reviews(16)]
+    )
+    assert [row["probabilities"]["bad"] for row in rows] == [round(share, 6) for share in shares[:, 0].tolist()]

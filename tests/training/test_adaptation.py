@@ -1,0 +1,195 @@
+"""Ways to adapt: exactly what each names is trained, and what is saved gives the same outputs."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from memenc import LongDocumentClassifier, MemencForSequenceClassification, MemencModel
+from memenc.training.adaptation import ADAPTATIONS, adapted
+from memenc.training.adaptation.cost import CostCallback
+from memenc.training.documents import TokenizedDocuments
+from memenc.training.run import train_classifier
+from memenc.training.settings import TrainingSettings, Way
+from tests.backbones import BACKBONES, SEGMENT, tiny_backbone
+from tests.memory.checks import SPECIAL, tokens
+from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
+
+every_way = pytest.mark.parametrize("way", ADAPTATIONS)
+WITHOUT_BIASES = ("modernbert", "eurobert", "llama", "qwen3", "mistral", "gemma2")
+
+
+def classifier(kind="bert", memory="compressive", memory_options=TINY_MEMORY, **options):
+    options = {"learned_start": True, "segment_length": SEGMENT, "memory_layers": "all", **options}
+    return MemencForSequenceClassification.from_backbone(
+        tiny_backbone(kind),
+        memory=memory,
+        memory_options=memory_options,
+        special_tokens=SPECIAL,
+        num_labels=2,
+        **options,
+    )
+
+
+def part_of(name):
+    if ".backbone." in name:
+        low_rank = "lora_" in name
+        return "low-rank" if low_rank else "biases" if name.endswith(".bias") else "weights"
+    if not name.startswith("memenc."):
+        return "head"
+    if name.endswith(("start_keys", "start_values")):
+        return "start"
+    return "readout" if ".readout." in name else "memory"
+
+
+NEW = {"head", "start", "memory", "readout"}
+TRAINED = {
+    "full": {"weights", "biases", *NEW},
+    "frozen": NEW,
+    "lora": {"low-rank", *NEW},
+    "prefix": {"start", "head"},
+    "bitfit": {"biases", *NEW},
+}
+
+
+def test_settings_know_every_way():
+    assert get_args(Way) == tuple(ADAPTATIONS) == tuple(TRAINED)
+    with pytest.raises(ValueError, match="adapt='half': choose one of full, frozen"):
+        TrainingSettings(adapt="half")
+
+
+@every_way
+def test_trains_exactly_what_it_names(way):
+    if way == "lora":
+        pytest.importorskip("peft")
+    model = classifier()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    with adapted(model, way):
+        named = dict(model.named_parameters())
+        assert {part_of(name) for name, parameter in named.items() if parameter.requires_grad} == TRAINED[way]
+        optimizer = torch.optim.SGD([p for p in named.values() if p.requires_grad], lr=10.0)
+        for _ in range(2):
+            optimizer.zero_grad()
+            model.train()(tokens(4, 60), labels=torch.tensor([0, 1, 0, 1])).loss.backward()
+            optimizer.step()
+    # LoRA's additions are by now part of the weights.
+    expected = TRAINED[way] - {"low-rank"} | ({"weights"} if way == "lora" else set())
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys() and all(parameter.requires_grad for parameter in after.values())
+    changed = {part_of(name) for name, value in before.items() if not torch.equal(after[name], value)}
+    assert changed == expected
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
+    pytest.importorskip("peft")
+    model, ids = classifier(kind).eval(), tokens(2, 60)
+    fresh = model(ids).logits
+    with adapted(model, "lora"):
+        assert torch.equal(model.eval()(ids).logits, fresh)
+        added = [name for name, parameter in model.named_parameters() if "lora_B" in name]
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_" in name:
+                    parameter.normal_(std=0.3)
+        memory = model.memenc(ids[:, : 2 * SEGMENT]).memory
+        adapted_logits = model(ids).logits
+        alone, after = model(ids[:, SEGMENT:]).logits, model(ids[:, SEGMENT:], memory=memory).logits
+    assert all(".backbone." in name for name in added) and len(added) >= 6
+    assert (adapted_logits - fresh).abs().max() > 1e-3 and (alone - after).abs().max() > 1e-4
+    torch.testing.assert_close(model(ids).logits, adapted_logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_biases_are_found_or_their_absence_is_said(kind):
+    model = classifier(kind)
+    if kind in WITHOUT_BIASES:
+        with pytest.raises(ValueError, match="has no biases; use lora"), adapted(model, "bitfit"):
+            pass
+        assert all(parameter.requires_grad for parameter in model.parameters())
+        return
+    with adapted(model, "bitfit"):
+        trained = [name for name, p in model.named_parameters() if p.requires_grad and ".backbone." in name]
+    assert trained and all(name.endswith(".bias") for name in trained)
+
+
+@pytest.mark.parametrize("memory, options", [("none", {}), ("tokens", {"tokens": 2}), ("windowed", {"window": 8})])
+def test_prefix_needs_a_memory_that_can_start(memory, options):
+    model = classifier(memory=memory, memory_options=options, learned_start=memory != "windowed")
+    with pytest.raises(ValueError, match="have no learned start; choose a memory"), adapted(model, "prefix"):
+        pass
+
+
+def test_prefix_trains_anchors_too():
+    model = classifier(
+        memory="global", memory_options={"keep": "learned", "pinned": 3, "window": 8}, learned_start=False
+    )
+    with adapted(model, "prefix"):
+        trained = {name.rpartition(".")[2] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"anchor_keys", "anchor_values", "weight", "bias"}
+
+
+@pytest.mark.parametrize("way, dropout", [("full", True), ("frozen", False), ("prefix", False), ("bitfit", True)])
+def test_a_backbone_that_is_not_trained_has_no_dropout(way, dropout):
+    model, ids = classifier(classifier_dropout=0.0), tokens(4, 60)
+    for module in model.memenc.backbone.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    with adapted(model, way):
+        model.train()
+        assert torch.equal(model(ids).logits, model(ids).logits) != dropout
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def estimator(backbone, way, **changes):
+    training = {**TINY_TRAINING, "epochs": 1, "adapt": way, "learning_rate": 1e-2}
+    options = {"memory_options": TINY_MEMORY, "model_options": TINY_MODEL, "training": training, "verbose": False}
+    return LongDocumentClassifier(backbone, random_state=0, **(options | changes))
+
+
+@every_way
+def test_saved_and_loaded_gives_the_same(way, backbone, tmp_path):
+    if way == "lora":
+        pytest.importorskip("peft")
+    texts, labels = tiny_documents(24, (5, 60), seed=1)
+    fitted = estimator(backbone, way).fit(texts, labels)
+    fitted.save_pretrained(tmp_path)
+    again = LongDocumentClassifier.from_pretrained(tmp_path)
+    assert (again.predict_proba(texts) == fitted.predict_proba(texts)).all()
+    ids = torch.randint(7, 40, (2, 60))
+    with torch.no_grad():
+        wanted = fitted.model_.eval().memenc(ids).pooler_output
+        assert torch.equal(MemencModel.from_pretrained(tmp_path)(ids).pooler_output, wanted)
+    share = fitted.cost_.trained_share
+    assert share == 1 if way == "full" else 0 < share < 1
+    assert fitted.cost_.seconds > 0 and (fitted.cost_.peak_memory_bytes or 1) > 0
+
+
+def test_baselines_of_a_prefix_train_their_head(backbone):
+    texts, labels = tiny_documents(12, (5, 40), seed=2)
+    fitted = estimator(backbone, "prefix").fit(texts, labels)
+    report = fitted.report(texts, labels, baselines=["truncate", "chunk-and-pool"])
+    assert [row.name for row in report.rows[1:]] == ["truncate", "chunk-and-pool"]
+    assert fitted.training["adapt"] == "prefix"
+
+
+def test_prefix_contradicts_a_model_without_a_start(backbone):
+    texts, labels = tiny_documents(4, (5, 40), seed=3)
+    with pytest.raises(ValueError, match="adapt='prefix' needs learned_start=True, received False"):
+        estimator(backbone, "prefix", model_options={**TINY_MODEL, "learned_start": False}).fit(texts, labels)
+
+
+def test_cost_counts_what_is_trained():
+    model = classifier()
+    documents = TokenizedDocuments([tokens(40).numpy() for _ in range(8)], [0, 1] * 4)
+    cost = CostCallback("frozen")
+    settings = TrainingSettings(adapt="frozen", epochs=1)
+    train_classifier(model, documents, None, settings, quiet=True, device="cpu", callbacks=[cost])
+    own = sum(p.numel() for name, p in model.named_parameters() if ".backbone." not in name)
+    assert cost.cost.trained_parameters == own
+    assert cost.cost.parameters == sum(p.numel() for p in model.parameters())
+    assert f"{own:,} of" in str(cost.cost) and cost.as_dict()["adapt"] == "frozen"

@@ -61,6 +61,11 @@ class GroupContext(AttentionContext):
     new_states: list[State] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
 
+    def pass_over(self, layers: int) -> None:
+        """Go on behind so many of the next layers, which have no memory and were computed before."""
+        start = len(self.new_states)
+        self.new_states += self.states[start : start + layers]
+
     def attend(self, call: LayerCall) -> Tensor:
         """Read the memory of the next layer, attend, and keep the state its segments leave."""
         layer = len(self.new_states)

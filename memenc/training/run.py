@@ -17,6 +17,7 @@ from memenc.data.batches import parts_of
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.checkpoints import SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
 from memenc.training.adaptation import adapted
+from memenc.training.cache import cached_lower_layers
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.progress import ProgressLine
@@ -53,7 +54,13 @@ def train_classifier(
     set_seed(settings.seed)
     # Set on our own encoder: transformers' training argument for it has another name in every other version.
     model.memenc.encoder.checkpointing = settings.activation_checkpointing
-    with tempfile.TemporaryDirectory() as temporary, adapted(model, settings.adapt):
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        adapted(model, settings.adapt),
+        cached_lower_layers(model.memenc.encoder, temporary) as constant,
+    ):
+        if constant and not quiet:
+            Console(stderr=True).print(f"the lower {constant} layers stay as they are: computed once, kept on disk")
         trainer = _trainer(model, training, validation, settings, Path(output or temporary), quiet, device)
         for callback in callbacks:
             trainer.add_callback(callback)

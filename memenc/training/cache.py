@@ -93,7 +93,8 @@ class TokenStates:
         start, shape, dtype = self.places[key]
         self.file.seek(start)
         states = torch.empty(shape, dtype=dtype)
-        self.file.readinto(states.view(torch.uint8).numpy())
+        content: Any = states.view(torch.uint8).numpy()
+        self.file.readinto(content)
         return states
 
 

@@ -15,9 +15,9 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from memenc.data.batches import parts_of
 from memenc.tasks import MemencForSequenceClassification
-from memenc.training.checkpoints import SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
 from memenc.training.adaptation import adapted
 from memenc.training.cache import cached_lower_layers
+from memenc.training.checkpoints import SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.progress import ProgressLine

@@ -50,7 +50,8 @@ class MemencConfig(PreTrainedConfig):
         readout: name of the readout, see `memenc.readout`.
         document_queries: learned queries of the document memory.
         document_temperature: length, fixed or hard, see `DocumentMemory`.
-        special_tokens: {"prefix": [...], "suffix": [...], "padding": id} round every segment.
+        special_tokens: {"prefix": [...], "suffix": [...], "padding": id} round every segment; "separator": [...] behind
+            a question, the suffix if left out; "own_type": token type of what stands behind it, 0 if left out.
         attention_dropout: share of attention weights set to zero in training; None keeps the backbone's own, which on
             a CPU makes attention five times slower.
         classifier_dropout: share of the readout set to zero before a task's head.
@@ -104,11 +105,12 @@ class MemencConfig(PreTrainedConfig):
         if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')
         for name, value in (self.special_tokens or {}).items():
-            if name not in ("prefix", "suffix", "padding"):
-                raise ValueError(f"special_tokens has no {name!r}; it has prefix, suffix and padding")
-            if not isinstance(value, int if name == "padding" else list | tuple):
+            if name not in ("prefix", "suffix", "padding", "separator", "own_type"):
+                raise ValueError(f"special_tokens has no {name!r}; it has prefix, suffix, padding, separator, own_type")
+            if not isinstance(value, int if name in ("padding", "own_type") else list | tuple):
                 raise ValueError(
-                    f"special_tokens: {name}={value!r}; prefix and suffix are lists of ids, padding is one"
+                    f"special_tokens: {name}={value!r}; prefix, suffix and separator are lists of ids, padding and "
+                    "own_type are numbers"
                 )
 
     def layers_with_memory(self) -> list[int]:

@@ -28,10 +28,18 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Encoded:
-    """What reading leaves: state; token_states (batch, segments, tokens, hidden) if kept; auxiliary loss (batch,)."""
+    """What reading leaves.
+
+    Args:
+        state: final.
+        token_states: (batch, segments, tokens, hidden), if kept.
+        segment_states: (batch, segments, hidden), mean over the tokens of every segment, zeros where there is none.
+        loss: auxiliary, (batch,), if the design has one.
+    """
 
     state: Tensors
     token_states: Tensor | None
+    segment_states: Tensor
     loss: Tensor | None
 
 
@@ -99,6 +107,7 @@ class SegmentEncoder(nn.Module):
         """Read all segments after `state`; what an unfinished segment leaves is kept apart."""
         state = state | self._current(segments.pending, state)
         token_states: list[Tensor] = []
+        segment_states: list[Tensor] = []
         losses: list[Tensor] = []
         # Tokens whose states come back in at the bottom are known only when the segment before has been read.
         streams = self.row_tokens is not None and self.row_tokens.streams
@@ -109,6 +118,7 @@ class SegmentEncoder(nn.Module):
             else:
                 encoded = self._read_group(state, group)
             state = encoded.state
+            segment_states.append(encoded.segment_states)
             if keep_token_states and encoded.token_states is not None:
                 token_states.append(encoded.token_states)
             if encoded.loss is not None:
@@ -116,6 +126,7 @@ class SegmentEncoder(nn.Module):
         return Encoded(
             state,
             torch.cat(token_states, dim=1) if keep_token_states else None,
+            torch.cat(segment_states, dim=1),
             torch.stack(losses).sum(0) / self._writes(segments) if losses else None,
         )
 
@@ -147,12 +158,13 @@ class SegmentEncoder(nn.Module):
             part_of(state, "document"),
             token_states,
             group.plan.complete[..., None].expand(token_states.shape[:3]),
-            group.plan.complete.sum(1) * self.capacity,
+            group.own_tokens,
         )
         new |= _prefixed("top", top_state) | _prefixed("document", document)
         if group.ends:
             new |= self._keep_unfinished(state, token_states, group)
-        return Encoded(new, token_states, torch.stack(context.losses).sum(0) if context.losses else None)
+        loss = torch.stack(context.losses).sum(0) if context.losses else None
+        return Encoded(new, token_states, _mean_of_segments(token_states, group.valid), loss)
 
     def _through_backbone(self, state: Tensors, group: Group) -> tuple[Tensor, Tensor | None, GroupContext]:
         """States of tokens and of memory tokens (batch, segments, tokens, hidden), and the layers' new states."""
@@ -181,8 +193,13 @@ class SegmentEncoder(nn.Module):
         fold = "batch segments tokens -> (batch segments) tokens"
         ids = rearrange(group.ids, fold)
         mask = None if group.valid is None else rearrange(group.valid, fold)
+        types = None if group.types is None else rearrange(group.types, fold)
         if self.row_tokens is None:
-            return None, {"input_ids": ids, "attention_mask": None if mask is None else mask.long()}
+            return None, {
+                "input_ids": ids,
+                "attention_mask": None if mask is None else mask.long(),
+                **_token_types(types, 0, 0),
+            }
         standing = self.row_tokens.stand(part_of(state, self.row_state))
         before, after, beside = (
             x.repeat_interleave(group.ids.shape[1], 0) for x in (standing.before, standing.after, standing.valid)
@@ -197,6 +214,7 @@ class SegmentEncoder(nn.Module):
             "inputs_embeds": torch.cat([before.to(embeddings.dtype), embeddings, after.to(embeddings.dtype)], dim=1),
             "attention_mask": torch.cat([beside[:, : row.before], own, beside[:, row.before :]], dim=1).long(),
             "position_ids": (torch.cat([first, places, last]) + self.first_position).expand(len(ids), -1),
+            **_token_types(types, row.before, row.after),
         }
 
     def _keep_unfinished(self, state: Tensors, token_states: Tensor, group: Group) -> Tensors:
@@ -230,7 +248,25 @@ class SegmentEncoder(nn.Module):
 def special_tokens(config: MemencConfig) -> SpecialTokens:
     """Special tokens of every segment, as the configuration names them."""
     named = config.special_tokens or {}
-    return SpecialTokens(tuple(named.get("prefix", ())), tuple(named.get("suffix", ())), named.get("padding") or 0)
+    prefix, suffix = tuple(named.get("prefix", ())), tuple(named.get("suffix", ()))
+    separator = tuple(named.get("separator", suffix))
+    return SpecialTokens(prefix, suffix, named.get("padding") or 0, separator, named.get("own_type", 0))
+
+
+def _mean_of_segments(token_states: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean of the valid tokens (batch, segments, tokens) of every segment, (batch, segments, hidden)."""
+    if valid is None:
+        return token_states.mean(2)
+    kept = torch.where(valid[..., None], token_states, 0.0)
+    return kept.sum(2) / valid.sum(2).clamp(min=1)[..., None].to(kept.dtype)
+
+
+def _token_types(types: Tensor | None, before: int, after: int) -> Tensors:
+    """Argument of the backbone for types (rows, tokens); memory tokens are of the type of the text next to them."""
+    if types is None:
+        return {}
+    beside = types[:, :1].expand(-1, before), types[:, -1:].expand(-1, after)
+    return {"token_type_ids": torch.cat([beside[0], types, beside[1]], dim=1)}
 
 
 def _over_the_top(states: Tensor, extra: Segment | None) -> Segment:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,13 @@ from transformers.utils.generic import ModelOutput
 from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
 from memenc.config import MemencConfig
 from memenc.data.batches import parts_of
-from memenc.data.tokens import stream_token_ids
+from memenc.data.tokens import stream_pieces
 from memenc.encoder import SegmentEncoder, part_of
 from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.schedule import resolve_segments_per_call
-from memenc.segments import cut_into_segments
+from memenc.segments import Question, cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
 
 
@@ -33,12 +33,15 @@ class MemencOutput(ModelOutput):
         last_hidden_state: (batch, tokens, hidden) state of every input token, zeros at padding; None if not asked for.
         pooler_output: (batch, hidden) context representation.
         memory: state to go on reading with.
+        segment_states: (batch, segments, hidden) mean token state of every segment of this call, the first being the
+            one that was not finished before; zeros where a document has no such segment; None if not asked for.
         auxiliary_loss: scalar, mean over documents, of designs that train themselves beside the task; else None.
     """
 
     last_hidden_state: Tensor | None = None
     pooler_output: Tensor | None = None
     memory: MemoryState | None = None
+    segment_states: Tensor | None = None
     auxiliary_loss: Tensor | None = None
 
 
@@ -108,7 +111,10 @@ class MemencModel(MemencPreTrainedModel):
         attention_mask: Tensor | None = None,
         memory: MemoryState | None = None,
         token_type_ids: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
         output_token_states: bool = True,
+        output_segment_states: bool = False,
         return_dict: bool | None = None,
     ) -> MemencOutput | tuple:
         """Read documents, or read on.
@@ -118,34 +124,68 @@ class MemencModel(MemencPreTrainedModel):
             attention_mask: (batch, tokens), 0 at padding, which may stand anywhere; None if there is none.
             memory: state of the same documents, to go on from; None starts afresh.
             token_type_ids: as tokenizers give them; must be zeros.
+            question_ids: (batch, question tokens) without special tokens, one question or instruction per document, to
+                stand in every segment before the document's own tokens; None if nothing is asked.
+            question_mask: (batch, question tokens), 0 at padding.
             output_token_states: False leaves `last_hidden_state` out, so that memory does not grow with the document.
+            output_segment_states: True gives `segment_states`, one vector per segment.
             return_dict: False gives a tuple.
 
         Raises:
-            ValueError: inputs that do not fit each other, or a state of another model.
+            ValueError: inputs that do not fit each other, a state of another model, a question longer than a segment.
         """
         mask = self._checked_mask(input_ids, attention_mask, token_type_ids)
         input_ids = input_ids.long()
         state = self._checked_state(memory, len(input_ids))
         special, length = self.encoder.special, self.config.segment_length
         pending = self.encoder.pending(state)
-        segments = cut_into_segments(input_ids, mask, special, length, pending)
+        question = question_of(question_ids, question_mask)
+        segments = cut_into_segments(input_ids, mask, special, length, pending, question)
         per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
         encoded = self.encoder(segments, state, per_call, output_token_states)
         output = MemencOutput(
             last_hidden_state=_token_states(encoded.token_states, segments.row_index),
             pooler_output=self.read_out(encoded.state),
             memory=MemoryState(encoded.state, self.fingerprint),
+            segment_states=encoded.segment_states if output_segment_states else None,
             auxiliary_loss=None if encoded.loss is None else encoded.loss.mean(),
         )
         return output if return_dict is not False else output.to_tuple()
 
     def read_out(self, state: dict[str, Tensor] | MemoryState) -> Tensor:
         """The context representation (batch, hidden), a function of the state alone."""
+        final = self.final_memory(state)
+        return self.readout(final, self.encoder.document_memory, self.encoder.top_memory).to(self.dtype)
+
+    def final_memory(self, state: dict[str, Tensor] | MemoryState) -> FinalMemory:
+        """What a readout may use of a state, the unfinished segment taken in."""
         tensors = state.tensors if isinstance(state, MemoryState) else state
-        final = FinalMemory(self.encoder.final_document(tensors), part_of(tensors, "top"), part_of(tensors, "current"))
-        vector = self.readout(final, self.encoder.document_memory, self.encoder.top_memory)
-        return vector.to(self.dtype)
+        return FinalMemory(self.encoder.final_document(tensors), part_of(tensors, "top"), part_of(tensors, "current"))
+
+    def read_beside(
+        self, memory: MemoryState, input_ids: Tensor, attention_mask: Tensor, question: Question | None = None
+    ) -> Tensor:
+        """States (rows, tokens, hidden) of texts that read documents' memories and leave them as they are.
+
+        The texts have segments of their own: what a document's last, unfinished segment holds is not read again, it is
+        in the final memory only.
+
+        Args:
+            memory: of one document per text.
+            input_ids: (rows, tokens) own tokens of the texts.
+            attention_mask: (rows, tokens), 0 at padding.
+            question: what stands before the text in every segment.
+
+        Raises:
+            ValueError: a state of another model, or of another number of documents.
+        """
+        mask = self._checked_mask(input_ids, attention_mask, None)
+        state = self._checked_state(memory, len(input_ids))
+        length, nothing = self.config.segment_length, self.encoder.pending(self.encoder.initial_state(len(input_ids)))
+        segments = cut_into_segments(input_ids.long(), mask, self.encoder.special, length, nothing, question)
+        per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
+        rows = self.encoder(segments, state, per_call).token_states
+        return cast(Tensor, _token_states(rows, segments.row_index))
 
     @torch.no_grad()
     def encode(
@@ -230,18 +270,21 @@ class MemencModel(MemencPreTrainedModel):
         return memory.to(self.device).tensors
 
 
-def stream_pieces(
-    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens_per_piece: int
-) -> Iterator[list[int]]:
-    """Token ids of one text in lists of `tokens_per_piece`, the last shorter."""
-    piece: list[int] = []
-    for ids in stream_token_ids(text, tokenizer):
-        piece.extend(ids)
-        while len(piece) >= tokens_per_piece:
-            yield piece[:tokens_per_piece]
-            piece = piece[tokens_per_piece:]
-    if piece:
-        yield piece
+def question_of(ids: Tensor | None, mask: Tensor | None) -> Question | None:
+    """The questions of a batch, None if there are none.
+
+    Raises:
+        ValueError: ids and mask that do not fit each other.
+    """
+    if ids is None:
+        return None
+    if ids.dim() != 2 or ids.is_floating_point():
+        raise ValueError(
+            f"question_ids must be whole numbers of shape (batch, tokens), received {ids.dtype} {tuple(ids.shape)}"
+        )
+    if mask is not None and mask.shape != ids.shape:
+        raise ValueError(f"question_mask {tuple(mask.shape)} does not fit question_ids {tuple(ids.shape)}")
+    return Question(ids.long(), torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool())
 
 
 def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:

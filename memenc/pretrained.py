@@ -14,7 +14,7 @@ from transformers.utils.hub import cached_file
 
 from memenc.backbone import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
-from memenc.data.tokens import special_tokens_of
+from memenc.data.tokens import pair_tokens_of, special_tokens_of
 from memenc.encoder import SegmentEncoder
 from memenc.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
 from memenc.memory import LayerMemory, RowTokens
@@ -157,8 +157,8 @@ class MemencPreTrainedModel(PreTrainedModel):
         if tokenizer is None and isinstance(backbone, str):
             tokenizer = find_tokenizer(backbone)
         if tokenizer is not None and "special_tokens" not in options:
-            prefix, suffix = special_tokens_of(tokenizer)
-            options["special_tokens"] = {"prefix": prefix, "suffix": suffix, "padding": tokenizer.pad_token_id or 0}
+            types = loaded.config.to_dict().get("type_vocab_size") or 1
+            options["special_tokens"] = special_tokens_named(tokenizer, types)
         config = MemencConfig(
             backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
         )
@@ -190,6 +190,18 @@ def _check_downloaded(name: str, options: dict[str, Any]) -> None:
     )
     if found is not None:
         check_sealed(Path(found).parent, partial=True)
+
+
+def special_tokens_named(tokenizer: PreTrainedTokenizerBase, token_types: int) -> dict[str, Any]:
+    """What `MemencConfig` knows of a tokenizer's special tokens; only what differs from its defaults for a pair."""
+    prefix, suffix = special_tokens_of(tokenizer)
+    named: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "padding": tokenizer.pad_token_id or 0}
+    separator, own_type = pair_tokens_of(tokenizer) or (suffix, 0)
+    if separator != suffix:
+        named["separator"] = separator
+    if 0 < own_type < token_types:
+        named["own_type"] = own_type
+    return named
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -22,13 +22,16 @@ TOKENS_PER_CALL_ELSEWHERE = 16_384
 class Group:
     """Segments of one backbone call.
 
-    Shapes: ids (batch, segments, tokens); valid like it, or None if all are; partial (batch, segments). `plan` says
-    which documents complete which segments; `ends` whether any document has its unfinished segment here.
+    Shapes: ids (batch, segments, tokens); valid like it, or None if all are; types like it, or None if all are 0;
+    partial (batch, segments); own_tokens (batch,), of complete segments. `plan` says which documents complete which
+    segments; `ends` whether any document has its unfinished segment here.
     """
 
     ids: Tensor
     valid: Tensor | None
+    types: Tensor | None
     partial: Tensor
+    own_tokens: Tensor
     plan: WritePlan
     ends: bool
 
@@ -45,37 +48,43 @@ def resolve_segments_per_call(setting: int | str, device: torch.device, batch: i
 
 def groups_of(segments: Segments, segments_per_call: int, bptt_segments: int | None = None) -> Iterator[Group]:
     """The segments of a batch in groups, in reading order; gradient through memory is cut every `bptt_segments`."""
-    ids, valid = _without_empty_columns(segments)
+    width = _occupied_columns(segments)
+    ids, valid = segments.ids[:, :, :width], segments.valid[:, :, :width]
+    types = None if segments.types is None else segments.types[:, :, :width]
+    lengths = list(zip(segments.totals, segments.capacities, strict=True))
     for start in range(0, segments.count, segments_per_call):
         part = slice(start, start + segments_per_call)
         indices = range(segments.count)[part]
-        full = all(total >= (index + 1) * segments.capacity for total in segments.totals for index in indices)
+        full = all(total >= indices.stop * capacity for total, capacity in lengths)
         yield Group(
             ids=ids[:, part],
             valid=None if full else valid[:, part],
+            types=None if types is None else types[:, part],
             partial=segments.partial[:, part],
+            own_tokens=segments.complete[:, part].sum(1) * segments.capacity,
             plan=WritePlan(
                 segments.complete[:, part],
                 tuple(_written(segments, index) for index in indices),
                 tuple(bool(bptt_segments) and index > 0 and index % bptt_segments == 0 for index in indices),
                 in_order=not segments.knocked_out,
             ),
-            ends=any(total % segments.capacity and total // segments.capacity in indices for total in segments.totals),
+            ends=any(total % capacity and total // capacity in indices for total, capacity in lengths),
         )
 
 
 def _written(segments: Segments, index: int) -> Written:
-    writing = sum(total >= (index + 1) * segments.capacity for total in segments.totals)
+    lengths = zip(segments.totals, segments.capacities, strict=True)
+    writing = sum(total >= (index + 1) * capacity for total, capacity in lengths)
     if writing == 0:
         return "none"
     return "all" if writing == len(segments.totals) and not segments.knocked_out else "some"
 
 
-def _without_empty_columns(segments: Segments) -> tuple[Tensor, Tensor]:
-    """Ids and validity; short documents, one unfinished segment each, are not padded to a whole one."""
-    special = segments.ids.shape[2] - segments.capacity
-    longest = max(segments.totals)
-    width = -(-max(1, longest + special) // 8) * 8
-    if longest >= segments.capacity or width >= segments.ids.shape[2]:
-        return segments.ids, segments.valid
-    return segments.ids[:, :, :width], segments.valid[:, :, :width]
+def _occupied_columns(segments: Segments) -> int:
+    """Tokens of a row that anybody needs: short documents, one unfinished segment each, are not padded to a whole."""
+    whole = segments.ids.shape[2]
+    lengths = list(zip(segments.totals, segments.capacities, strict=True))
+    if any(total >= capacity for total, capacity in lengths):
+        return whole
+    longest = max(whole - capacity + total for total, capacity in lengths)
+    return min(whole, -(-max(1, longest) // 8) * 8)

@@ -1,7 +1,9 @@
 """Cut documents into segments and find every token again. Nothing else in memenc knows about special tokens.
 
 A *segment* is one row of the backbone: ``prefix + own tokens + suffix``, where prefix and suffix are the special tokens
-the backbone was pre-trained with (``[CLS] ... [SEP]``). Every segment of a document is full except, perhaps, its last.
+the backbone was pre-trained with (``[CLS] ... [SEP]``). Where a question is asked, it stands before the own tokens of
+every segment, as the first text of a pair: ``prefix + question + separator + own tokens + suffix``. Every segment of a
+document is full except, perhaps, its last.
 """
 
 from __future__ import annotations
@@ -14,11 +16,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Token ids that surround the own tokens of every segment, and the id that fills padding."""
+    """Token ids that surround the own tokens of every segment, and the id that fills padding.
+
+    Args:
+        prefix: before everything.
+        suffix: behind the own tokens.
+        padding: fills what is left.
+        separator: between a question and the own tokens.
+        own_type: token type of what stands behind a separator; 0 where the backbone knows no second type.
+    """
 
     prefix: tuple[int, ...] = ()
     suffix: tuple[int, ...] = ()
     padding: int = 0
+    separator: tuple[int, ...] = ()
+    own_type: int = 0
 
     @property
     def per_segment(self) -> int:
@@ -45,12 +57,34 @@ class Pending:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A question per document, to stand before the own tokens of each of its segments.
+
+    Args:
+        ids: (batch, tokens) own tokens of the questions.
+        mask: (batch, tokens) bool, False at padding, which may stand anywhere.
+    """
+
+    ids: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What stands before the own tokens of every segment: ids (batch, tokens) on the left, and how many (batch,)."""
+
+    ids: Tensor
+    length: Tensor
+
+
+@dataclass(frozen=True)
 class Segments:
     """A batch of documents cut into rows.
 
-    Shapes: ids, valid (batch, segments, tokens); complete, partial (batch, segments); own_tokens (batch,), tokens of
-    the input that belong to the document; row_index (batch, input tokens), place of every input token in the
-    flattened rows, -1 for padding. `totals` repeats the documents' lengths (own tokens, pending ones included) on the
+    Shapes: ids, valid (batch, segments, tokens); types like ids, or None if all are 0; complete, partial (batch,
+    segments); own_tokens (batch,), tokens of the input that belong to the document; row_index (batch, input tokens),
+    place of every input token in the flattened rows, -1 for padding; capacity (batch,), own tokens of a full segment.
+    `totals` and `capacities` repeat the documents' lengths (own tokens, pending ones included) and capacities on the
     host, so that nothing later has to ask the device. `knocked_out` says that `complete` and `partial` leave out
     segments that are there.
     """
@@ -63,7 +97,9 @@ class Segments:
     pending: Pending
     row_index: Tensor
     totals: tuple[int, ...]
-    capacity: int
+    capacity: Tensor
+    capacities: tuple[int, ...]
+    types: Tensor | None = None
     knocked_out: bool = False
 
     @property
@@ -78,6 +114,7 @@ def cut_into_segments(
     special: SpecialTokens,
     segment_length: int,
     pending: Pending,
+    question: Question | None = None,
 ) -> Segments:
     """Lay the own tokens of every document out in segments, after those still pending from the call before.
 
@@ -85,35 +122,76 @@ def cut_into_segments(
         input_ids: (batch, tokens) documents; special tokens at their ends are recognised and not doubled.
         attention_mask: (batch, tokens), 0 for padding, which may stand anywhere.
         special: what surrounds the own tokens of every segment.
-        segment_length: tokens of a segment, special tokens included.
+        segment_length: tokens of a segment, special tokens and question included.
         pending: own tokens that were read before but did not fill a segment.
+        question: stands in every segment and costs room there; None if nothing is asked.
+
+    Raises:
+        ValueError: a question that leaves no room for the document.
     """
-    capacity = segment_length - special.per_segment
+    lead = _lead(len(input_ids), special, question, input_ids)
+    capacity = segment_length - lead.length - len(special.suffix)
+    capacities = tuple(capacity.tolist())
+    _check_room(capacities, special, segment_length)
     leading, trailing = _document_ends(input_ids, attention_mask, special, pending)
     opened = pending.opened | leading.any(1)
     own = attention_mask & ~leading & ~trailing
     own_tokens = own.sum(1)
     total = pending.length + own_tokens
     totals = tuple(total.tolist())
-    count = max(1, -(-max(totals, default=0) // capacity))
+    count = max(1, *(-(-own // room) for own, room in zip(totals, capacities, strict=True)))
     rank = own.cumsum(1) - 1 + pending.length[:, None]
-    content = _place(input_ids, own, rank, pending, count * capacity, special.padding)
+    content = _place(input_ids, own, rank, pending, count * max(capacities), special.padding)
 
-    starts = torch.arange(count, device=input_ids.device) * capacity
-    lengths = (total[:, None] - starts).clamp(0, capacity)
-    ids, valid = _rows(content.unflatten(1, (count, capacity)), lengths, special, segment_length)
-    complete = lengths == capacity
+    starts = torch.arange(count, device=input_ids.device) * capacity[:, None]
+    lengths = torch.minimum((total[:, None] - starts).clamp(min=0), capacity[:, None])
+    ids, valid = _rows(content, starts, lengths, lead, special, segment_length)
+    complete = lengths == capacity[:, None]
     return Segments(
         ids=ids,
         valid=valid,
         complete=complete,
         partial=(lengths > 0) & ~complete,
         own_tokens=own_tokens,
-        pending=_unfinished(content, total, capacity, special.padding, opened),
-        row_index=_row_index(own, leading, trailing, rank, total, special, segment_length),
+        pending=_unfinished(content, total, capacity, pending.ids.shape[1], special.padding, opened),
+        row_index=_row_index(own, leading, trailing, rank, total, lead, capacity, segment_length),
         totals=totals,
         capacity=capacity,
+        capacities=capacities,
+        types=_types(ids, lead, special) if question is not None else None,
     )
+
+
+def _lead(batch: int, special: SpecialTokens, question: Question | None, like: Tensor) -> Lead:
+    prefix = torch.tensor(special.prefix, dtype=torch.long, device=like.device).expand(batch, -1)
+    if question is None:
+        return Lead(prefix, prefix.new_full((batch,), len(special.prefix)))
+    if len(question.ids) != batch:
+        raise ValueError(f"{len(question.ids)} questions for {batch} documents; give one for each")
+    separator = torch.tensor(special.separator, dtype=torch.long, device=like.device)
+    asked = question.mask.sum(1)
+    length = len(special.prefix) + asked + len(separator)
+    width = question.ids.shape[1]
+    # Question tokens without gaps, on the left: what is padding goes to a spare last column.
+    places = torch.where(question.mask, question.mask.cumsum(1) - 1, width)
+    packed = question.ids.new_full((batch, width + len(separator) + 1), special.padding)
+    packed.scatter_(1, places, question.ids)
+    packed[:, width:] = special.padding
+    if len(separator):
+        behind = asked[:, None] + torch.arange(len(separator), device=like.device)
+        packed.scatter_(1, behind, separator.expand(batch, -1))
+    return Lead(torch.cat([prefix, packed[:, : int(asked.max()) + len(separator)]], dim=1), length)
+
+
+def _check_room(capacities: tuple[int, ...], special: SpecialTokens, segment_length: int) -> None:
+    least = min(capacities)
+    if least < 1:
+        asked = segment_length - least - special.per_segment - len(special.separator)
+        room = segment_length - special.per_segment - len(special.separator) - 1
+        raise ValueError(
+            f"question {capacities.index(least)} of the batch has {asked} tokens, but a segment of {segment_length} has "
+            f"room for {room} beside its special tokens and one of the document's; shorten it or choose longer segments"
+        )
 
 
 def _document_ends(
@@ -153,28 +231,40 @@ def _place(input_ids: Tensor, own: Tensor, rank: Tensor, pending: Pending, lengt
     return content[:, :length]
 
 
-def _rows(content: Tensor, lengths: Tensor, special: SpecialTokens, segment_length: int) -> tuple[Tensor, Tensor]:
-    """Surround every non-empty segment with its special tokens: ids and validity (batch, segments, tokens)."""
-    batch, count, capacity = content.shape
-    start = len(special.prefix)
-    ids = content.new_full((batch, count, segment_length), special.padding)
-    ids[:, :, start : start + capacity] = content
-    active = (lengths > 0)[:, :, None]
-    for index, token in enumerate(special.prefix):
-        ids[:, :, index : index + 1] = torch.where(active, token, special.padding)
-    for index, token in enumerate(special.suffix):
-        place = (start + lengths + index)[:, :, None]
-        ids.scatter_(2, place, torch.where(active, token, ids.gather(2, place)))
+def _rows(
+    content: Tensor, starts: Tensor, lengths: Tensor, lead: Lead, special: SpecialTokens, segment_length: int
+) -> tuple[Tensor, Tensor]:
+    """Surround every non-empty segment with what belongs round it: ids and validity (batch, segments, tokens)."""
     columns = torch.arange(segment_length, device=content.device)
-    valid = (columns < (lengths + special.per_segment)[:, :, None]) & active
+    before = lead.length[:, None, None]
+    # Every place asks for the own token that stands there; outside a segment's own tokens the answer is not used.
+    rank = starts[:, :, None] + columns - before
+    flat = rank.flatten(1).clamp(0, content.shape[1] - 1)
+    ids = content.gather(1, flat).unflatten(1, rank.shape[1:])
+    active = (lengths > 0)[:, :, None]
+    end = before + lengths[:, :, None]
+    width = lead.ids.shape[1]
+    heading = lead.ids[:, None].expand(-1, rank.shape[1], -1)
+    ids[:, :, :width] = torch.where(columns[:width] < before, heading, ids[:, :, :width])
+    for index, token in enumerate(special.suffix):
+        ids = torch.where(columns == end + index, token, ids)
+    valid = (columns < end + len(special.suffix)) & active
     return torch.where(valid, ids, special.padding), valid
 
 
-def _unfinished(content: Tensor, total: Tensor, capacity: int, padding: int, opened: Tensor) -> Pending:
-    """Own tokens after the last full segment of every document."""
+def _types(ids: Tensor, lead: Lead, special: SpecialTokens) -> Tensor | None:
+    """Token types (batch, segments, tokens): 0 up to the separator, the second type behind it."""
+    if not special.own_type:
+        return None
+    behind = torch.arange(ids.shape[2], device=ids.device) >= lead.length[:, None, None]
+    return (behind * special.own_type).expand_as(ids)
+
+
+def _unfinished(content: Tensor, total: Tensor, capacity: Tensor, width: int, padding: int, opened: Tensor) -> Pending:
+    """Own tokens after the last full segment of every document, in `width` places."""
     start = total // capacity * capacity
     length = total - start
-    columns = torch.arange(capacity, device=content.device)
+    columns = torch.arange(width, device=content.device)
     ids = content.gather(1, (start[:, None] + columns).clamp(max=content.shape[1] - 1))
     return Pending(torch.where(columns < length[:, None], ids, padding), length, total > 0, opened)
 
@@ -185,16 +275,16 @@ def _row_index(
     trailing: Tensor,
     rank: Tensor,
     total: Tensor,
-    special: SpecialTokens,
+    lead: Lead,
+    capacity: Tensor,
     segment_length: int,
 ) -> Tensor:
     """Where every input token went: own tokens to their place, a document's special tokens to its first and last."""
-    capacity = segment_length - special.per_segment
-    index = rank // capacity * segment_length + len(special.prefix) + rank % capacity
-    index = torch.where(own, index, -1)
+    room, before = capacity[:, None], lead.length[:, None]
+    index = torch.where(own, rank // room * segment_length + before + rank % room, -1)
     # A document of no own tokens has no row of its own, so its special tokens are nowhere.
     occupied = (total > 0)[:, None]
     index = torch.where(leading & occupied, leading.cumsum(1) - 1, index)
     last = (total - 1).clamp(min=0)
-    after_last = last // capacity * segment_length + len(special.prefix) + last % capacity + 1
+    after_last = last // capacity * segment_length + lead.length + last % capacity + 1
     return torch.where(trailing & occupied, after_last[:, None] + trailing.cumsum(1) - 1, index)

@@ -117,7 +117,7 @@ def test_against_the_reference(repetition):
     before = pending_of(pending, capacity, started, opened)
     segments = cut_into_segments(ids, mask, special, segment_length, before)
     longest = max(segments.totals)
-    assert segments.count == max(1, -(-longest // capacity)) and segments.capacity == capacity
+    assert segments.count == max(1, -(-longest // capacity)) and segments.capacities == (capacity,) * len(documents)
     for index, document in enumerate(documents):
         state = (pending[index], started[index], opened[index])
         check_document(segments, index, document, columns[index], special, segment_length, *state)

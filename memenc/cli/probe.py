@@ -20,14 +20,14 @@ from memenc.cli.spread import spread
 from memenc.config import MemencConfig
 from memenc.data.decisive_sentence import filler_chunks, filler_of_split
 from memenc.data.records import Record
-from memenc.data.tokens import tokenize_document
+from memenc.data.tokens import stream_pieces, tokenize_document
 from memenc.diagnostics.knockout import memenc_of
 from memenc.diagnostics.probing.facts import Facts
 from memenc.diagnostics.probing.probe import Probe, ProbeSettings
 from memenc.diagnostics.probing.probe import probe as measured
 from memenc.diagnostics.probing.reading import Told
 from memenc.diagnostics.probing.report import save_report
-from memenc.model import MemencModel, stream_pieces
+from memenc.model import MemencModel
 from memenc.pretrained import load_whole
 from memenc.tasks import MemencForSequenceClassification
 

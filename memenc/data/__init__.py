@@ -7,6 +7,7 @@ from memenc.data.records import Record, RecordReader, read_records
 from memenc.data.report import CorpusReport, corpus_report
 from memenc.data.tokens import (
     clean_text,
+    pair_tokens_of,
     special_tokens_of,
     stream_token_ids,
     stream_tokens_with_offsets,
@@ -21,6 +22,7 @@ __all__ = [
     "RecordReader",
     "clean_text",
     "corpus_report",
+    "pair_tokens_of",
     "parts_of",
     "read_records",
     "special_tokens_of",

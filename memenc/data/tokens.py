@@ -45,6 +45,21 @@ def special_tokens_of(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], li
     )
 
 
+def pair_tokens_of(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int] | None:
+    """What the tokenizer puts between two texts, such as [SEP], and the token type of the second; None if nothing."""
+    prefix, suffix = special_tokens_of(tokenizer)
+    for text in ("a", "the", "0"):
+        plain = tokenizer(text, add_special_tokens=False, truncation=False)["input_ids"]
+        pair = tokenizer(text, text, add_special_tokens=True, truncation=False, return_token_type_ids=True)
+        ids, types = pair["input_ids"], pair["token_type_ids"]
+        between = len(ids) - len(prefix) - 2 * len(plain) - len(suffix)
+        second = len(ids) - len(suffix) - len(plain)
+        separator = ids[second - max(0, between) : second]
+        if plain and separator and ids == [*prefix, *plain, *separator, *plain, *suffix]:
+            return separator, types[second]
+    return None
+
+
 def stream_token_ids(
     text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = 65_536
 ) -> Iterator[list[int]]:
@@ -63,6 +78,20 @@ def stream_token_ids(
         ValueError: a text or piece is not a str, or `chunk_characters` is below 1.
     """
     return (tokens.ids for tokens in _stream(text, _encoder(tokenizer, with_offsets=False), chunk_characters))
+
+
+def stream_pieces(
+    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens_per_piece: int
+) -> Iterator[list[int]]:
+    """Token ids of one text in lists of `tokens_per_piece`, the last shorter."""
+    piece: list[int] = []
+    for ids in stream_token_ids(text, tokenizer):
+        piece.extend(ids)
+        while len(piece) >= tokens_per_piece:
+            yield piece[:tokens_per_piece]
+            piece = piece[tokens_per_piece:]
+    if piece:
+        yield piece
 
 
 def stream_tokens_with_offsets(

@@ -79,7 +79,7 @@ def explain(
         chosen = torch.arange(start, min(start + documents_per_call, segments.count), device=ids.device)
         logits = _logits(model, without_writes_of(segments, chosen))
         losses += (_margin(whole[None], label) - _margin(logits, label)).tolist()
-    own = segments.capacity
+    own = segments.capacities[0]
     evidence = [
         SegmentEvidence(
             index, loss, str(tokenizer.decode(ids[0, index * own : (index + 1) * own], skip_special_tokens=True))
@@ -112,6 +112,8 @@ def without_writes_of(segments: Segments, chosen: Tensor) -> Segments:
         own_tokens=segments.own_tokens.expand(count),
         pending=pending,
         totals=segments.totals * count,
+        capacity=segments.capacity.expand(count),
+        capacities=segments.capacities * count,
         knocked_out=True,
     )
 

@@ -8,7 +8,7 @@ from memenc.readout.first import FirstReadout
 from memenc.readout.last import LastReadout
 from memenc.readout.max import MaxReadout
 from memenc.readout.mean import MeanReadout
-from memenc.readout.memory import MemoryReadout
+from memenc.readout.memory import MemoryReadout, attend_final_memory
 
 READOUTS: dict[str, type[Readout]] = {
     "first": FirstReadout,
@@ -31,4 +31,4 @@ def build_readout(name: str, hidden: int, queries: int) -> Readout:
     return READOUTS[name](hidden, queries)
 
 
-__all__ = ["READOUTS", "FinalMemory", "Readout", "build_readout"]
+__all__ = ["READOUTS", "FinalMemory", "Readout", "attend_final_memory", "build_readout"]

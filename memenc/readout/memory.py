@@ -33,7 +33,9 @@ class MemoryReadout(Readout):
 
     def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
         """Pool document and memory."""
-        found = torch.cat([document_memory.pooled(final.document), self._pool_memory(final, top_memory)], dim=1)
+        queries = self.query.expand(len(final.current["states"]), -1, -1)
+        kept = attend_final_memory(queries, final, top_memory)
+        found = torch.cat([document_memory.pooled(final.document), kept], dim=1)
         return final.document["mean"] + functional.linear(found.flatten(1), self.mixture.to(found.dtype))
 
     def reset_parameters(self) -> None:
@@ -41,26 +43,30 @@ class MemoryReadout(Readout):
         nn.init.normal_(self.query, std=0.02)
         nn.init.zeros_(self.mixture)
 
-    def _pool_memory(self, final: FinalMemory, top_memory: LayerMemory) -> Tensor:
-        """Attention over entries and unfinished segment, (batch, queries, hidden); zeros where there is neither."""
-        states, valid = final.current["states"], final.current["valid"]
-        contents = states
-        bias = states.new_zeros(states.shape[1])
-        entries = top_memory.read(final.top)
-        if entries is not None:
-            keys, values = entries.keys.squeeze(1).to(states.dtype), entries.values.squeeze(1).to(states.dtype)
-            states, contents = torch.cat([keys, states], dim=1), torch.cat([values, contents], dim=1)
-            valid = torch.cat([entries.valid, valid], dim=1)
-            top_bias = bias.new_zeros(keys.shape[1]) if entries.bias is None else entries.bias[0].to(bias.dtype)
-            bias = torch.cat([top_bias, bias])
-        query = self.query.to(states.dtype)
-        logits = einsum(states, query, "batch entries hidden, queries hidden -> batch queries entries") + bias
-        # Documents that hold nothing would divide 0 by 0: they attend to everything and the result is taken away.
-        nothing = ~valid.any(1)
-        weights = logits.masked_fill(~(valid | nothing[:, None])[:, None], -torch.inf).softmax(-1)
-        pooled = einsum(weights, contents, "batch queries entries, batch entries hidden -> batch queries hidden")
-        pooled = torch.where(nothing[:, None, None], 0.0, pooled)
-        for retrieved in top_memory.retrieve(final.top, query.expand(len(states), 1, -1, -1)):
-            weight = logits.masked_fill(~valid[:, None], -torch.inf).logsumexp(-1, keepdim=True)[:, None]
-            pooled = retrieved.join(pooled[:, None], lambda weight=weight: weight).squeeze(1)
-        return pooled
+
+def attend_final_memory(queries: Tensor, final: FinalMemory, top_memory: LayerMemory) -> Tensor:
+    """What queries (batch, queries, hidden) find among entries and unfinished segment, of the same shape.
+
+    Zeros where a document has neither.
+    """
+    states, valid = final.current["states"], final.current["valid"]
+    queries = queries.to(states.dtype)
+    contents = states
+    bias = states.new_zeros(states.shape[1])
+    entries = top_memory.read(final.top)
+    if entries is not None:
+        keys, values = entries.keys.squeeze(1).to(states.dtype), entries.values.squeeze(1).to(states.dtype)
+        states, contents = torch.cat([keys, states], dim=1), torch.cat([values, contents], dim=1)
+        valid = torch.cat([entries.valid, valid], dim=1)
+        top_bias = bias.new_zeros(keys.shape[1]) if entries.bias is None else entries.bias[0].to(bias.dtype)
+        bias = torch.cat([top_bias, bias])
+    logits = einsum(states, queries, "batch entries hidden, batch queries hidden -> batch queries entries") + bias
+    # Documents that hold nothing would divide 0 by 0: they attend to everything and the result is taken away.
+    nothing = ~valid.any(1)
+    weights = logits.masked_fill(~(valid | nothing[:, None])[:, None], -torch.inf).softmax(-1)
+    pooled = einsum(weights, contents, "batch queries entries, batch entries hidden -> batch queries hidden")
+    pooled = torch.where(nothing[:, None, None], 0.0, pooled)
+    for retrieved in top_memory.retrieve(final.top, queries[:, None]):
+        weight = logits.masked_fill(~valid[:, None], -torch.inf).logsumexp(-1, keepdim=True)[:, None]
+        pooled = retrieved.join(pooled[:, None], lambda weight=weight: weight).squeeze(1)
+    return pooled

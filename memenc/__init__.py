@@ -1,6 +1,13 @@
 """memenc: read documents of any length with the encoder you already use, and give every layer a memory."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from memenc.config import MemencConfig
 from memenc.data import LongDocumentCollator
@@ -8,19 +15,30 @@ from memenc.estimator import LongDocumentClassifier
 from memenc.memory import available_memories
 from memenc.model import MemencModel, MemencOutput
 from memenc.state import MemoryState
-from memenc.tasks import MemencForSequenceClassification
+from memenc.tasks import (
+    MemencForMultipleChoice,
+    MemencForQuestionAnswering,
+    MemencForSequenceClassification,
+    MemencForTokenClassification,
+)
 
 __version__ = "0.1.0"
 
 AutoConfig.register("memenc", MemencConfig, exist_ok=True)
 AutoModel.register(MemencConfig, MemencModel, exist_ok=True)
 AutoModelForSequenceClassification.register(MemencConfig, MemencForSequenceClassification, exist_ok=True)
+AutoModelForMultipleChoice.register(MemencConfig, MemencForMultipleChoice, exist_ok=True)
+AutoModelForQuestionAnswering.register(MemencConfig, MemencForQuestionAnswering, exist_ok=True)
+AutoModelForTokenClassification.register(MemencConfig, MemencForTokenClassification, exist_ok=True)
 
 __all__ = [
     "LongDocumentClassifier",
     "LongDocumentCollator",
     "MemencConfig",
+    "MemencForMultipleChoice",
+    "MemencForQuestionAnswering",
     "MemencForSequenceClassification",
+    "MemencForTokenClassification",
     "MemencModel",
     "MemencOutput",
     "MemoryState",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
+QUESTION_POSITIONS = ("every_segment", "last")
 SLIDING_WINDOW_LAYERS = ("within_window", "full", "none")
 # What transformers itself adds to a configuration beside the fields of its class.
 ADDED = frozenset(
@@ -52,6 +53,8 @@ class MemencConfig(PreTrainedConfig):
         document_temperature: length, fixed or hard, see `DocumentMemory`.
         special_tokens: {"prefix": [...], "suffix": [...], "padding": id} round every segment; "separator": [...] behind
             a question, the suffix if left out; "own_type": token type of what stands behind it, 0 if left out.
+        question_position: of question answering: "every_segment", before the document's own tokens, or "last", behind
+            the document, which is then read once for all questions.
         attention_dropout: share of attention weights set to zero in training; None keeps the backbone's own, which on
             a CPU makes attention five times slower.
         classifier_dropout: share of the readout set to zero before a task's head.
@@ -74,6 +77,7 @@ class MemencConfig(PreTrainedConfig):
     document_queries: int = 4
     document_temperature: str = "length"
     special_tokens: dict[str, Any] | None = None
+    question_position: str = "every_segment"
     attention_dropout: float | None = 0.0
     classifier_dropout: float = 0.1
 
@@ -100,7 +104,8 @@ class MemencConfig(PreTrainedConfig):
             raise ValueError(
                 f"sliding_window_layers={self.sliding_window_layers!r}: choose one of {SLIDING_WINDOW_LAYERS}"
             )
-
+        if self.question_position not in QUESTION_POSITIONS:
+            raise ValueError(f"question_position={self.question_position!r}: choose one of {QUESTION_POSITIONS}")
         layers = self.memory_layers
         if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')

@@ -15,13 +15,14 @@ from transformers import PreTrainedModel
 from memenc.attention import GroupContext
 from memenc.backbone import first_position, layer_rotary
 from memenc.config import MemencConfig
+from memenc.lead import SpecialTokens
 from memenc.memory import LayerMemory, Segment, build_memory
 from memenc.memory.document import DocumentMemory
 from memenc.memory.scan import detached
 from memenc.places import layer_memories, row_tokens, top_place
 from memenc.row import Row
 from memenc.schedule import Group, groups_of
-from memenc.segments import Pending, Segments, SpecialTokens
+from memenc.segments import Pending, Segments
 
 Tensors = dict[str, Tensor]
 

@@ -17,11 +17,12 @@ from memenc.config import MemencConfig
 from memenc.data.batches import parts_of
 from memenc.data.tokens import stream_pieces
 from memenc.encoder import SegmentEncoder, part_of
+from memenc.lead import Question
 from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.schedule import resolve_segments_per_call
-from memenc.segments import Question, cut_into_segments
+from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
 
 
@@ -139,7 +140,7 @@ class MemencModel(MemencPreTrainedModel):
         state = self._checked_state(memory, len(input_ids))
         special, length = self.encoder.special, self.config.segment_length
         pending = self.encoder.pending(state)
-        question = question_of(question_ids, question_mask)
+        question = None if question_ids is None else Question.of(question_ids, question_mask)
         segments = cut_into_segments(input_ids, mask, special, length, pending, question)
         per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
         encoded = self.encoder(segments, state, per_call, output_token_states)
@@ -268,23 +269,6 @@ class MemencModel(MemencPreTrainedModel):
         if len(memory) != batch:
             raise ValueError(f"memory holds {len(memory)} documents, input_ids {batch}; use memory.select(...)")
         return memory.to(self.device).tensors
-
-
-def question_of(ids: Tensor | None, mask: Tensor | None) -> Question | None:
-    """The questions of a batch, None if there are none.
-
-    Raises:
-        ValueError: ids and mask that do not fit each other.
-    """
-    if ids is None:
-        return None
-    if ids.dim() != 2 or ids.is_floating_point():
-        raise ValueError(
-            f"question_ids must be whole numbers of shape (batch, tokens), received {ids.dtype} {tuple(ids.shape)}"
-        )
-    if mask is not None and mask.shape != ids.shape:
-        raise ValueError(f"question_mask {tuple(mask.shape)} does not fit question_ids {tuple(ids.shape)}")
-    return Question(ids.long(), torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool())
 
 
 def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:

@@ -72,6 +72,12 @@ class MemencPreTrainedModel(PreTrainedModel):
         """The name transformers 5.23 has for it."""
         return self.is_gradient_checkpointing
 
+    def _refuse(self, arguments: dict[str, Any]) -> None:
+        """Refuse arguments that nobody knows, unless they are None, so that nothing is ignored in silence."""
+        refused = sorted(name for name, value in arguments.items() if value is not None)
+        if refused:
+            raise ValueError(f"{type(self).__name__} takes no {', '.join(refused)}")
+
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
         """Resize the backbone's embeddings, and say so in the configuration that is saved."""
         embeddings = super().resize_token_embeddings(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Cut documents into segments and find every token again. Nothing else in memenc knows about special tokens.
+"""Cut documents into segments and find every token again.
 
 A *segment* is one row of the backbone: ``prefix + own tokens + suffix``, where prefix and suffix are the special tokens
 the backbone was pre-trained with (``[CLS] ... [SEP]``). Where a question is asked, it stands before the own tokens of
@@ -13,29 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """Token ids that surround the own tokens of every segment, and the id that fills padding.
-
-    Args:
-        prefix: before everything.
-        suffix: behind the own tokens.
-        padding: fills what is left.
-        separator: between a question and the own tokens.
-        own_type: token type of what stands behind a separator; 0 where the backbone knows no second type.
-    """
-
-    prefix: tuple[int, ...] = ()
-    suffix: tuple[int, ...] = ()
-    padding: int = 0
-    separator: tuple[int, ...] = ()
-    own_type: int = 0
-
-    @property
-    def per_segment(self) -> int:
-        """Number of special tokens in one segment."""
-        return len(self.prefix) + len(self.suffix)
+from memenc.lead import Lead, Question, SpecialTokens, check_room, lead_of, token_types
 
 
 @dataclass(frozen=True)
@@ -54,27 +32,6 @@ class Pending:
     length: Tensor
     started: Tensor
     opened: Tensor
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question per document, to stand before the own tokens of each of its segments.
-
-    Args:
-        ids: (batch, tokens) own tokens of the questions.
-        mask: (batch, tokens) bool, False at padding, which may stand anywhere.
-    """
-
-    ids: Tensor
-    mask: Tensor
-
-
-@dataclass(frozen=True)
-class Lead:
-    """What stands before the own tokens of every segment: ids (batch, tokens) on the left, and how many (batch,)."""
-
-    ids: Tensor
-    length: Tensor
 
 
 @dataclass(frozen=True)
@@ -129,10 +86,10 @@ def cut_into_segments(
     Raises:
         ValueError: a question that leaves no room for the document.
     """
-    lead = _lead(len(input_ids), special, question, input_ids)
+    lead = lead_of(len(input_ids), special, question, input_ids)
     capacity = segment_length - lead.length - len(special.suffix)
     capacities = tuple(capacity.tolist())
-    _check_room(capacities, special, segment_length)
+    check_room(capacities, special, segment_length)
     leading, trailing = _document_ends(input_ids, attention_mask, special, pending)
     opened = pending.opened | leading.any(1)
     own = attention_mask & ~leading & ~trailing
@@ -158,40 +115,8 @@ def cut_into_segments(
         totals=totals,
         capacity=capacity,
         capacities=capacities,
-        types=_types(ids, lead, special) if question is not None else None,
+        types=token_types(ids, lead, special) if question is not None else None,
     )
-
-
-def _lead(batch: int, special: SpecialTokens, question: Question | None, like: Tensor) -> Lead:
-    prefix = torch.tensor(special.prefix, dtype=torch.long, device=like.device).expand(batch, -1)
-    if question is None:
-        return Lead(prefix, prefix.new_full((batch,), len(special.prefix)))
-    if len(question.ids) != batch:
-        raise ValueError(f"{len(question.ids)} questions for {batch} documents; give one for each")
-    separator = torch.tensor(special.separator, dtype=torch.long, device=like.device)
-    asked = question.mask.sum(1)
-    length = len(special.prefix) + asked + len(separator)
-    width = question.ids.shape[1]
-    # Question tokens without gaps, on the left: what is padding goes to a spare last column.
-    places = torch.where(question.mask, question.mask.cumsum(1) - 1, width)
-    packed = question.ids.new_full((batch, width + len(separator) + 1), special.padding)
-    packed.scatter_(1, places, question.ids)
-    packed[:, width:] = special.padding
-    if len(separator):
-        behind = asked[:, None] + torch.arange(len(separator), device=like.device)
-        packed.scatter_(1, behind, separator.expand(batch, -1))
-    return Lead(torch.cat([prefix, packed[:, : int(asked.max()) + len(separator)]], dim=1), length)
-
-
-def _check_room(capacities: tuple[int, ...], special: SpecialTokens, segment_length: int) -> None:
-    least = min(capacities)
-    if least < 1:
-        asked = segment_length - least - special.per_segment - len(special.separator)
-        room = segment_length - special.per_segment - len(special.separator) - 1
-        raise ValueError(
-            f"question {capacities.index(least)} of the batch has {asked} tokens, but a segment of {segment_length} has "
-            f"room for {room} beside its special tokens and one of the document's; shorten it or choose longer segments"
-        )
 
 
 def _document_ends(
@@ -250,14 +175,6 @@ def _rows(
         ids = torch.where(columns == end + index, token, ids)
     valid = (columns < end + len(special.suffix)) & active
     return torch.where(valid, ids, special.padding), valid
-
-
-def _types(ids: Tensor, lead: Lead, special: SpecialTokens) -> Tensor | None:
-    """Token types (batch, segments, tokens): 0 up to the separator, the second type behind it."""
-    if not special.own_type:
-        return None
-    behind = torch.arange(ids.shape[2], device=ids.device) >= lead.length[:, None, None]
-    return (behind * special.own_type).expand_as(ids)
 
 
 def _unfinished(content: Tensor, total: Tensor, capacity: Tensor, width: int, padding: int, opened: Tensor) -> Pending:

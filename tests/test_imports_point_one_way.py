@@ -8,6 +8,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = [
     ["memenc_kernels"],
     ["config", "files"],
+    ["lead"],
     ["segments", "state", "results", "rotary"],
     ["data"],
     ["memory"],

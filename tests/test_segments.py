@@ -5,7 +5,8 @@ import random
 import pytest
 import torch
 
-from memenc.segments import Pending, SpecialTokens, cut_into_segments
+from memenc.lead import SpecialTokens
+from memenc.segments import Pending, cut_into_segments
 
 FIRST_ID, VOCABULARY = 10, 40
 

@@ -5,7 +5,8 @@ import random
 import pytest
 import torch
 
-from memenc.segments import Question, SpecialTokens, cut_into_segments
+from memenc.lead import Question, SpecialTokens
+from memenc.segments import cut_into_segments
 from tests.backbones import SEGMENT
 from tests.memory.checks import (
     CAPACITY,

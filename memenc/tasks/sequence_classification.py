@@ -15,6 +15,7 @@ from memenc.config import MemencConfig
 from memenc.model import MemencModel
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.state import MemoryState
+from memenc.tasks.labels import class_numbers
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -75,9 +76,7 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
             return_dict: False gives a tuple.
             kwargs: refused by name unless None, so that nothing is ignored in silence.
         """
-        refused = sorted(name for name, value in kwargs.items() if value is not None)
-        if refused:
-            raise ValueError(f"{type(self).__name__} takes no {', '.join(refused)}")
+        self._refuse(kwargs)
         read = self.memenc(
             input_ids, attention_mask, memory=memory, token_type_ids=token_type_ids, output_token_states=False
         )
@@ -93,7 +92,7 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
         # Half precision is not enough for a loss.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if kind == "single_label_classification":
-            return functional.cross_entropy(logits, _class_numbers(labels, logits))
+            return functional.cross_entropy(logits, class_numbers(labels, logits))
         if kind == "regression" and labels.dim() == 1:
             labels = labels[:, None]
         if labels.shape != logits.shape:
@@ -101,18 +100,6 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
         if kind == "regression":
             return functional.mse_loss(logits, labels.to(logits))
         return functional.binary_cross_entropy_with_logits(logits, labels.to(logits))
-
-
-def _class_numbers(labels: Tensor, logits: Tensor) -> Tensor:
-    if labels.is_floating_point() or labels.numel() != len(logits):
-        raise ValueError(
-            f"single_label_classification needs one whole number per document ({len(logits)}), received "
-            f"{labels.dtype} {tuple(labels.shape)}"
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= logits.shape[-1]:
-        raise ValueError(f"labels run from {low} to {high}, the head has {logits.shape[-1]}")
-    return labels.view(-1).long()
 
 
 def _guess_problem_type(logits: Tensor, labels: Tensor) -> str:

@@ -1,0 +1,121 @@
+"""Answers as spans of a document: their likelihood, and the best span without a table of tokens by tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# What `start_positions` and `end_positions` hold where there is no answer, and where the list of answers is padded.
+NO_ANSWER, PADDING = -1, -100
+
+
+@dataclass(frozen=True)
+class SpanLogits:
+    """Scores of answers in documents, in float32 at least.
+
+    Shapes: start, end (documents, tokens), the lowest number of their type at padding; none (documents,), of there
+    being no answer, on the scale of start plus end.
+    """
+
+    start: Tensor
+    end: Tensor
+    none: Tensor
+
+    def log_total(self) -> Tensor:
+        """Log of the sum over every pair of tokens and over no answer, (documents,)."""
+        return torch.logaddexp(self.start.logsumexp(1) + self.end.logsumexp(1), self.none)
+
+
+@dataclass(frozen=True)
+class BestSpans:
+    """The best span of every document: first and last token (documents,), and start plus end logit.
+
+    A document without tokens has the span (-1, -1) and minus infinity.
+    """
+
+    start: Tensor
+    end: Tensor
+    score: Tensor
+
+
+def span_loss(logits: SpanLogits, starts: Tensor, ends: Tensor, valid: Tensor) -> Tensor:
+    """Negative log of the probability of all answers together, mean over documents.
+
+    One softmax over the pairs of all tokens of the document and no answer: shared normalisation, and the sum over
+    answers, of Clark and Gardner 2018 (arXiv:1710.10723).
+
+    Args:
+        logits: of the documents.
+        starts: (documents,) or (documents, answers) first token of every answer; -1 for no answer, -100 for padding.
+        ends: the last token, like it.
+        valid: (documents, tokens) bool, False at padding.
+
+    Raises:
+        ValueError: a span that lies outside its document or ends before it starts, or a document without a target.
+    """
+    starts, ends = (each[:, None] if each.dim() == 1 else each for each in (starts, ends))
+    _check_spans(starts, ends, valid)
+    if valid.shape[1] == 0:
+        lowest = torch.finfo(logits.start.dtype).min
+        start, end = (functional.pad(each, (0, 1), value=lowest) for each in (logits.start, logits.end))
+        logits = SpanLogits(start, end, logits.none)
+    found = logits.start.gather(1, starts.clamp(min=0)) + logits.end.gather(1, ends.clamp(min=0))
+    found = torch.where(starts == NO_ANSWER, logits.none[:, None], found)
+    answers = found.masked_fill(starts == PADDING, -torch.inf).logsumexp(1)
+    return (logits.log_total() - answers).mean()
+
+
+def best_spans(logits: SpanLogits, max_answer_tokens: int) -> BestSpans:
+    """The span of at most so many tokens with the highest start plus end logit, in time and memory of the document.
+
+    Args:
+        logits: of documents that are padded on the right.
+        max_answer_tokens: of an answer.
+
+    Raises:
+        ValueError: max_answer_tokens is below 1.
+    """
+    if max_answer_tokens < 1:
+        raise ValueError(f"max_answer_tokens={max_answer_tokens}: give at least 1")
+    documents, tokens = logits.start.shape
+    lowest = torch.finfo(logits.start.dtype).min
+    if tokens == 0:
+        nowhere = torch.full((documents,), -1, device=logits.start.device)
+        return BestSpans(nowhere, nowhere, logits.none.new_full((documents,), -torch.inf))
+    window = min(max_answer_tokens, tokens)
+    behind = functional.pad(logits.end, (0, window - 1), value=lowest)
+    best_end, place = functional.max_pool1d(behind[:, None], window, stride=1, return_indices=True)
+    # In half the range two of the lowest numbers can be added.
+    scores = logits.start.clamp(min=lowest / 2) + best_end[:, 0].clamp(min=lowest / 2)
+    score, start = scores.max(1)
+    end = place[:, 0].gather(1, start[:, None])[:, 0]
+    empty = score <= lowest / 2
+    return BestSpans(start.masked_fill(empty, -1), end.masked_fill(empty, -1), score.masked_fill(empty, -torch.inf))
+
+
+def _check_spans(starts: Tensor, ends: Tensor, valid: Tensor) -> None:
+    if starts.shape != ends.shape or len(starts) != len(valid):
+        raise ValueError(
+            f"start_positions {tuple(starts.shape)} and end_positions {tuple(ends.shape)} must be alike, "
+            f"one row for each of {len(valid)} questions"
+        )
+    marks = (starts < 0) | (ends < 0)
+    tokens = valid.shape[1]
+    inside = (starts >= 0) & (ends < tokens) & (starts <= ends)
+    if tokens:
+        inside &= valid.gather(1, starts.clamp(0, tokens - 1)) & valid.gather(1, ends.clamp(0, tokens - 1))
+    known = (starts == ends) & ((starts == NO_ANSWER) | (starts == PADDING))
+    wrong = torch.where(marks, ~known, ~inside)
+    if bool(wrong.any()):
+        row, column = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"answer {column} of question {row} spans the tokens {int(starts[row, column])} to "
+            f"{int(ends[row, column])}, but its document has {int(valid[row].sum())}; give the first and last token of "
+            f"an answer, both {NO_ANSWER} for no answer, both {PADDING} to fill the list"
+        )
+    targets = (starts != PADDING).any(1)
+    if not bool(targets.all()):
+        raise ValueError(f"question {int((~targets).nonzero()[0, 0])} has neither an answer nor {NO_ANSWER} for none")

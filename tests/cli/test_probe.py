@@ -50,7 +50,7 @@ def test_probe_reports_on_documents_of_ones_own(memenc, model, documents, facts,
 
 def test_probe_refuses_what_it_cannot_measure(memenc, model, backbone, documents, facts, lines, tmp_path):
     bare = tmp_path / "bare"
-    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("tokenizer*", "checkpoints"))
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("tokenizer*", "checksums.json", "checkpoints"))
     short = lines([{"text": "word1"}], "short.jsonl")
     strange = lines([{"text": " ".join(WORDS), "label": "elephant"}], "strange.jsonl")
     for arguments, message in (

@@ -39,7 +39,7 @@ class Entries(NamedTuple):
 class Seen(NamedTuple):
     """What rows see: their own tokens as arrays, the ranges of what is valid, lines; the window, None if unlimited."""
 
-    # Plain `values` would be what triton calls the contents of a tuple; nor has it a length, in triton 3.6, with a None.
+    # `values` is what triton calls the contents of a tuple; and in triton 3.6 a tuple with a None has no length.
     own_keys: Any
     own_values: Any
     own_valid: Any

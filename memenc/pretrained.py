@@ -130,6 +130,7 @@ class MemencPreTrainedModel(PreTrainedModel):
             raise ValueError(
                 f"the weights of {pretrained_model_name_or_path} are damaged or foreign: {error}"
             ) from error
+        own_weights(loaded[0] if isinstance(loaded, tuple) else loaded)
         if pretrained_model_name_or_path is not None and not here:
             _check_downloaded(str(pretrained_model_name_or_path), options)
         return loaded
@@ -180,6 +181,17 @@ def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError):
         return None
+
+
+def own_weights(model: nn.Module) -> None:
+    """Put weights that lie in the mapped file, or anywhere between, to where a new tensor would begin.
+
+    Processors round the last bit of a product by where its factors lie: a loaded model then answers what it answered
+    when it was saved, bit for bit, and no longer depends on the file.
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")

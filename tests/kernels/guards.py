@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import pytest
 import torch
 
 from memenc_kernels import launch
@@ -60,6 +61,24 @@ def guarded_results():
         assert guards.overwritten() == 0, f"{guards.overwritten()} numbers beside a buffer were overwritten"
     finally:
         launch.empty = original
+
+
+@contextmanager
+def nothing_waits():
+    """Within, no kernel starts, and asking for the numbers of a tensor is an error: a GPU would have to be waited for.
+
+    Gives the names of the kernels that would have started.
+    """
+    names, patch = [], pytest.MonkeyPatch()
+
+    def refuse(*arguments, **options):
+        raise RuntimeError("this waits for the device")
+
+    with patch.context() as patched:
+        patched.setattr(launch, "start", lambda kernel, *arguments, **options: names.append(kernel.__name__))
+        for name in ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__"):
+            patched.setattr(torch.Tensor, name, refuse)
+        yield names
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import torch
 
+from memenc_kernels import document_pooling
+
 # batch, tokens, hidden, queries, scales
 SIZES = {
     "one of each": (1, 1, 4, 1, 1),
@@ -25,3 +27,8 @@ def random_inputs(size, dtype=torch.float32, device="cpu"):
         "before": torch.randn(batch, queries, device=device).masked_fill(~read_before, -torch.inf),
         "scales": torch.tensor(SCALES[:scales] if scales > 1 else [1.0], device=device),
     }
+
+
+def pool(before, scales, **arguments):
+    """Document pooling; neither of the two has a gradient."""
+    return document_pooling(before=before.detach(), scales=scales.detach(), **arguments)

@@ -39,7 +39,7 @@ class Entries(NamedTuple):
 class Seen(NamedTuple):
     """What rows see: their own tokens as arrays, the ranges of what is valid, lines; the window, None if unlimited."""
 
-    # `values` is what triton calls the contents of a tuple; and in triton 3.6 a tuple with a None has no length.
+    # A field `values` would hide behind triton's own; and triton 3.6 cannot tell the length of tuples that hold None.
     own_keys: Any
     own_values: Any
     own_valid: Any

@@ -137,7 +137,7 @@ def _is_aligned(lines: Sequence[Entries]) -> bool:
 
 
 def _start(kernel: Any, like: Tensor, sizes: tuple[int, int, int], **arguments: Any) -> None:
-    """Start a kernel on (rows, places in blocks, heads) with the configuration for queries like these there."""
+    """Start a kernel on (rows, places in blocks, heads), configured for queries like these on their device."""
     name = kernel.__name__.removesuffix("_kernel")
     tokens, dim = like.shape[2:]
     block_dim = rounded_dim(dim)

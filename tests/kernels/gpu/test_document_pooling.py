@@ -3,14 +3,10 @@ import torch
 
 from memenc_kernels import document_pooling
 from tests.kernels.compare import differences
-from tests.kernels.pooling_cases import SIZES, random_inputs
+from tests.kernels.pooling_cases import SIZES, pool, random_inputs
 
 pytestmark = pytest.mark.gpu
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-def pool(before, scales, **arguments):
-    return document_pooling(before=before.detach(), scales=scales.detach(), **arguments)
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)

@@ -5,12 +5,7 @@ from memenc_kernels import document_pooling
 from memenc_kernels.document_pooling.operators import forward
 from tests.kernels.compare import OPERATOR_CHECKS, differences
 from tests.kernels.guards import far_apart
-from tests.kernels.pooling_cases import SIZES, random_inputs
-
-
-def pool(before, scales, **arguments):
-    # Neither has a gradient.
-    return document_pooling(before=before.detach(), scales=scales.detach(), **arguments)
+from tests.kernels.pooling_cases import SIZES, pool, random_inputs
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)

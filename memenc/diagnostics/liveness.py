@@ -15,6 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from memenc.diagnostics import integrity, knockout
+from memenc.diagnostics.attention_share import attention_shares
 from memenc.diagnostics.drift import Drift, Usage, drift, growth, usage
 from memenc.diagnostics.gates import Gate, gates_of, memory_parameters
 from memenc.diagnostics.gradient_reach import Gradients, gradients
@@ -36,6 +37,7 @@ class PlaceLiveness:
         written: relative change of its state from the initial one.
         effect: what outputs lose without it.
         foreign: how they change if it holds what another document left, None if there is no other.
+        attention: share of the last segment's attention that goes to memory, see `attention_shares`; None over the top.
         gradient: norm that the outputs send to what it holds.
         carried: share of its state that came through the state before, None for documents of two segments.
         gradient_carried: norm of the gradient on the same way.
@@ -51,6 +53,7 @@ class PlaceLiveness:
     written: float
     effect: Effect
     foreign: Effect | None
+    attention: float | None
     gradient: float
     carried: float | None
     gradient_carried: float | None
@@ -179,12 +182,14 @@ def _measured(
     broken = [*integrity.non_finite(initial, output), *integrity.non_finite(initial, long.last)]
     carried = knockout.carried(model, documents, places)
     written = {place.name: knockout.state_change(output.memory, initial, place) for place in places}
-    used = {place.name: usage(output.memory, place) for place in places}
+    shares = attention_shares(model, documents, places)
+
+    def measured(place: Place) -> PlaceLiveness:
+        share, used = shares.get(place.name), usage(output.memory, place)
+        return _place(place, knocked[place.name], found, share, written[place.name], carried, used, long)
+
     return {
-        "places": tuple(
-            _place(place, knocked[place.name], found, written[place.name], carried, used[place.name], long)
-            for place in places
-        ),
+        "places": tuple(map(measured, places)),
         "effect": all_of_it,
         "reach": found.reach,
         "gates": gates_of(model),
@@ -203,6 +208,7 @@ def _place(
     place: Place,
     knocked: Knockout,
     found: Gradients,
+    share: float | None,
     written: float,
     carried: dict[str, float],
     used: Usage | None,
@@ -216,6 +222,7 @@ def _place(
         written=written,
         effect=knocked.empty,
         foreign=knocked.foreign,
+        attention=share,
         gradient=found.places[place.name],
         carried=carried.get(place.name),
         gradient_carried=found.carried.get(place.name),

@@ -11,8 +11,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from memenc.diagnostics.liveness import Liveness, PlaceLiveness
 
-COLUMNS = ("states", "vector", "gradient", "kept", "entries", "distinct", "growth")
+COLUMNS = ("attention", "states", "vector", "gradient", "kept", "entries", "distinct", "growth")
 LEGEND = (
+    "attention: share of the last segment's attention that goes to memory; a layer's designs together have one share\n"
     "states, vector: change of the last segment's token states and of the context vector when the memory is emptied\n"
     "gradient: received from them; kept: share of the state that came through the state before\n"
     "entries, distinct: entries that hold something, and how many of them (at most 128) count as different\n"
@@ -31,7 +32,7 @@ def table_of(found: Liveness) -> Table:
         table.add_row(place.name, *_cells(place))
     if found.effect is not None:
         table.add_section()
-        table.add_row("all", percent(found.effect.tokens), percent(found.effect.vector))
+        table.add_row("all", "", percent(found.effect.tokens), percent(found.effect.vector))
     return table
 
 
@@ -47,6 +48,7 @@ def _caption(found: Liveness) -> str:
 def _cells(place: PlaceLiveness) -> list[str]:
     usage = place.usage
     return [
+        percent(place.attention),
         percent(place.effect.tokens),
         percent(place.effect.vector),
         f"{place.gradient:.1e}" if place.heard else "not read",

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from memenc import MemencModel
 from memenc.cli.main import app
 from memenc.diagnostics import liveness
+from memenc.diagnostics.attention_share import attention_shares
 from memenc.diagnostics.drift import distinct, growth
+from memenc.diagnostics.knockout import places_of
 from tests.diagnostics.living import LINEAR, SEGMENTS, examine, told
 from tests.memory.checks import CAPACITY, build, ragged, tokens
 from tests.memory.designs import DESIGNS, FEW_DESIGNS
@@ -92,6 +94,39 @@ def test_a_composition_is_measured_part_by_part(monkeypatch):
         model.encoder.memories[1].parts["linear"].gate_logits.fill_(-30.0)
     found = examine(model)
     assert told(found, "layer 1 linear", "no effect") and not told(found, "layer 0", "no effect")
+
+
+@pytest.mark.parametrize("kind", ["bert", "modernbert", "qwen3"])
+def test_attention_to_a_window_is_what_its_softmax_says(kind):
+    model = build("windowed_one_segment", kind).double()
+    documents = tokens(2, 3, CAPACITY)
+    found = attention_shares(model, documents, places_of(model))
+    assert set(found) == {place.name for place in places_of(model) if place.name != "top"}
+    for index, memory in enumerate(model.encoder.layer_memories):
+        with torch.no_grad():
+            memory.window_bias.fill_(-50.0)
+        shut = attention_shares(model, documents, places_of(model))
+        assert abs(shut[f"layer {index}"]) < 1e-9 < 1e-3 < found[f"layer {index}"] < 1
+
+
+def test_a_fresh_memory_gets_the_share_it_starts_with():
+    model = build("windowed_one_segment", lively=False)
+    with torch.no_grad():
+        for layer in model.backbone.encoder.layer:
+            layer.attention.self.query.weight.zero_()
+            layer.attention.self.query.bias.zero_()
+    found = attention_shares(model, tokens(2, 3, CAPACITY), places_of(model))
+    assert found == pytest.approx({"layer 0": 0.05 / 1.05, "layer 1": 0.05 / 1.05}, rel=1e-3)
+
+
+@pytest.mark.parametrize("design", ["linear", "nearest_softmax", "tokens", "summary", "windowed+linear", "associative"])
+def test_every_way_of_reading_has_a_share(design):
+    model = build(design)
+    found = examine(model)
+    shares = {place.name: place.attention for place in found.places if place.heard == "tokens"}
+    # What associative memory looks up is added to what attention finds.
+    assert all((abs(share) < 1e-5) if design == "associative" else 1e-3 < share < 1 for share in shares.values())
+    assert shares and "attention" in str(found)
 
 
 def test_a_learned_start_is_an_initial_state():

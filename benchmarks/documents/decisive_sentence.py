@@ -59,6 +59,8 @@ def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
     classifier = classifier_named(name, arguments, seed)
     classifier.fit([document.text for document in training], [document.label for document in training])
     seconds = time.monotonic() - started
+    if arguments.save and name not in BASELINES:
+        classifier.save_pretrained(arguments.save / f"{name}-{variant}-{seed}")
     for chunks, count in TEST_DOCUMENTS.items():
         count = max(8, round(count * arguments.test_share))
         test = generate(count, chunks, arguments.split, variant, 1_000 + seed)
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--test-share", type=float, default=1.0, help="share of the test documents, for a quick look")
     parser.add_argument("--memory-layers", default="auto", help="auto, all or upper_half")
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--save", type=Path, help="folder to keep the trained models in, as MODEL-VARIANT-SEED")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     facts = environment_columns()

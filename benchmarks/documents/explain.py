@@ -15,31 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from memenc.data.decisive_sentence import DecisiveDocument, generate
-from memenc.data.tokens import tokenize_document
+from memenc.data.decisive_sentence import generate
+from memenc.diagnostics.attribution import segments_of_passage
 from memenc.estimator import LongDocumentClassifier
 from memenc.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "explain.csv"
 
 
-def decisive_segments(classifier: LongDocumentClassifier, document: DecisiveDocument) -> range:
-    """Numbers of the segments in which the decisive sentence stands."""
-    own, tokenizer = classifier.model_.memenc.own_tokens_per_segment, classifier.tokenizer_
-    before, _, _ = document.text.partition(document.sentence)
-    first = len(tokenize_document(before, tokenizer))
-    last = len(tokenize_document(before + document.sentence, tokenizer)) - 1
-    return range(first // own, last // own + 1)
-
-
 def measure(classifier: LongDocumentClassifier, chunks: int, arguments: argparse.Namespace) -> dict:
     """Explain documents of one length; one row."""
     started, first, guessing, segments = time.monotonic(), [], [], []
+    own = classifier.model_.memenc.own_tokens_per_segment
     documents = generate(arguments.documents, chunks, arguments.split, arguments.variant, 1_000 + arguments.seed)
     for document in documents:
         explanation = classifier.explain(document.text)
         if explanation.label == document.label:
-            right = decisive_segments(classifier, document)
+            right = segments_of_passage(document.text, document.sentence, classifier.tokenizer_, own)
             first.append(explanation.evidence[0].segment in right)
             guessing.append(len(right) / len(explanation.evidence))
             segments.append(len(explanation.evidence))

@@ -27,6 +27,7 @@ from memenc.cli.demo_results import save_plot, show_table
 from memenc.cli.doctor import has_bf16_instructions
 from memenc.data.decisive_sentence import DecisiveDocument, generate
 from memenc.data.tokens import tokenize_document
+from memenc.diagnostics.attribution import segments_of_passage
 from memenc.estimator import LongDocumentClassifier
 from memenc.model import MemencModel
 from memenc.results import write_results
@@ -238,12 +239,12 @@ def explained(classifier: LongDocumentClassifier, document: DecisiveDocument) ->
     """What a classifier says of a document, why, and whether both are right."""
     explanation = classifier.explain(document.text)
     strongest = explanation.evidence[0]
-    before = document.text[: document.text.index(document.sentence)]
     own_tokens = classifier.model_.memenc.own_tokens_per_segment
-    place = len(tokenize_document(before, classifier.tokenizer_)) // own_tokens
+    places = segments_of_passage(document.text, document.sentence, classifier.tokenizer_, own_tokens)
+    where = " and ".join(str(place + 1) for place in places)
     return (
         f"\nlabel {explanation.label} (probability {explanation.probability:.2f}), truth {document.label}"
-        f'\n  "{document.sentence}" stands in segment {place + 1} of {len(explanation.evidence)}'
+        f'\n  "{document.sentence}" stands in segment {where} of {len(explanation.evidence)}'
         f'\n  segment {strongest.segment + 1} decided: "{textwrap.shorten(strongest.text, 160, placeholder=" ...")}"'
     )
 

@@ -92,6 +92,27 @@ def explain(
     return Explanation(name, float(whole.softmax(-1)[label]), ranked)
 
 
+def segments_of_passage(
+    text: str, passage: str, tokenizer: PreTrainedTokenizerBase, own_tokens_per_segment: int
+) -> range:
+    """Numbers, from 0, of the segments in which the first occurrence of a passage stands: it may lie across a border.
+
+    Args:
+        text: of the document.
+        passage: part of it.
+        tokenizer: of the backbone.
+        own_tokens_per_segment: of the model, see `MemencModel.own_tokens_per_segment`.
+
+    Raises:
+        ValueError: the text does not hold the passage.
+    """
+    before, found, _ = text.partition(passage)
+    if not found:
+        raise ValueError(f"the document does not hold {passage!r}")
+    first, end = (len(tokenize_document(part, tokenizer)) for part in (before, before + passage))
+    return range(first // own_tokens_per_segment, max(first, end - 1) // own_tokens_per_segment + 1)
+
+
 def without_writes_of(segments: Segments, chosen: Tensor) -> Segments:
     """One document repeated for every chosen segment, each time without the write of that segment."""
     count = len(chosen)

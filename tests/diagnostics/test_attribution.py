@@ -1,11 +1,13 @@
 """Knocking out what a segment wrote is exactly reading the document as if it had never been written."""
 
+import pytest
 import torch
+from transformers import AutoTokenizer
 
 from memenc import MemencForSequenceClassification
-from memenc.diagnostics.attribution import _logits, _segments, without_writes_of
+from memenc.diagnostics.attribution import _logits, _segments, segments_of_passage, without_writes_of
 from tests.backbones import tiny_backbone
-from tests.tiny import TINY_MEMORY, TINY_MODEL
+from tests.tiny import TINY_MEMORY, TINY_MODEL, WORDS, save_tiny_backbone
 
 
 def tiny_model():
@@ -46,3 +48,13 @@ def test_each_copy_loses_its_own_segment_only():
     whole = _logits(model, segments)
     assert (together - alone).abs().max() < 1e-6
     assert ((together - whole).abs().amax(1) > 1e-6).all()
+
+
+def test_a_passage_may_lie_across_segments(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(save_tiny_backbone(tmp_path))
+    text = " ".join(WORDS)
+    for first, last, segments in ((0, 0, [0]), (9, 9, [0]), (10, 10, [1]), (8, 10, [0, 1]), (19, 30, [1, 2, 3])):
+        passage = " ".join(WORDS[first : last + 1])
+        assert list(segments_of_passage(text, passage, tokenizer, 10)) == segments, (first, last)
+    with pytest.raises(ValueError, match="does not hold 'word99'"):
+        segments_of_passage(text, "word99", tokenizer, 10)

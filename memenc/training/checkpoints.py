@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any, final
 
+import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -46,6 +47,26 @@ class SaveEvery(TrainerCallback):
         """Ask, but not at the end of an epoch: resumed from before its evaluation, a run would never make up for it."""
         if state.global_step % self.steps == 0 and float(state.epoch or 0.5) % 1:
             control.should_save = True
+
+
+@final
+class FiniteGradients(TrainerCallback):
+    """Stops a training whose gradient is not finite, before it spoils the weights and then the checkpoints.
+
+    Raises:
+        ValueError: at such a step.
+    """
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at every gradient."""
+        gradients = [value.grad for value in kwargs["model"].parameters() if value.grad is not None]
+        if not all(torch.stack([gradient.isfinite().all() for gradient in gradients])):
+            raise ValueError(
+                f"the gradient of step {state.global_step + 1} is not finite: training stops before it spoils the "
+                "weights. Go on from the last checkpoint with lower learning rates, or without bf16"
+            )
 
 
 def check_checkpoint(folder: Path) -> None:

@@ -17,7 +17,7 @@ from memenc.data.batches import parts_of
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.adaptation import adapted
 from memenc.training.cache import cached_lower_layers
-from memenc.training.checkpoints import SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
+from memenc.training.checkpoints import FiniteGradients, SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.progress import ProgressLine
@@ -108,6 +108,7 @@ def _trainer(
     for unwanted in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(unwanted)
     trainer.add_callback(SealedCheckpoints())
+    trainer.add_callback(FiniteGradients())
     if settings.save_steps:
         trainer.add_callback(SaveEvery(settings.save_steps))
     if not quiet:

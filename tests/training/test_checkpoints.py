@@ -99,6 +99,21 @@ def test_a_lost_best_checkpoint_is_named_and_the_last_weights_are_kept(data, tmp
     assert same(kept, load_file(tmp_path / f"checkpoint-{last}" / "model.safetensors"))
 
 
+def test_a_gradient_that_is_not_finite_stops_the_training_before_it_is_taken(data, tmp_path):
+    model = model_of(1)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[30] = torch.inf
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for ids in data[0].token_ids:
+        ids[0] = 30
+    settings = TrainingSettings(epochs=1, documents_per_step=4)
+    with pytest.raises(ValueError, match="the gradient of step 1 is not finite"):
+        train_classifier(model, *data, settings, tmp_path, quiet=True, device="cpu")
+    found = model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in before.items() if "word_embed" not in name)
+    assert not steps_of(tmp_path)
+
+
 def test_a_model_alone_is_no_checkpoint(tmp_path):
     model_of(2).save_pretrained(tmp_path)
     check_sealed(tmp_path)

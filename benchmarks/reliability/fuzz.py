@@ -15,8 +15,9 @@ from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
 
 TEXTS_PER_BATCH = 16
-# A hang is more than so many seconds for a batch, and for each hundred thousand characters of it.
-SECONDS = 5.0
+# A hang is more than so many seconds, and so many more for each hundred thousand characters, which may be as many
+# tokens: of a batch's tokenisation, and of reading it twice.
+SECONDS, TOKENISING, READING = 5.0, 5.0, 30.0
 
 RANGES = {
     "ascii": (0x20, 0x7F),
@@ -114,22 +115,28 @@ def problems_of(
     model: MemencForSequenceClassification, tokenizer: PreTrainedTokenizerBase, texts: list[str]
 ) -> list[str]:
     """What went wrong when the texts were read together; nothing is the goal."""
-    started = time.monotonic()
     try:
-        found = _read(model, tokenizer, texts)
+        return _read(model, tokenizer, texts)
     except Exception as error:
-        found = [f"crash: {type(error).__name__}: {error}"[:200]]
-    seconds, allowed = time.monotonic() - started, SECONDS * (1 + sum(map(len, texts)) / 100_000)
-    return found + ([f"hang: {seconds:.0f} s for {sum(map(len, texts))} characters"] if seconds > allowed else [])
+        return [f"crash: {type(error).__name__}: {error}"[:200]]
 
 
 def _read(model: MemencForSequenceClassification, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[str]:
+    started = time.monotonic()
     documents = TokenizedDocuments([tokenize_document(text, tokenizer) for text in texts])
+    tokenised = time.monotonic()
     vectors = model.memenc.encode(texts, tokenizer).numpy()
     logits = predict_logits(model, documents)
     found = [f"{name} not finite" for name, rows in (("vector", vectors), ("logits", logits)) if not _finite(rows)]
     if vectors.shape[0] != len(texts) or logits.shape[0] != len(texts):
         found.append("rows lost")
+    characters = sum(map(len, texts))
+    for what, seconds, more in (
+        ("tokenising", tokenised - started, TOKENISING),
+        ("reading", time.monotonic() - tokenised, READING),
+    ):
+        if seconds > SECONDS + more * characters / 100_000:
+            found.append(f"hang: {what} {characters:,} characters took {seconds:.0f} s")
     return found
 
 

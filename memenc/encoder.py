@@ -12,10 +12,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from memenc.attention import GroupContext
+from memenc.attention import GroupContext, HandedDown
 from memenc.backbone import first_position, layer_rotary
 from memenc.config import MemencConfig
 from memenc.lead import SpecialTokens
+from memenc.lockstep import gathers_weights, in_step
 from memenc.memory import LayerMemory, Segment, build_memory
 from memenc.memory.document import DocumentMemory
 from memenc.memory.scan import detached
@@ -36,12 +37,15 @@ class Encoded:
         token_states: (batch, segments, tokens, hidden), if kept.
         segment_states: (batch, segments, hidden), mean over the tokens of every segment, zeros where there is none.
         loss: auxiliary, (batch,), if the design has one.
+        tie: a zero through which the gradient passes backbone calls that were made only to stay in step with other
+            processes.
     """
 
     state: Tensors
     token_states: Tensor | None
     segment_states: Tensor
     loss: Tensor | None
+    tie: Tensor | None = None
 
 
 class SegmentEncoder(nn.Module):
@@ -110,9 +114,13 @@ class SegmentEncoder(nn.Module):
         token_states: list[Tensor] = []
         segment_states: list[Tensor] = []
         losses: list[Tensor] = []
+        ties: list[Tensor] = []
         # Tokens whose states come back in at the bottom are known only when the segment before has been read.
         streams = self.row_tokens is not None and self.row_tokens.streams
-        for group in groups_of(segments, 1 if streams else segments_per_call, self.bptt_segments):
+        per_call = 1 if streams else segments_per_call
+        own_calls = -(-segments.count // per_call)
+        segments = in_step(segments, per_call) if gathers_weights(self.backbone) else segments
+        for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments)):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
                 encoded = checkpoint(self._read_group, state, group, use_reentrant=False)
@@ -120,6 +128,8 @@ class SegmentEncoder(nn.Module):
                 encoded = self._read_group(state, group)
             state = encoded.state
             segment_states.append(encoded.segment_states)
+            if number >= own_calls and encoded.token_states is not None:
+                ties.append((0.0 * encoded.token_states).sum())
             if keep_token_states and encoded.token_states is not None:
                 token_states.append(encoded.token_states)
             if encoded.loss is not None:
@@ -129,6 +139,7 @@ class SegmentEncoder(nn.Module):
             torch.cat(token_states, dim=1) if keep_token_states else None,
             torch.cat(segment_states, dim=1),
             torch.stack(losses).sum(0) / self._writes(segments) if losses else None,
+            torch.stack(ties).sum() if ties else None,
         )
 
     def _writes(self, segments: Segments) -> Tensor:
@@ -181,7 +192,12 @@ class SegmentEncoder(nn.Module):
             sliding_window_layers=self.sliding_window_layers,
             dropout=self.attention_dropout if self.training else 0.0,
         )
-        output = self.backbone(**inputs, memory_context=context).last_hidden_state
+        output = self.backbone(**inputs, memory_context=HandedDown(context)).last_hidden_state
+        if len(context.new_states) != len(self.memories):
+            raise ValueError(
+                f"{len(self.memories)} layers have a memory, but {len(context.new_states)} left a state: something "
+                "round the backbone keeps its attention calls from memenc"
+            )
         unfold = "(batch segments) tokens hidden -> batch segments tokens hidden"
         states = rearrange(output, unfold, batch=len(group.ids))
         if row is None:

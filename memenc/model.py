@@ -144,9 +144,13 @@ class MemencModel(MemencPreTrainedModel):
         segments = cut_into_segments(input_ids, mask, special, length, pending, question)
         per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
         encoded = self.encoder(segments, state, per_call, output_token_states)
+        token_states, vector = _token_states(encoded.token_states, segments.row_index), self.read_out(encoded.state)
+        if encoded.tie is not None:
+            vector = vector + encoded.tie.to(vector.dtype)
+            token_states = None if token_states is None else token_states + encoded.tie.to(token_states.dtype)
         output = MemencOutput(
-            last_hidden_state=_token_states(encoded.token_states, segments.row_index),
-            pooler_output=self.read_out(encoded.state),
+            last_hidden_state=token_states,
+            pooler_output=vector,
             memory=MemoryState(encoded.state, self.fingerprint),
             segment_states=encoded.segment_states if output_segment_states else None,
             auxiliary_loss=None if encoded.loss is None else encoded.loss.mean(),

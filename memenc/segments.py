@@ -8,7 +8,7 @@ document is full except, perhaps, its last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ class Segments:
     totals: tuple[int, ...]
     capacity: Tensor
     capacities: tuple[int, ...]
+    padding: int
     types: Tensor | None = None
     knocked_out: bool = False
 
@@ -116,7 +117,21 @@ def cut_into_segments(
         capacity=capacity,
         capacities=capacities,
         types=token_types(ids, lead, special) if question is not None else None,
+        padding=special.padding,
     )
+
+
+def with_empty_segments(segments: Segments, count: int) -> Segments:
+    """The same documents with so many segments of nothing but padding behind; no state and no token takes notice."""
+
+    def behind(rows: Tensor) -> Tensor:
+        return torch.cat([rows, torch.zeros_like(rows[:, :1]).repeat_interleave(count, 1)], dim=1)
+
+    ids = behind(segments.ids)
+    ids[:, segments.count :] = segments.padding
+    valid, complete, partial = behind(segments.valid), behind(segments.complete), behind(segments.partial)
+    types = None if segments.types is None else behind(segments.types)
+    return replace(segments, ids=ids, valid=valid, complete=complete, partial=partial, types=types)
 
 
 def _document_ends(

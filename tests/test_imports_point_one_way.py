@@ -10,6 +10,7 @@ RANKS = [
     ["config", "files"],
     ["lead"],
     ["segments", "state", "results", "rotary"],
+    ["lockstep"],
     ["data"],
     ["memory"],
     ["row", "placement"],

@@ -14,6 +14,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from memenc.data.batches import parts_of
+from memenc.lockstep import is_first_process, number_of_processes
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.adaptation import adapted
 from memenc.training.cache import cached_lower_layers
@@ -111,11 +112,21 @@ def _trainer(
     trainer.add_callback(FiniteGradients())
     if settings.save_steps:
         trainer.add_callback(SaveEvery(settings.save_steps))
-    if not quiet:
+    if not quiet and is_first_process():
         trainer.add_callback(ProgressLine(sum(training.lengths), Console(stderr=True)))
     if validation is not None and settings.patience:
         trainer.add_callback(EarlyStoppingCallback(settings.patience))
     return trainer
+
+
+def _documents_per_process(documents_per_step: int) -> int:
+    """A step has as many documents whatever the number of processes is."""
+    processes = number_of_processes()
+    if documents_per_step % processes:
+        raise ValueError(
+            f"documents_per_step={documents_per_step} cannot be shared by {processes} processes: give a multiple of it"
+        )
+    return documents_per_step // processes
 
 
 def _arguments(
@@ -126,7 +137,7 @@ def _arguments(
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_share,
-        per_device_train_batch_size=settings.documents_per_step,
+        per_device_train_batch_size=_documents_per_process(settings.documents_per_step),
         per_device_eval_batch_size=64,
         max_grad_norm=settings.max_gradient_norm,
         bf16=settings.bf16,

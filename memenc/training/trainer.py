@@ -13,6 +13,7 @@ from transformers import Trainer
 
 from memenc.data.batches import parts_of
 from memenc.data.collate import LongDocumentCollator
+from memenc.lockstep import largest_of_all
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.checkpoints import check_checkpoint
 from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
@@ -68,9 +69,10 @@ class DocumentTrainer(Trainer):
         for indices, part in self._parts(inputs):
             with torch.no_grad(), self.compute_loss_context_manager():
                 output = model(**part)
-            losses.append(output.loss.detach().float() * len(indices))
-            logits.append(output.logits.detach().float())
-            order += indices
+            if indices:
+                losses.append(output.loss.detach().float() * len(indices))
+                logits.append(output.logits.detach().float())
+                order += indices
         loss = torch.stack(losses).sum() / len(order)
         if prediction_loss_only:
             return loss, None, None
@@ -101,11 +103,18 @@ class DocumentTrainer(Trainer):
         return inputs | {"documents": cut}
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
-        """Places and collated documents of every part of a batch, on the device."""
+        """Places and collated documents of every part of a batch, on the device.
+
+        Where another process has more parts, the shortest document comes again, at no place.
+        """
         documents = inputs["documents"]
         lengths = [len(document["input_ids"]) for document in documents]
-        for indices in parts_of(lengths, self.settings.tokens_per_batch, self.tokens_per_segment):
+        parts = list(parts_of(lengths, self.settings.tokens_per_batch, self.tokens_per_segment))
+        for indices in parts:
             yield indices, self._prepare_inputs(self.collate([documents[index] for index in indices]))
+        shortest = documents[lengths.index(min(lengths))]
+        for _ in range(largest_of_all(len(parts), self.args.device) - len(parts)):
+            yield [], self._prepare_inputs(self.collate([shortest]))
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """AdamW with the groups of :func:`parameter_groups`."""

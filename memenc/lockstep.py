@@ -1,0 +1,48 @@
+"""Several processes in step: what each gathers or reduces together with the others, all do equally often."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import distributed, nn
+
+from memenc.segments import Segments, with_empty_segments
+
+
+def number_of_processes() -> int:
+    """Processes that train together, as torchrun and accelerate tell them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this is the one that writes files and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def largest_of_all(number: int, device: torch.device) -> int:
+    """The largest of the numbers that all processes bring; one process alone keeps its own."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number
+    shared = torch.tensor(number, device=device)
+    distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+    return int(shared)
+
+
+def gathers_weights(module: nn.Module) -> bool:
+    """Whether calling the module gathers weights from other processes (FSDP2), each of which must call it too."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    from torch.distributed.fsdp import FSDPModule
+
+    return any(isinstance(part, FSDPModule) for part in module.modules())
+
+
+def in_step(segments: Segments, segments_per_call: int) -> Segments:
+    """The segments with empty ones behind, for as many backbone calls as the process with the most makes."""
+    calls = -(-segments.count // segments_per_call)
+    all_calls = largest_of_all(calls, segments.ids.device)
+    if calls == all_calls:
+        return segments
+    # The calls that are added have one segment each.
+    return with_empty_segments(segments, (all_calls - 1) * segments_per_call + 1 - segments.count)

@@ -1,0 +1,41 @@
+"""R18: two processes are one, with documents of different numbers of segments on each, and do not wait for ever."""
+
+import pytest
+
+from memenc.training.checkpoints import check_checkpoint
+from tests.training.processes import run, sharded_gradients, trained
+
+
+def assert_same(found, wanted, tolerance):
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        difference = float((found[name] - value).abs().max())
+        assert difference <= tolerance, f"{name} differs by {difference:.1e}"
+
+
+@pytest.mark.parametrize(
+    ("design", "options"),
+    (
+        ("compressive", {"segments_per_call": 1}),
+        ("compressive", {"segments_per_call": 2}),
+        ("none", {}),
+        ("tokens", {}),
+    ),
+    ids=("alone", "in groups", "none", "tokens"),
+)
+def test_sharded_weights_give_the_gradients_of_one_process(design, options, tmp_path):
+    (tmp_path / "one").mkdir()
+    (wanted,) = run(sharded_gradients, tmp_path / "one", design, options, processes=1)
+    for found in run(sharded_gradients, tmp_path, design, options):
+        assert_same(found, wanted, 1e-6)
+
+
+def test_trainings_on_two_processes_are_those_on_one(tmp_path):
+    (tmp_path / "one").mkdir()
+    ((wanted, scores),) = run(trained, tmp_path / "one", 64, processes=1)
+    for found, seen in run(trained, tmp_path, 64):
+        assert_same(found, wanted, 1e-6)
+        assert seen == pytest.approx(scores, abs=1e-5)
+    for checkpoint in (tmp_path / "of-2").glob("checkpoint-*"):
+        check_checkpoint(checkpoint)
+        assert (checkpoint / "rng_state_1.pth").is_file()

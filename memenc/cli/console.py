@@ -36,14 +36,14 @@ def note_problems(problems: Sequence[str]) -> None:
         note(f"left out: {len(problems) - PROBLEMS_SHOWN:,} more", style="yellow")
 
 
-def document_progress() -> Progress:
-    """A line with the documents read so far; their number is not known in advance."""
+def document_progress(unit: str = "documents") -> Progress:
+    """A line with the documents, or tokens, read so far; their number is not known in advance."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("documents"),
+        TextColumn(unit),
         TimeElapsedColumn(),
     )
     # Written to a file, a line that moves would leave empty lines behind.

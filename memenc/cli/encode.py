@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from transformers import AutoConfig
@@ -16,10 +16,13 @@ from memenc.cli.classifier import chunks_of
 from memenc.cli.corpus import texts_of
 from memenc.cli.spread import spread
 from memenc.config import MemencConfig
-from memenc.corpus_encoding import DocumentEncoder, NewMemory, Shard, ShardWork, folder_status
+from memenc.corpus_encoding import DocumentEncoder, EndlessDocument, NewMemory, Shard, ShardWork, folder_status
+from memenc.corpus_encoding.endless import BYTES_PER_BLOCK
+from memenc.corpus_encoding.ray_engine import ShardsOnRay, encode_on_ray
 from memenc.corpus_encoding.vector_files import WRITERS, Vectors, write_vectors
 
-CHARACTERS_PER_PIECE = 65_536
+# Files that are one document, and not one per line.
+ONE_DOCUMENT = (".txt", ".log")
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,36 @@ class ShardOptions:
         shard: number of the share, from 0.
         num_shards: shares in all.
         documents_per_part: documents of a file, after each of which a killed run goes on.
+        engine: this process for one shard, or all shards as actors of Ray Data (pip install 'memenc[ray]').
+        workers: with --engine ray, processes with a model each.
     """
 
     shard: int = 0
     num_shards: int = 1
     documents_per_part: int = 1_024
+    engine: Literal["process", "ray"] = "process"
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How one document is read in a stream.
+
+    Args:
+        state: file that is written on the way; where it is there, a killed run goes on, and only what a document has
+            grown by is read.
+        save_every: tokens from one writing of it to the next.
+    """
+
+    state: Path | None = None
+    save_every: int = 1_000_000
 
 
 @spread
 def encode(
     documents: Annotated[options.DocumentOptions, options.DATA],
     shards: Annotated[ShardOptions, "Shards"],
+    stream: Annotated[StreamOptions, "Where --data is one document"],
     new: Annotated[options.ModelOptions, "Where --model is a plain encoder"],
     model: Annotated[str, typer.Option(help="Folder of a memenc model, or name or folder of a plain encoder.")],
     output: Annotated[
@@ -53,18 +75,22 @@ def encode(
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
-    """Turn every document into one vector; --data - reads ONE document of any length from standard input."""
+    """Turn every document into one vector; --data - (standard input), .txt and .log are ONE document of any length."""
+    one = documents.data == "-" or documents.data.endswith(ONE_DOCUMENT)
     in_shards = output.is_dir() or not output.suffix
     if not in_shards and output.suffix not in WRITERS:
         raise ValueError(f"--output {output}: the name must end in {', '.join(WRITERS)}, or be that of a folder")
     if not in_shards and shards != ShardOptions():
         raise ValueError(f"--output {output}: shards are written to a folder; give one without a suffix")
-    if in_shards and documents.data == "-":
-        raise ValueError("--data - is one document, and one document has no shards; give a file as --output")
+    if in_shards and one:
+        raise ValueError(f"--data {documents.data} is one document, which has no shards; give a file as --output")
+    if not one and stream != StreamOptions():
+        raise ValueError(f"--state is for one document (--data -, .txt or .log); {documents.data} may hold many")
     encoder = encoder_of(model, new, seed, str(options.chosen_device(device)))
     if in_shards:
-        return encode_shard(encoder, documents, shards, output)
-    vectors = from_standard_input(encoder) if documents.data == "-" else from_records(encoder, documents)
+        by_engine = encode_all_on_ray if shards.engine == "ray" else encode_shard
+        return by_engine(encoder, documents, shards, output)
+    vectors = from_stream(encoder, documents.data, stream) if one else from_records(encoder, documents)
     write_vectors(output, vectors, encoder.model.config.hidden_size)
 
 
@@ -100,10 +126,27 @@ def encode_shard(
     console.note(f"{folder}: {folder_status(folder, shard.count)}")
 
 
-def from_standard_input(encoder: DocumentEncoder) -> Iterator[Vectors]:
-    """One document, read in a stream."""
-    pieces = iter(lambda: sys.stdin.read(CHARACTERS_PER_PIECE), "")
-    yield Vectors(["-"], encoder.model.encode(pieces, encoder.tokenizer).float().cpu().numpy())
+def encode_all_on_ray(
+    encoder: DocumentEncoder, documents: options.DocumentOptions, shards: ShardOptions, folder: Path
+) -> None:
+    """All shards of a corpus, wherever Ray runs them."""
+    # Workers stand in folders of their own.
+    source = str(Path(documents.data).resolve()) if Path(documents.data).exists() else documents.data
+    reader = replace(documents, data=source).records()
+    work = ShardsOnRay(encoder, reader, folder.resolve(), shards.num_shards, shards.documents_per_part)
+    encode_on_ray(work, shards.workers, graphics_cards=1 if encoder.device == "cuda" else 0)
+    console.note(f"{folder}: {folder_status(folder, shards.num_shards)}")
+
+
+def from_stream(encoder: DocumentEncoder, source: str, stream: StreamOptions) -> Iterator[Vectors]:
+    """One document, in constant memory."""
+    with console.document_progress("tokens") as progress:
+        task = progress.add_task("reading", total=None)
+        document = EndlessDocument(
+            encoder, stream.state, stream.save_every, advance=lambda tokens: progress.advance(task, tokens)
+        )
+        pieces = iter(lambda: sys.stdin.buffer.read(BYTES_PER_BLOCK), b"") if source == "-" else Path(source)
+        yield Vectors([source], document.read(pieces))
 
 
 def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -> Iterator[Vectors]:

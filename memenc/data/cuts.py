@@ -57,6 +57,10 @@ class Window:
         """Characters not handed out yet."""
         return len(self.text) - self.context
 
+    def followed_by(self, text: str) -> "Window":
+        """Return the window with more text behind it."""
+        return replace(self, text=self.text + text)
+
     def starting_at(self, position: int, context: int, known: list[int]) -> "Window":
         """Return the window that starts at `position` of this one."""
         return Window(self.text[position:], self.origin + position, context, known)
@@ -75,22 +79,32 @@ def tokenize_in_chunks(blocks: Iterable[str], encode: Encode, chunk_characters: 
         chunk_characters: characters per chunk; what cannot be cut exactly may take up to 4,096 if that is
             more, then it is cut as though the document ended there and another began.
     """
-    window, size = Window(), chunk_characters
+    window = Window()
     for block in blocks:
-        window = replace(window, text=window.text + block)
-        while window.unread >= size + CONTEXT_CHARACTERS:
-            parts = split(window, size, encode, same_offsets=True)
-            if parts is None and size < LONGEST_WORD:
-                size = min(2 * size, LONGEST_WORD)
-                continue
-            parts = parts or split(window, size, encode, same_offsets=False)
-            tokens, window = parts or split_anywhere(window, size, encode)
-            size = chunk_characters
-            if tokens.ids:
-                yield tokens
+        found, window = read_on(window.followed_by(block), encode, chunk_characters)
+        yield from found
     tokens = unread_tokens(window, len(window.text), encode)
     if tokens.ids:
         yield tokens
+
+
+def read_on(window: Window, encode: Encode, chunk_characters: int) -> tuple[list[Tokens], Window]:
+    """Return the tokens of every chunk that has text enough behind it, and the window after them.
+
+    Where it is cut does not depend on what lies further behind, so that a text may arrive in blocks of any size.
+    """
+    found, size = [], chunk_characters
+    while window.unread >= size + CONTEXT_CHARACTERS:
+        parts = split(window, size, encode, same_offsets=True)
+        if parts is None and size < LONGEST_WORD:
+            size = min(2 * size, LONGEST_WORD)
+            continue
+        parts = parts or split(window, size, encode, same_offsets=False)
+        tokens, window = parts or split_anywhere(window, size, encode)
+        size = chunk_characters
+        if tokens.ids:
+            found.append(tokens)
+    return found, window
 
 
 def split(window: Window, size: int, encode: Encode, same_offsets: bool) -> tuple[Tokens, Window] | None:

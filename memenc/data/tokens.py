@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy
 from transformers import PreTrainedTokenizerBase
 
-from memenc.data.cuts import Encode, Tokens, tokenize_in_chunks
+from memenc.data.cuts import Encode, Tokens, Window, read_on, tokenize_in_chunks, unread_tokens
 
 BLOCK_CHARACTERS = 4_096
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -126,6 +126,32 @@ def tokenize_document(
     chunks = stream_token_ids(text, tokenizer, chunk_characters)
     arrays = [numpy.asarray(ids, dtype=numpy.int32) for ids in chunks]
     return numpy.concatenate([numpy.empty(0, dtype=numpy.int32), *arrays])
+
+
+class ArrivingText:
+    """Token ids of a text that arrives block by block, the same ids as all at once.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        window: what another process was left with, to go on from there.
+        chunk_characters: characters tokenized at a time.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, window: Window | None = None, chunk_characters: int = 65_536
+    ) -> None:
+        self.window = Window() if window is None else window
+        self._encode = _encoder(tokenizer, with_offsets=False)
+        self._chunk_characters = chunk_characters
+
+    def read(self, block: str) -> list[int]:
+        """The ids that are certain now, whatever follows; `window` holds the text of those that are not."""
+        found, self.window = read_on(self.window.followed_by(block), self._encode, self._chunk_characters)
+        return [token for tokens in found for token in tokens.ids]
+
+    def rest(self) -> list[int]:
+        """The ids of the text in `window`, as if the text ended here."""
+        return unread_tokens(self.window, len(self.window.text), self._encode).ids
 
 
 def check_tokenizer(tokenizer: object) -> None:

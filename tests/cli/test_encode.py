@@ -64,6 +64,21 @@ def test_standard_input_is_one_document(encode, model):
     numpy.testing.assert_allclose(arrays["vectors"], expected_vectors(model, [text]), atol=1e-5)
 
 
+def test_one_document_is_gone_on_with(encode, memenc, model, tmp_path):
+    text = " ".join(row["text"] for row in reviews(40))
+    path, state = tmp_path / "all.log", tmp_path / "all.state"
+    path.write_text(text[: len(text) // 2])
+    arguments = ["--model", model, "--data", path, "--state", state, "--save-every", "100"]
+    encode(*arguments)
+    path.write_text(text)
+    arrays = numpy.load(encode(*arguments))
+    assert arrays["ids"].tolist() == [str(path)]
+    numpy.testing.assert_allclose(arrays["vectors"], expected_vectors(model, [text]), atol=1e-5)
+    path.write_text(text[1:])
+    said = memenc("encode", *arguments, "--output", tmp_path / "vectors.npz", "--device", "cpu", code=1).err
+    assert "give it the same document" in said
+
+
 def test_no_documents_give_no_vectors(encode, model, lines):
     assert numpy.load(encode("--model", model, "--data", lines([])))["vectors"].shape == (0, 32)
 
@@ -91,7 +106,9 @@ def test_user_errors(memenc, model, lines, tmp_path):
     said = memenc(*arguments, model, "--output", "vectors", "--shard", "2", code=1).err
     assert "shards are numbered from 0" in said
     said = memenc("encode", "--model", model, "--data", "-", "--output", "vectors", code=1).err
-    assert "one document has no shards" in said
+    assert "is one document, which has no shards" in said
+    said = memenc(*arguments, model, "--output", "vectors.npz", "--state", "all.state", code=1).err
+    assert "--state is for one document" in said
     said = memenc(*arguments, model, "--output", tmp_path / "vectors.npz", "--memory", "windowed", code=1).err
     assert "a memory of its own" in said
     said = memenc(*arguments, tmp_path / "none", "--output", tmp_path / "vectors.npz", code=1).err

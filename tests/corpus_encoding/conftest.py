@@ -13,11 +13,11 @@ from tests.tiny import TINY_MEMORY, save_tiny_backbone
 def make_model(tmp_path_factory):
     """Write a model with random weights and give its folder."""
 
-    def make(memory="compressive"):
+    def make(memory="compressive", segment_length=16):
         folder = tmp_path_factory.mktemp("model")
         backbone = save_tiny_backbone(folder / "backbone")
         options = TINY_MEMORY if memory == "compressive" else None
-        made = MemencModel.from_backbone(backbone, memory, options, segment_length=16)
+        made = MemencModel.from_backbone(backbone, memory, options, segment_length=segment_length)
         made.save_pretrained(folder / "model")
         AutoTokenizer.from_pretrained(backbone).save_pretrained(folder / "model")
         return str(folder / "model")

@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, set_seed
 from memenc.baselines.report import compare_with_baselines
 from memenc.data.labels import Labels
 from memenc.data.report import corpus_report
+from memenc.data.tokens import without_limit
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.files import check_if_sealed, whole_folder
@@ -143,7 +144,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         }
         with whole_folder(Path(path)) as folder:
             self.model_.save_pretrained(folder)
-            self.tokenizer_.save_pretrained(folder)
+            without_limit(self.tokenizer_).save_pretrained(folder)
             (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,9 @@ class MemencModel(MemencPreTrainedModel):
         config: of the model.
         backbone: a loaded backbone with memenc attention; made from the configuration, with random weights, if None.
     """
+
+    # A head that lies in the same file is not missed.
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^classifier\."]
 
     def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)

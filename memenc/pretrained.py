@@ -15,6 +15,7 @@ from transformers.utils.hub import cached_file
 from memenc.backbone import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import pair_tokens_of, special_tokens_of
+from memenc.embedding_files import write_embedding_files
 from memenc.encoder import SegmentEncoder
 from memenc.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
 from memenc.memory import LayerMemory, RowTokens
@@ -94,6 +95,8 @@ class MemencPreTrainedModel(PreTrainedModel):
     ) -> None:
         """Save as transformers does, but whole or not at all, with the SHA-256 of every file in `checksums.json`.
 
+        The folder is one of sentence-transformers too, once its tokenizer lies in it.
+
         Args:
             save_directory: folder.
             is_main_process: the others write nothing.
@@ -107,6 +110,7 @@ class MemencPreTrainedModel(PreTrainedModel):
             return
         with whole_folder(Path(save_directory)) as folder:
             saved(folder, is_main_process, state_dict, **options)
+            write_embedding_files(folder)
 
     @classmethod
     def from_pretrained(

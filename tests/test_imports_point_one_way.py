@@ -9,7 +9,7 @@ RANKS = [
     ["memenc_kernels"],
     ["config", "files"],
     ["lead"],
-    ["segments", "state", "results", "rotary"],
+    ["segments", "state", "results", "rotary", "embedding_files"],
     ["lockstep"],
     ["data"],
     ["memory"],

@@ -1,10 +1,12 @@
 """Tokenize a text of any length in constant memory, with the same ids as all at once."""
 
+import copy
 import re
 from collections.abc import Iterable, Iterator
 
 import numpy
 from transformers import PreTrainedTokenizerBase
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from memenc.data.cuts import Encode, Tokens, Window, read_on, tokenize_in_chunks, unread_tokens
 
@@ -210,3 +212,10 @@ def _blocks(pieces: Iterable[str]) -> Iterator[str]:
                 yield "".join(waiting)
                 waiting, characters = [], 0
     yield "".join(waiting)
+
+
+def without_limit(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer without a maximum length: it would make pipelines warn, and others truncate."""
+    unlimited = copy.copy(tokenizer)
+    unlimited.model_max_length = VERY_LARGE_INTEGER
+    return unlimited

@@ -49,6 +49,8 @@ class MemencConfig(PreTrainedConfig):
             memory window of 64 or more. Memory tokens, and what `linear`, `associative` and `nearest` look up, lie
             nowhere and are read in any case.
         readout: name of the readout, see `memenc.readout`.
+        readout_layers: layers whose token states, averaged, the readout and the memory over the top see: 0 is the input
+            of the first layer, 1 its output, and so on; negative numbers count from the last. None is the last alone.
         document_queries: learned queries of the document memory.
         document_temperature: length, fixed or hard, see `DocumentMemory`.
         special_tokens: {"prefix": [...], "suffix": [...], "padding": id} round every segment; "separator": [...] behind
@@ -74,6 +76,7 @@ class MemencConfig(PreTrainedConfig):
     segments_per_call: int | str = "auto"
     sliding_window_layers: str = "within_window"
     readout: str = "memory"
+    readout_layers: list[int] | None = None
     document_queries: int = 4
     document_temperature: str = "length"
     special_tokens: dict[str, Any] | None = None
@@ -106,6 +109,9 @@ class MemencConfig(PreTrainedConfig):
             )
         if self.question_position not in QUESTION_POSITIONS:
             raise ValueError(f"question_position={self.question_position!r}: choose one of {QUESTION_POSITIONS}")
+        chosen = self.readout_layers
+        if chosen is not None and not (chosen and all(isinstance(layer, int) for layer in chosen)):
+            raise ValueError(f"readout_layers={chosen!r}: give a list of layer numbers, such as [-2, -1], or None")
         layers = self.memory_layers
         if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')

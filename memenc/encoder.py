@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from memenc.attention import GroupContext, HandedDown
 from memenc.backbone import first_position, layer_rotary
 from memenc.config import MemencConfig
+from memenc.encoded import Encoded, Through, together
 from memenc.lead import SpecialTokens
 from memenc.lockstep import gathers_weights, in_step
 from memenc.memory import LayerMemory, Segment, build_memory
@@ -26,26 +27,6 @@ from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments
 
 Tensors = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What reading leaves.
-
-    Args:
-        state: final.
-        token_states: (batch, segments, tokens, hidden), if kept.
-        segment_states: (batch, segments, hidden), mean over the tokens of every segment, zeros where there is none.
-        loss: auxiliary, (batch,), if the design has one.
-        tie: a zero through which the gradient passes backbone calls that were made only to stay in step with other
-            processes.
-    """
-
-    state: Tensors
-    token_states: Tensor | None
-    segment_states: Tensor
-    loss: Tensor | None
-    tie: Tensor | None = None
 
 
 class SegmentEncoder(nn.Module):
@@ -66,6 +47,7 @@ class SegmentEncoder(nn.Module):
         self.sliding_window_layers = config.sliding_window_layers
         self.attention_dropout = config.attention_dropout
         self.bptt_segments = config.bptt_segments
+        self.readout_layers = config.readout_layers
         self.rotaries = [layer_rotary(layer) for layer in layers]
         self.backbone = backbone
         self.memories = nn.ModuleList(layer_memories(config))
@@ -107,14 +89,16 @@ class SegmentEncoder(nn.Module):
         return Pending(state["current.ids"], length, started, state["current.opened"])
 
     def forward(
-        self, segments: Segments, state: Tensors, segments_per_call: int, keep_token_states: bool = True
+        self,
+        segments: Segments,
+        state: Tensors,
+        segments_per_call: int,
+        keep_token_states: bool = True,
+        keep_layers: bool = False,
     ) -> Encoded:
         """Read all segments after `state`; what an unfinished segment leaves is kept apart."""
         state = state | self._current(segments.pending, state)
-        token_states: list[Tensor] = []
-        segment_states: list[Tensor] = []
-        losses: list[Tensor] = []
-        ties: list[Tensor] = []
+        groups: list[Encoded] = []
         # Tokens whose states come back in at the bottom are known only when the segment before has been read.
         streams = self.row_tokens is not None and self.row_tokens.streams
         per_call = 1 if streams else segments_per_call
@@ -123,24 +107,14 @@ class SegmentEncoder(nn.Module):
         for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments)):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
-                encoded = checkpoint(self._read_group, state, group, use_reentrant=False)
+                encoded = checkpoint(self._read_group, state, group, keep_layers, use_reentrant=False)
             else:
-                encoded = self._read_group(state, group)
-            state = encoded.state
-            segment_states.append(encoded.segment_states)
-            if number >= own_calls and encoded.token_states is not None:
-                ties.append((0.0 * encoded.token_states).sum())
-            if keep_token_states and encoded.token_states is not None:
-                token_states.append(encoded.token_states)
-            if encoded.loss is not None:
-                losses.append(encoded.loss)
-        return Encoded(
-            state,
-            torch.cat(token_states, dim=1) if keep_token_states else None,
-            torch.cat(segment_states, dim=1),
-            torch.stack(losses).sum(0) / self._writes(segments) if losses else None,
-            torch.stack(ties).sum() if ties else None,
-        )
+                encoded = self._read_group(state, group, keep_layers)
+            state, states = encoded.state, encoded.token_states
+            tie = (0.0 * states).sum() if number >= own_calls and states is not None else None
+            # A group's state is let go: in a stream, memory must not grow.
+            groups.append(replace(encoded, state={}, token_states=states if keep_token_states else None, tie=tie))
+        return together(state, groups, self._writes(segments))
 
     def _writes(self, segments: Segments) -> Tensor:
         """How many segments times layers are written for every document: losses are means over them."""
@@ -155,15 +129,17 @@ class SegmentEncoder(nn.Module):
             state["current.length"],
         )
 
-    def _read_group(self, state: Tensors, group: Group) -> Encoded:
+    def _read_group(self, state: Tensors, group: Group, keep_layers: bool = False) -> Encoded:
         if self.row_tokens is not None and self.row_tokens.streams and group.plan.cuts(0):
             # What comes back in at the bottom is part of the recurrence.
             state = state | _prefixed("top", detached(part_of(state, "top")))
-        token_states, beside, context = self._through_backbone(state, group)
+        through = self._through_backbone(state, group, keep_layers)
+        token_states, losses = through.read, through.context.losses
         new = dict(state)
-        for index, layer_state in enumerate(context.new_states):
+        for index, layer_state in enumerate(through.context.new_states):
             new |= _prefixed(f"layers.{index}", layer_state)
-        segments = _over_the_top(token_states, None if beside is None else _over_the_top(beside, None))
+        beside = None if through.beside is None else _over_the_top(through.beside, None)
+        segments = _over_the_top(token_states, beside)
         # The readout is one step from every segment.
         top_state = self.top_memory.scan(part_of(state, "top"), segments, replace(group.plan, cut=())).state
         document = self.document_memory.take_in(
@@ -175,11 +151,11 @@ class SegmentEncoder(nn.Module):
         new |= _prefixed("top", top_state) | _prefixed("document", document)
         if group.ends:
             new |= self._keep_unfinished(state, token_states, group)
-        loss = torch.stack(context.losses).sum(0) if context.losses else None
-        return Encoded(new, token_states, _mean_of_segments(token_states, group.valid), loss)
+        loss = torch.stack(losses).sum(0) if losses else None
+        return Encoded(new, through.last, _mean_of_segments(through.last, group.valid), loss, through.layers)
 
-    def _through_backbone(self, state: Tensors, group: Group) -> tuple[Tensor, Tensor | None, GroupContext]:
-        """States of tokens and of memory tokens (batch, segments, tokens, hidden), and the layers' new states."""
+    def _through_backbone(self, state: Tensors, group: Group, keep_layers: bool) -> Through:
+        """States of tokens and of memory tokens, and the layers' new states."""
         row, inputs = self._row(state, group)
         context = GroupContext(
             backbone=self.backbone,
@@ -192,18 +168,24 @@ class SegmentEncoder(nn.Module):
             sliding_window_layers=self.sliding_window_layers,
             dropout=self.attention_dropout if self.training else 0.0,
         )
-        output = self.backbone(**inputs, memory_context=HandedDown(context)).last_hidden_state
+        if keep_layers or self.readout_layers:
+            inputs["output_hidden_states"] = True
+        output = self.backbone(**inputs, memory_context=HandedDown(context))
         if len(context.new_states) != len(self.memories):
             raise ValueError(
                 f"{len(self.memories)} layers have a memory, but {len(context.new_states)} left a state: something "
                 "round the backbone keeps its attention calls from memenc"
             )
         unfold = "(batch segments) tokens hidden -> batch segments tokens hidden"
-        states = rearrange(output, unfold, batch=len(group.ids))
+        last = rearrange(output.last_hidden_state, unfold, batch=len(group.ids))
+        layers = [rearrange(x, unfold, batch=len(group.ids)) for x in output.get("hidden_states") or ()]
+        read = torch.stack([layers[index] for index in self.readout_layers]).mean(0) if self.readout_layers else last
+        kept = layers if keep_layers else []
         if row is None:
-            return states, None, context
-        before, own, after = states.split([row.before, group.ids.shape[2], row.after], dim=2)
-        return own, torch.cat([before, after], dim=2), context
+            return Through(last, read, None, tuple(kept), context)
+        own = slice(row.before, row.before + group.ids.shape[2])
+        beside = torch.cat([last[:, :, : own.start], last[:, :, own.stop :]], dim=2)
+        return Through(last[:, :, own], read[:, :, own], beside, tuple(x[:, :, own] for x in kept), context)
 
     def _row(self, state: Tensors, group: Group) -> tuple[Row | None, dict[str, Any]]:
         """Where memory tokens stand in this group's rows, and what the backbone is called with."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils.generic import ModelOutput
 
 from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
 from memenc.config import MemencConfig
@@ -18,33 +16,13 @@ from memenc.data.batches import parts_of
 from memenc.data.tokens import stream_pieces
 from memenc.encoder import SegmentEncoder, part_of
 from memenc.lead import Question
+from memenc.output import MemencOutput
 from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.schedule import resolve_segments_per_call
 from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
-
-
-@dataclass
-class MemencOutput(ModelOutput):
-    """Output of :class:`MemencModel`.
-
-    Args:
-        last_hidden_state: (batch, tokens, hidden) state of every input token, zeros at padding; None if not asked for.
-        pooler_output: (batch, hidden) context representation.
-        memory: state to go on reading with.
-        segment_states: (batch, segments, hidden) mean token state of every segment of this call, the first being the
-            one that was not finished before; zeros where a document has no such segment; None if not asked for.
-        auxiliary_loss: scalar, mean over documents, of designs that train themselves beside the task; else None.
-    """
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    memory: MemoryState | None = None
-    segment_states: Tensor | None = None
-    auxiliary_loss: Tensor | None = None
-
 
 # Of English and its kin; it only decides which texts are read together.
 CHARACTERS_PER_TOKEN = 4
@@ -71,6 +49,7 @@ class MemencModel(MemencPreTrainedModel):
         if config.attention_layers is None:
             config.attention_layers = find_attention_layers(backbone)
         _check_segment_length(config, backbone)
+        _check_readout_layers(config)
         choose_sizes(config, backbone.config.hidden_size)
         self.encoder = SegmentEncoder(config, backbone)
         hidden = backbone.config.hidden_size
@@ -102,8 +81,10 @@ class MemencModel(MemencPreTrainedModel):
     def fingerprint(self) -> str:
         """What a state must have been written with to be read on with this model."""
         names = ("backbone", "memory", "memory_options", "memory_layers", "segment_length", "special_tokens")
-        more = ("learned_start", "document_queries", "document_temperature", "sliding_window_layers")
-        return fingerprint_of({name: getattr(self.config, name) for name in names + more})
+        more = ("learned_start", "document_queries", "document_temperature", "sliding_window_layers", "readout_layers")
+        values = {name: getattr(self.config, name) for name in names + more}
+        # What is not set counts for nothing, so that states outlive fields that later versions add.
+        return fingerprint_of({name: value for name, value in values.items() if value is not None})
 
     def initial_memory(self, batch: int) -> MemoryState:
         """State of `batch` documents of which nothing was read yet."""
@@ -119,6 +100,7 @@ class MemencModel(MemencPreTrainedModel):
         question_mask: Tensor | None = None,
         output_token_states: bool = True,
         output_segment_states: bool = False,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> MemencOutput | tuple:
         """Read documents, or read on.
@@ -133,6 +115,7 @@ class MemencModel(MemencPreTrainedModel):
             question_mask: (batch, question tokens), 0 at padding.
             output_token_states: False leaves `last_hidden_state` out, so that memory does not grow with the document.
             output_segment_states: True gives `segment_states`, one vector per segment.
+            output_hidden_states: token states of every layer too; None asks the configuration.
             return_dict: False gives a tuple.
 
         Raises:
@@ -146,7 +129,9 @@ class MemencModel(MemencPreTrainedModel):
         question = None if question_ids is None else Question.of(question_ids, question_mask)
         segments = cut_into_segments(input_ids, mask, special, length, pending, question)
         per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
-        encoded = self.encoder(segments, state, per_call, output_token_states)
+        keep_layers = bool(self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
+        encoded = self.encoder(segments, state, per_call, output_token_states, keep_layers)
+        layers = tuple(_token_states(layer, segments.row_index) for layer in encoded.layers)
         token_states, vector = _token_states(encoded.token_states, segments.row_index), self.read_out(encoded.state)
         if encoded.tie is not None:
             vector = vector + encoded.tie.to(vector.dtype)
@@ -157,6 +142,7 @@ class MemencModel(MemencPreTrainedModel):
             memory=MemoryState(encoded.state, self.fingerprint),
             segment_states=encoded.segment_states if output_segment_states else None,
             auxiliary_loss=None if encoded.loss is None else encoded.loss.mean(),
+            hidden_states=cast(tuple[Tensor, ...], layers) if keep_layers else None,
         )
         return output if return_dict is not False else output.to_tuple()
 
@@ -295,3 +281,10 @@ def _check_segment_length(config: MemencConfig, backbone: PreTrainedModel) -> No
     special = len(named.get("prefix", ())) + len(named.get("suffix", ()))
     if config.segment_length <= special:
         raise ValueError(f"segment_length={config.segment_length} leaves no room beside {special} special tokens")
+
+
+def _check_readout_layers(config: MemencConfig) -> None:
+    count = len(config.attention_layers or [])
+    wrong = [layer for layer in config.readout_layers or () if not -count - 1 <= layer <= count]
+    if wrong:
+        raise ValueError(f"readout_layers has {wrong}, but the backbone has states 0 to {count}, or -1 from the last")

@@ -56,7 +56,7 @@ def cached_lower_layers(encoder: SegmentEncoder, folder: str | Path) -> Iterator
 def constant_layers(encoder: SegmentEncoder) -> int:
     """How many layers, from the bottom, give the same for a segment whatever is trained and was read before."""
     learns = any(parameter.requires_grad for parameter in encoder.backbone.parameters())
-    if learns or encoder.row_tokens is not None or encoder.attention_dropout:
+    if learns or encoder.row_tokens is not None or encoder.attention_dropout or encoder.readout_layers:
         return 0
     with_memory = [index for index, memory in enumerate(encoder.memories) if not isinstance(memory, NoMemory)]
     return min(with_memory, default=len(encoder.memories))

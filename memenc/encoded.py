@@ -1,0 +1,68 @@
+"""What reading segments leaves, group by group and together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memenc.attention import GroupContext
+
+
+@dataclass(frozen=True)
+class Through:
+    """What a group's way through the backbone leaves, states being (batch, segments, tokens, hidden).
+
+    `last` is the last layer's, `read` what the readout sees, `layers` all if asked for, `beside` memory tokens.
+    """
+
+    last: Tensor
+    read: Tensor
+    beside: Tensor | None
+    layers: tuple[Tensor, ...]
+    context: GroupContext
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What reading leaves.
+
+    Args:
+        state: final.
+        token_states: (batch, segments, tokens, hidden), if kept.
+        segment_states: (batch, segments, hidden), mean over the tokens of every segment, zeros where there is none.
+        loss: auxiliary, (batch,), if the design has one: of a group its sum, together the mean over what was written.
+        layers: token states of every layer, the input of the first before them, if they were asked for.
+        tie: a zero through which the gradient passes backbone calls that were made only to stay in step with other
+            processes.
+    """
+
+    state: dict[str, Tensor]
+    token_states: Tensor | None
+    segment_states: Tensor
+    loss: Tensor | None
+    layers: tuple[Tensor, ...] = ()
+    tie: Tensor | None = None
+
+
+def together(state: dict[str, Tensor], groups: Sequence[Encoded], writes: Tensor) -> Encoded:
+    """What all groups leave, one behind the other.
+
+    Args:
+        state: of the last.
+        groups: in their order.
+        writes: (batch,) how often something was written: losses are means over it.
+    """
+    token_states = [group.token_states for group in groups if group.token_states is not None]
+    losses = [group.loss for group in groups if group.loss is not None]
+    ties = [group.tie for group in groups if group.tie is not None]
+    return Encoded(
+        state,
+        torch.cat(token_states, dim=1) if token_states else None,
+        torch.cat([group.segment_states for group in groups], dim=1),
+        torch.stack(losses).sum(0) / writes if losses else None,
+        tuple(torch.cat(parts, dim=1) for parts in zip(*(group.layers for group in groups), strict=True)),
+        torch.stack(ties).sum() if ties else None,
+    )

@@ -9,7 +9,7 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
-from memenc.attention import AttentionContext, GroupContext
+from memenc.attention import AttentionContext, GroupContext, HandedDown
 from memenc.diagnostics.knockout import Place
 from memenc.model import MemencModel
 from memenc.row import LayerCall
@@ -53,7 +53,8 @@ def attention_shares(model: MemencModel, documents: Tensor, places: Sequence[Pla
     watching: list[_Watching] = []
 
     def watch(backbone: nn.Module, arguments: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        watching.append(_Watching(cast(GroupContext, named["memory_context"])))
+        handed_down = cast(HandedDown, named["memory_context"])
+        watching.append(_Watching(cast(GroupContext, handed_down.context)))
         return arguments, named | {"memory_context": watching[-1]}
 
     handle = model.backbone.register_forward_pre_hook(watch, with_kwargs=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from memenc.attention import GroupContext
+from memenc.attention import GroupContext, HandedDown
 from memenc.encoder import SegmentEncoder
 from memenc.memory.none import NoMemory
 
@@ -113,18 +113,22 @@ class LowerLayers:
         self.compute: Forward = backbone.forward
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, memory_context: GroupContext | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        memory_context: HandedDown | None = None,
+        **others: Any,
     ) -> Any:
-        """As the backbone's own, for rows (rows, tokens) padded on the right."""
-        if memory_context is None:
-            return self.compute(input_ids=input_ids, attention_mask=attention_mask)
+        """As the backbone's own, for rows padded on the right (rows, tokens); with more arguments uncached."""
+        if memory_context is None or others:
+            return self.compute(input_ids, attention_mask, memory_context=memory_context, **others)
         rows, width = input_ids.shape
         lengths = [width] * rows if attention_mask is None else attention_mask.sum(1).tolist()
         keys = [key_of(ids[:length]) for ids, length in zip(input_ids.cpu(), lengths, strict=True)]
         fresh = self._computed(input_ids, attention_mask, keys, lengths)
         known = [fresh[key] if key in fresh else self.cache.find(key).to(input_ids.device) for key in keys]
         states = nn.utils.rnn.pad_sequence([*known, known[0].new_zeros(width, known[0].shape[1])], batch_first=True)
-        memory_context.pass_over(self.constant)
+        cast(GroupContext, memory_context.context).pass_over(self.constant)
         if self.constant == self.backbone.config.num_hidden_layers:
             return BaseModelOutput(last_hidden_state=cast(Any, states[:rows]))
         with entered_with(self.backbone, self.constant, states[:rows]):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -81,7 +83,10 @@ def check_checkpoint(folder: Path) -> None:
 
 
 def newest_whole(output: Path) -> Path | None:
-    """The newest checkpoint in a folder that is whole; newer ones are named in a warning and passed over."""
+    """The newest checkpoint in a folder that is whole; newer ones are named in a warning and set aside.
+
+    Left where they were, they would count as the newest, and the Trainer would delete its own ones as too old.
+    """
     folders = sorted(output.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
     for number, folder in enumerate(folders):
         try:
@@ -89,7 +94,11 @@ def newest_whole(output: Path) -> Path | None:
         except ValueError as error:
             last = number == len(folders) - 1
             then = "no other is left: starting from the beginning" if last else "going on from the one before"
-            warnings.warn(f"{folder} is not whole ({error}); {then}", stacklevel=2)
+            aside = folder.with_name(f"damaged-{folder.name}-{uuid.uuid4().hex[:8]}")
+            # Another process of the same run may have been first.
+            with suppress(FileNotFoundError):
+                folder.rename(aside)
+            warnings.warn(f"{folder} is not whole ({error}), now {aside.name}; {then}", stacklevel=2)
             continue
         return folder
     return None

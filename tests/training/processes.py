@@ -19,7 +19,8 @@ from tests.memory.checks import CAPACITY, SPECIAL, ragged
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training.processes"])
-SECONDS = 60
+# A hang lasts for ever; anything else may take long on a busy machine.
+SECONDS = 300
 
 
 def run(job, folder, *arguments, processes=2):

@@ -32,6 +32,19 @@ def row_of(row, segments, heads, stride_batch, stride_segment, stride_head):
 
 
 @triton.jit
+def numbers_of(rows, stride, place, dim, limit, DIM: tl.constexpr):
+    """Numbers of rows in float32, zeros from `limit` on; `place` and `dim` stand along two axes, in any order."""
+    return tl.load(rows + place * stride + dim, mask=(place < limit) & (dim < DIM), other=0.0).to(tl.float32)
+
+
+@triton.jit
+def features_at(rows, stride, place, dim, limit, DIM: tl.constexpr):
+    """The same for their features."""
+    numbers = numbers_of(rows, stride, place, dim, limit, DIM)
+    return tl.where((place < limit) & (dim < DIM), features_of(numbers), 0.0)
+
+
+@triton.jit
 def product(
     left, right, row, column, DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
@@ -39,10 +52,8 @@ def product(
     result = tl.zeros([row.shape[0], column.shape[0]], tl.float32)
     for start in range(0, DIM, BLOCK_INNER):
         inner = start + tl.arange(0, BLOCK_INNER)
-        inside = (row[:, None] < DIM) & (inner[None, :] < DIM)
-        first = tl.load(left + row[:, None] * DIM + inner[None, :], mask=inside, other=0.0)
-        inside = (inner[:, None] < DIM) & (column[None, :] < DIM)
-        second = tl.load(right + inner[:, None] * DIM + column[None, :], mask=inside, other=0.0)
+        first = numbers_of(left, DIM, row[:, None], inner[None, :], DIM, DIM)
+        second = numbers_of(right, DIM, inner[:, None], column[None, :], DIM, DIM)
         result += tl.dot(first, second, input_precision=PRECISION)
     return result
 
@@ -69,12 +80,9 @@ def written_kernel(
     total = tl.zeros([BLOCK_DIM], tl.float32)
     for start in range(0, tokens, BLOCK_TOKENS):
         place = (start + token).to(tl.int64)
-        inside = (dim[:, None] < DIM) & (place[None, :] < tokens)
-        key = tl.load(keys + place[None, :] * key_token + dim[:, None], mask=inside, other=0.0).to(tl.float32)
-        feature = tl.where(inside, features_of(key), 0.0)
-        inside = (place[:, None] < tokens) & (column[None, :] < DIM)
-        value = tl.load(values + place[:, None] * value_token + column[None, :], mask=inside, other=0.0)
-        product += tl.dot(feature, value.to(tl.float32), input_precision=PRECISION)
+        feature = features_at(keys, key_token, place[None, :], dim[:, None], tokens, DIM)
+        value = numbers_of(values, value_token, place[:, None], column[None, :], tokens, DIM)
+        product += tl.dot(feature, value, input_precision=PRECISION)
         total += tl.sum(feature, 1)
     inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
     tl.store(added + row * DIM * DIM + dim[:, None] * DIM + column[None, :], product, mask=inside)
@@ -118,14 +126,10 @@ def removed_kernel(
     product = tl.zeros([BLOCK_DIM, BLOCK_COLUMNS], tl.float32)
     for start in range(0, tokens, BLOCK_TOKENS):
         place = (start + token).to(tl.int64)
-        inside = (dim[:, None] < DIM) & (place[None, :] < tokens)
-        key = tl.load(keys + place[None, :] * key_token + dim[:, None], mask=inside, other=0.0).to(tl.float32)
-        feature = tl.where(inside, features_of(key), 0.0)
+        feature = features_at(keys, key_token, place[None, :], dim[:, None], tokens, DIM)
         inverse = inverse_of(tl.sum(feature * normaliser[:, None], 0))
-        inside = (place[:, None] < tokens) & (column[None, :] < DIM)
-        other = tl.load(keys + place[:, None] * key_token + column[None, :], mask=inside, other=0.0).to(tl.float32)
-        other = tl.where(inside, features_of(other), 0.0) * inverse[:, None]
-        product += tl.dot(feature, other, input_precision=PRECISION)
+        other = features_at(keys, key_token, place[:, None], column[None, :], tokens, DIM)
+        product += tl.dot(feature, other * inverse[:, None], input_precision=PRECISION)
     inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
     tl.store(removed + row * DIM * DIM + dim[:, None] * DIM + column[None, :], product, mask=inside)
 
@@ -178,14 +182,10 @@ def look_up_kernel(
     found = tl.zeros([BLOCK_TOKENS, BLOCK_COLUMNS], tl.float32)
     for start in range(0, DIM, BLOCK_INNER):
         dim = start + tl.arange(0, BLOCK_INNER)
-        inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
-        query = tl.load(queries + place[:, None] * query_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
-        feature = tl.where(inside, features_of(query), 0.0)
+        feature = features_at(queries, query_token, place[:, None], dim[None, :], tokens, DIM)
         normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
         weight += tl.sum(feature * normaliser[None, :], 1)
-        inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-        offset = written * DIM * DIM + dim[:, None] * DIM + column[None, :]
-        matrix = tl.load(matrices + offset, mask=inside, other=0.0)
+        matrix = numbers_of(matrices + written * DIM * DIM, DIM, dim[:, None], column[None, :], DIM, DIM)
         found += tl.dot(feature, matrix, input_precision=PRECISION)
     # Beyond the last token everything is 0, which must not be divided by.
     divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)

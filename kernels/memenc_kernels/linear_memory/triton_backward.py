@@ -5,7 +5,15 @@ from __future__ import annotations
 import triton
 from triton import language as tl
 
-from memenc_kernels.linear_memory.triton import features_of, inverse_of, product, row_of, slope_of
+from memenc_kernels.linear_memory.triton import (
+    features_at,
+    features_of,
+    inverse_of,
+    numbers_of,
+    product,
+    row_of,
+    slope_of,
+)
 
 
 @triton.jit
@@ -17,11 +25,8 @@ def looked_up(
     result = tl.zeros([place.shape[0], column.shape[0]], tl.float32)
     for start in range(0, DIM, BLOCK_INNER):
         dim = start + tl.arange(0, BLOCK_INNER)
-        inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
-        key = tl.load(keys + place[:, None] * key_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
-        feature = tl.where(inside, features_of(key), 0.0)
-        inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-        other = tl.load(matrix + dim[:, None] * DIM + column[None, :], mask=inside, other=0.0)
+        feature = features_at(keys, key_token, place[:, None], dim[None, :], tokens, DIM)
+        other = numbers_of(matrix, DIM, dim[:, None], column[None, :], DIM, DIM)
         result += tl.dot(feature, other, input_precision=PRECISION)
     return result
 
@@ -44,7 +49,7 @@ def queries_backward_kernel(
     queries += row_of(row, segments, heads, query_batch, query_segment, query_head)
     gradient += row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
     inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
-    query = tl.load(queries + place[:, None] * query_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
+    query = numbers_of(queries, query_token, place[:, None], dim[None, :], tokens, DIM)
     feature = tl.where(inside, features_of(query), 0.0)
     normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
     divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)
@@ -52,12 +57,9 @@ def queries_backward_kernel(
     change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
     for start in range(0, DIM, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
-        tile = (place[:, None] < tokens) & (column[None, :] < DIM)
-        found = tl.load(gradient + place[:, None] * gradient_token + column[None, :], mask=tile, other=0.0)
-        tile = (dim[:, None] < DIM) & (column[None, :] < DIM)
-        offset = written * DIM * DIM + dim[:, None] * DIM + column[None, :]
-        matrix = tl.load(matrices + offset, mask=tile, other=0.0)
-        change += tl.dot(found.to(tl.float32), tl.trans(matrix), input_precision=PRECISION)
+        found = numbers_of(gradient, gradient_token, place[:, None], column[None, :], tokens, DIM)
+        matrix = numbers_of(matrices + written * DIM * DIM, DIM, dim[:, None], column[None, :], DIM, DIM)
+        change += tl.dot(found, tl.trans(matrix), input_precision=PRECISION)
     change = change / weight[:, None]
     fade = tl.where(divided, tl.sum(change * feature, 1) / weight, 0.0)
     change = (change - fade[:, None] * normaliser[None, :]) * slope_of(query)
@@ -91,14 +93,10 @@ def look_up_backward_kernel(
         gradient_row = gradient + row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
         for start in range(0, tokens, BLOCK_TOKENS):
             place = (start + token).to(tl.int64)
-            inside = (dim[:, None] < DIM) & (place[None, :] < tokens)
-            query = tl.load(query_row + place[None, :] * query_token + dim[:, None], mask=inside, other=0.0)
-            feature = tl.where(inside, features_of(query.to(tl.float32)), 0.0)
+            feature = features_at(query_row, query_token, place[None, :], dim[:, None], tokens, DIM)
             weight = tl.where(place < divided, tl.sum(feature * normaliser[:, None], 0), 1.0)
-            inside = (place[:, None] < tokens) & (column[None, :] < DIM)
-            found = tl.load(gradient_row + place[:, None] * gradient_token + column[None, :], mask=inside, other=0.0)
-            found = found.to(tl.float32) / weight[:, None]
-            change += tl.dot(feature, found, input_precision=PRECISION)
+            found = numbers_of(gradient_row, gradient_token, place[:, None], column[None, :], tokens, DIM)
+            change += tl.dot(feature, found / weight[:, None], input_precision=PRECISION)
             fade = tl.load(fades + row * tokens + place, mask=place < tokens, other=0.0)
             faded += tl.sum(feature * fade[None, :], 1)
     inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
@@ -157,9 +155,7 @@ def known_backward_kernel(
     total = tl.zeros([BLOCK_DIM], tl.float32)
     for start in range(0, tokens, BLOCK_TOKENS):
         place = (start + token).to(tl.int64)
-        inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
-        key = tl.load(keys + place[:, None] * key_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
-        feature = tl.where(inside, features_of(key), 0.0)
+        feature = features_at(keys, key_token, place[:, None], dim[None, :], tokens, DIM)
         inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
         slope = tl.zeros([BLOCK_TOKENS], tl.float32)
         # Not DIM: the compiler would unroll the loop and run out of registers.
@@ -220,7 +216,7 @@ def keys_backward_kernel(
     value_gradient += row * tokens * DIM
     inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
     loaded = (place[:, None] < limit) & (dim[None, :] < DIM)
-    key = tl.load(keys + place[:, None] * key_token + dim[None, :], mask=loaded, other=0.0).to(tl.float32)
+    key = numbers_of(keys, key_token, place[:, None], dim[None, :], limit, DIM)
     feature = tl.where(loaded, features_of(key), 0.0)
     normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
     inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
@@ -229,19 +225,15 @@ def keys_backward_kernel(
     for first in range(0, width, BLOCK_COLUMNS):
         column = first + tl.arange(0, BLOCK_COLUMNS)
         here = (place[:, None] < tokens) & (column[None, :] < DIM)
-        read = (place[:, None] < limit) & (column[None, :] < DIM)
-        value = tl.load(values + place[:, None] * value_token + column[None, :], mask=read, other=0.0)
-        value = value.to(tl.float32)
+        value = numbers_of(values, value_token, place[:, None], column[None, :], limit, DIM)
         offset = row * DIM * DIM
         moved = looked_up(keys, key_token, place, limit, after + offset, column, DIM, BLOCK_INNER, PRECISION)
-        tile = (dim[None, :] < DIM) & (column[:, None] < DIM)
-        across = offset + dim[None, :] * DIM + column[:, None]
         if DELTA:
             retrieved = looked_up(keys, key_token, place, limit, matrices + offset, column, DIM, BLOCK_INNER, PRECISION)
             value -= retrieved * inverse[:, None]
-            matrix = tl.load(matrices + across, mask=tile, other=0.0)
+            matrix = numbers_of(matrices + offset, DIM, dim[None, :], column[:, None], DIM, DIM)
             change -= tl.dot(moved * inverse[:, None], matrix, input_precision=PRECISION)
-        gradient = tl.load(after + across, mask=tile, other=0.0)
+        gradient = numbers_of(after + offset, DIM, dim[None, :], column[:, None], DIM, DIM)
         change += tl.dot(value, gradient, input_precision=PRECISION)
         moved = moved.to(value_gradient.dtype.element_ty)
         tl.store(value_gradient + place[:, None] * DIM + column[None, :], moved, mask=here)

@@ -64,6 +64,8 @@ def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[
         **{name: Constant(dim) for name in ("DIM", "BLOCK_DIM")},
         **{"LINES": Constant(2), "INDEX": Constant(0), "ALIGNED": Constant(True), "CAUSAL": Constant(sliding)},
     }
+    if kernel == "entries":
+        known["seen"] = known["seen"]._replace(own_keys=NONE, own_values=NONE, own_valid=NONE)
     module = triton if kernel in ("forward", "ranges") else triton_backward
     names = getattr(module, f"{kernel}_kernel").arg_names
     # What is left are vectors, (row, head, token).

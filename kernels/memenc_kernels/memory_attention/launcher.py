@@ -76,6 +76,8 @@ def backward(
         backward_kernels.tokens_kernel, queries, (len(keys), keys.shape[2], keys.shape[1]),
         key_gradient=_array(gradients[1]), value_gradient=_array(gradients[2]), CAUSAL=causal, **common,
     )  # fmt: skip
+    # What it has no use for costs registers on AMD.
+    common["seen"] = seen._replace(own_keys=None, own_values=None, own_valid=None)
     rest = iter(gradients[3:])
     for index, line in enumerate(lines):
         entries = [next(rest) for _ in line.entry_tensors()]

@@ -49,7 +49,7 @@ def queries_backward_kernel(
     queries += row_of(row, segments, heads, query_batch, query_segment, query_head)
     gradient += row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
     inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
-    query = numbers_of(queries, query_token, place[:, None], dim[None, :], tokens, DIM)
+    query = tl.load(queries + place[:, None] * query_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
     feature = tl.where(inside, features_of(query), 0.0)
     normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
     divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)
@@ -57,9 +57,12 @@ def queries_backward_kernel(
     change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
     for start in range(0, DIM, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
-        found = numbers_of(gradient, gradient_token, place[:, None], column[None, :], tokens, DIM)
-        matrix = numbers_of(matrices + written * DIM * DIM, DIM, dim[:, None], column[None, :], DIM, DIM)
-        change += tl.dot(found, tl.trans(matrix), input_precision=PRECISION)
+        tile = (place[:, None] < tokens) & (column[None, :] < DIM)
+        found = tl.load(gradient + place[:, None] * gradient_token + column[None, :], mask=tile, other=0.0)
+        tile = (dim[:, None] < DIM) & (column[None, :] < DIM)
+        offset = written * DIM * DIM + dim[:, None] * DIM + column[None, :]
+        matrix = tl.load(matrices + offset, mask=tile, other=0.0)
+        change += tl.dot(found.to(tl.float32), tl.trans(matrix), input_precision=PRECISION)
     change = change / weight[:, None]
     fade = tl.where(divided, tl.sum(change * feature, 1) / weight, 0.0)
     change = (change - fade[:, None] * normaliser[None, :]) * slope_of(query)

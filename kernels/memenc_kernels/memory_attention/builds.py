@@ -51,9 +51,10 @@ def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[
     positions = "*fp32:16" if sliding else NONE
     line = blocks.Entries(vectors, vectors, bodies, bodies, valid, bias, positions, "i32", "i32")
     own = blocks.Array("*u8:16", ("i32:16", Constant(1)))
-    sizes = ("i32",) * 4
+    sizes = dict.fromkeys(("segments", "tokens", "heads", "group"), "i32")
+    window = "i32" if sliding else NONE
     known: dict[str, Any] = {
-        "seen": blocks.Seen(vectors, vectors, own, "*i32:16", (line,) * 2, *sizes, "i32" if sliding else NONE),
+        "seen": blocks.Seen(vectors, vectors, own, "*i32:16", (line, line), window=window, **sizes),
         "asked": triton_backward.Asked(vectors, vectors, "*fp32:16", "*fp32:16"),
         "gradients": line._replace(valid=NONE, bias=NONE, positions=NONE),
         "log_weight": "*fp32:16",

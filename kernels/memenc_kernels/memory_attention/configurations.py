@@ -78,7 +78,7 @@ def configuration(
     """
     if tokens <= SHORT:
         # Gradients of wide keys and values need more registers than four warps have, the entries' first.
-        widest = {"entries": 128, "tokens": 256}.get(kernel, 512)
+        widest = {"entries": 128, "tokens": 256, "forward": 256}.get(kernel, 512)
         warps = 8 if dim * bytes_per_number > widest else 4
         return Configuration(16, 32 if bytes_per_number == 2 else 16, warps, stages=1 if kernel == "forward" else 2)
     if bytes_per_number == 4:

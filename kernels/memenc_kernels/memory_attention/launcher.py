@@ -119,8 +119,8 @@ def _seen(tensors: Sequence[Any], lines: Sequence[Line], ranges: Tensor | None, 
 
 def _entries(line: Line) -> Entries:
     names = ("head_keys", "head_values", "body_keys", "body_values", "valid", "bias")
-    arrays = [None if (each := getattr(line, name)) is None else _array(each) for name in names]
-    return Entries(*arrays, line.positions, line.entries, line.step)
+    arrays = {name: None if (each := getattr(line, name)) is None else _array(each) for name in names}
+    return Entries(**arrays, positions=line.positions, entries=line.entries, step=line.step)
 
 
 def _array(tensor: Tensor) -> Array:

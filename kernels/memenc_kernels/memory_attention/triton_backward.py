@@ -76,16 +76,16 @@ def queries_kernel(
     """Gradient of a block of queries; and `change` for the other kernels."""
     row, head, start = program_of(seen.tokens, BLOCK_QUERIES)
     dims, asking = tl.arange(0, BLOCK_DIM), start + tl.arange(0, BLOCK_QUERIES)
-    there, flat = asking < seen.tokens, (row * seen.heads + head) * seen.tokens + asking
+    there, flat = asking < seen.tokens, (row * seen.heads + head) * seen.tokens
     queries = load_block(vectors_of(asked.queries, row, head, asking), there, dims, DIM)
     gradient = load_block(vectors_of(asked.gradient, row, head, asking), there, dims, DIM)
     given = load_block(vectors_of(output, row, head, asking), there, dims, DIM)
-    weight = load_weight(asked.log_weight + flat, there)
+    weight = load_weight(asked.log_weight + flat + asking, there)
     change = tl.sum(given.to(tl.float32) * gradient.to(tl.float32), 1)
     if log_weight_gradient is not None:
         change -= tl.load(vectors_of(log_weight_gradient, row, head, asking), mask=there, other=0.0)
     change = tl.where(weight == float("inf"), 0.0, change)
-    tl.store(asked.change + flat, change, mask=there)
+    tl.store(asked.change + flat + asking, change, mask=there)
     fixed = (queries, gradient, weight, change, scaling * LOG2_E)
     sums = over_keys(
         query_block, tl.zeros([BLOCK_QUERIES, BLOCK_DIM], tl.float32), fixed, seen, row, head, start, dims,
@@ -102,13 +102,14 @@ def over_queries(
     """Gradients of a block of keys, values and addends after the queries [first, last) of one row and head."""
     key_sums, value_sums, addend_sums = state
     keys, values, scaling = fixed
+    flat = (row * seen.heads + head) * seen.tokens
     for start in range(first, last, BLOCK_QUERIES):
         asking = start + tl.arange(0, BLOCK_QUERIES)
-        there, flat = asking < seen.tokens, (row * seen.heads + head) * seen.tokens + asking
+        there = asking < seen.tokens
         queries = load_block(vectors_of(asked.queries, row, head, asking), there, dims, DIM)
         gradient = load_block(vectors_of(asked.gradient, row, head, asking), there, dims, DIM)
-        weight = load_weight(asked.log_weight + flat, there)
-        change = tl.load(asked.change + flat, mask=there, other=0.0)
+        weight = load_weight(asked.log_weight + flat + asking, there)
+        change = tl.load(asked.change + flat + asking, mask=there, other=0.0)
         logits = tl.dot(keys, tl.trans(queries), input_precision="ieee") * scaling + addend[:, None]
         shares = tl.exp2(logits - weight[None, :])
         if positions is not None:

@@ -242,10 +242,13 @@ def explained(classifier: LongDocumentClassifier, document: DecisiveDocument) ->
     own_tokens = classifier.model_.memenc.own_tokens_per_segment
     places = segments_of_passage(document.text, document.sentence, classifier.tokenizer_, own_tokens)
     where = " and ".join(str(place + 1) for place in places)
+    rank = 1 + min(index for index, evidence in enumerate(explanation.evidence) if evidence.segment in places)
+    text = textwrap.shorten(strongest.text, 160, placeholder=" ...")
     return (
         f"\nlabel {explanation.label} (probability {explanation.probability:.2f}), truth {document.label}"
-        f'\n  "{document.sentence}" stands in segment {where} of {len(explanation.evidence)}'
-        f'\n  segment {strongest.segment + 1} decided: "{textwrap.shorten(strongest.text, 160, placeholder=" ...")}"'
+        f'\n  "{document.sentence}"'
+        f"\n  stands in segment {where} of {len(explanation.evidence)}; as evidence it is number {rank}"
+        f'\n  strongest evidence, segment {strongest.segment + 1}: "{text}"'
     )
 
 

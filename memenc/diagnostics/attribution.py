@@ -56,7 +56,9 @@ def explain(
     """Rank the segments of one document by knock-out of their writes.
 
     The document is read once for every segment, as if that segment alone had never been written to any memory; later
-    segments are read without it.
+    segments are read without it. Of a design that holds nothing (`none`) the `memory` readout sees the unfinished last
+    segment alone: without it such a model is off what it was trained on, so that a decision which rests on no sentence
+    in particular may be put down to that segment (benchmarks/results/explain.csv).
 
     Args:
         model: a fine-tuned classifier.

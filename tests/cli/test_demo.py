@@ -31,6 +31,7 @@ def test_the_whole_demonstration(backbone, tmp_path, capsys):
     assert not any("fine-tuned" in name for name in simple) and sum("frozen" in name for name in simple) == 4
     assert LongDocumentClassifier.from_pretrained(output / "model").predict(["a"]).shape == (1,)
     said = capsys.readouterr().out
+    assert said.count("as evidence it is number ") == said.count("strongest evidence, segment ") == 2
     assert said.count("truth ") == 2 and said.count("on this data") + said.count("documents can show") == 2
 
 

@@ -42,8 +42,12 @@ def resolve_segments_per_call(setting: int | str, device: torch.device, batch: i
         return setting
     if setting != "auto":
         raise ValueError(f'segments_per_call={setting!r}: give "auto" or a whole number of at least 1')
-    tokens = TOKENS_PER_CALL.get(device.type, TOKENS_PER_CALL_ELSEWHERE)
-    return max(1, tokens // (batch * segment_length))
+    return max(1, tokens_per_backbone_call(device) // (batch * segment_length))
+
+
+def tokens_per_backbone_call(device: torch.device) -> int:
+    """Tokens of one backbone call beyond which a device becomes no faster."""
+    return TOKENS_PER_CALL.get(device.type, TOKENS_PER_CALL_ELSEWHERE)
 
 
 def groups_of(segments: Segments, segments_per_call: int, bptt_segments: int | None = None) -> Iterator[Group]:

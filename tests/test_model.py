@@ -1,5 +1,7 @@
 """The model from outside: outputs, configuration, and inputs it must refuse."""
 
+import random
+
 import pytest
 import torch
 from transformers import AutoModel, PreTrainedTokenizerFast, pipeline
@@ -231,8 +233,20 @@ def test_texts_that_have_ended_are_not_read_on_with_longer_ones(tokenizer):
     shapes = []
     model.register_forward_pre_hook(lambda _, arguments: shapes.append(tuple(arguments[0].shape)))
     together = model.encode(texts, tokenizer, tokens_per_call=3 * 2 * CAPACITY)
-    assert shapes == [(3, 2 * CAPACITY), (1, 40 - 2 * CAPACITY)]
+    # Whole segments first, as many as all that are left have, then the last segments of all.
+    assert shapes == [(2, CAPACITY), (1, CAPACITY), (3, 40 - 2 * CAPACITY)]
     assert_close(together, alone, 1e-5, "side by side")
+
+
+def test_little_of_what_is_read_is_padding(tokenizer):
+    options = {"segment_length": SEGMENT, "tokenizer": tokenizer}
+    model = MemencModel.from_backbone(tiny_backbone(), memory="windowed", **options).eval()
+    counts = [int(10 ** random.uniform(0, 2.3)) for _ in range(40)]
+    read = []
+    model.register_forward_pre_hook(lambda _, arguments: read.append(arguments[0].numel()))
+    model.encode(["cat " * count for count in counts], tokenizer)
+    # Last segments are brought to the longest of those read with them, all other segments are full.
+    assert sum(counts) <= sum(read) <= sum(counts) + CAPACITY * len(counts) / 2 + CAPACITY * len(read)
 
 
 @pytest.mark.parametrize("batch", (1, 2))

@@ -20,7 +20,8 @@ from memenc.cli.spread import spread
 from memenc.config import MemencConfig
 from memenc.data.decisive_sentence import filler_chunks, filler_of_split
 from memenc.data.records import Record
-from memenc.data.tokens import stream_pieces, tokenize_document
+from memenc.data.token_buffer import TokenBuffer
+from memenc.data.tokens import stream_token_ids, tokenize_document
 from memenc.diagnostics.knockout import memenc_of
 from memenc.diagnostics.probing.facts import Facts
 from memenc.diagnostics.probing.probe import Probe, ProbeSettings
@@ -148,7 +149,8 @@ def own_documents(
     if not records:
         raise ValueError(f"{source} holds no documents")
     most = SEGMENTS_READ * memenc_of(model).own_tokens_per_segment
-    ids = [torch.tensor(next(stream_pieces(record.text, tokenizer, most), []), dtype=torch.long) for record in records]
+    buffers = [TokenBuffer(stream_token_ids(record.text, tokenizer)) for record in records]
+    ids = [torch.tensor(buffer.take(buffer.fill(most)), dtype=torch.long) for buffer in buffers]
     return Read(ids, None if label_column is None else label_numbers(model, records, source))
 
 

@@ -82,20 +82,6 @@ def stream_token_ids(
     return (tokens.ids for tokens in _stream(text, _encoder(tokenizer, with_offsets=False), chunk_characters))
 
 
-def stream_pieces(
-    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens_per_piece: int
-) -> Iterator[list[int]]:
-    """Token ids of one text in lists of `tokens_per_piece`, the last shorter."""
-    piece: list[int] = []
-    for ids in stream_token_ids(text, tokenizer):
-        piece.extend(ids)
-        while len(piece) >= tokens_per_piece:
-            yield piece[:tokens_per_piece]
-            piece = piece[tokens_per_piece:]
-    if piece:
-        yield piece
-
-
 def stream_tokens_with_offsets(
     text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = 65_536
 ) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import math
 import statistics
 import subprocess
@@ -29,6 +30,7 @@ from schedules import write
 from transformers import AutoModel, AutoTokenizer
 
 from memenc import MemencModel
+from memenc.results import version_of
 
 WORDS = "time year people way day man thing woman life child world school state family student group country problem"
 SHORTEST, LONGEST = 100, 100_000
@@ -87,7 +89,7 @@ def sentence_transformers_reader(path: str) -> Callable[[list[str]], np.ndarray]
     from sentence_transformers import SentenceTransformer, models
 
     transformer = models.Transformer(path, max_seq_length=SEGMENT)
-    pooling = models.Pooling(transformer.get_word_embedding_dimension(), "mean")
+    pooling = models.Pooling(transformer.get_embedding_dimension(), "mean")
     model = SentenceTransformer(modules=[transformer, pooling], device="cpu")
     tokenizer = AutoTokenizer.from_pretrained(path)
 
@@ -121,7 +123,8 @@ def stand_in_reader(path: str) -> Callable[[list[str]], np.ndarray]:
 def speed(arguments: argparse.Namespace) -> list[dict]:
     """Rows of contenders that took turns."""
     installed = importlib.util.find_spec("sentence_transformers") is not None
-    name = "sentence-transformers" if installed else "sentence-transformers, written out with transformers"
+    version = version_of("sentence-transformers")
+    name = f"sentence-transformers {version}" if installed else "sentence-transformers, written out with transformers"
     other = sentence_transformers_reader if installed else stand_in_reader
     readers = {f"memenc {memory}": memenc_reader(arguments.backbone, memory) for memory in arguments.memories}
     readers = {name: other(arguments.backbone)} | readers
@@ -202,8 +205,6 @@ def wall_seconds(data: Path, folder: Path, processes: int, backbone: str) -> flo
 
 def two_processes(arguments: argparse.Namespace) -> list[dict]:
     """Rows of one and two processes that took turns at the same two shards."""
-    import json
-
     times: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as place:
         data = Path(place, "data.jsonl")

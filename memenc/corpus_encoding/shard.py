@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,16 @@ class ShardWork:
             raise ValueError(f"documents_per_part={self.documents_per_part}: give at least 1")
         self.folder.mkdir(parents=True, exist_ok=True)
         status = folder_status(self.folder, self.shard.count)
-        files, settings = DataFiles.of(self.reader), self._settings()
-        for index in status.finished:
-            self._check(Shard(index, self.shard.count).manifest(self.folder), settings, files)
-        if self.shard.index in status.finished:
-            return read_json(self.shard.manifest(self.folder))
+        files = DataFiles.of(self.reader)
+        finished = {index: Shard(index, self.shard.count).manifest(self.folder) for index in status.finished}
+        manifests = {index: read_json(path) for index, path in finished.items()}
+        identity = self._settings() | {"data": data_hash(files, manifests.values())}
+        for index, path in finished.items():
+            refuse_difference(path, manifests[index]["identity"], identity)
+        if self.shard.index in manifests:
+            return manifests[self.shard.index]
         try:
-            manifest = self._encode(settings | {"data": files.hash}, files.stamps)
+            manifest = self._encode(identity, files.stamps)
         except Exception as error:
             write_json(self.shard.failure(self.folder), {"error": f"{type(error).__name__}: {error}"})
             raise
@@ -74,12 +77,6 @@ class ShardWork:
             "text_column": self.reader.text_column,
             "split": self.reader.split,
         }
-
-    def _check(self, path: Path, settings: dict[str, Any], files: DataFiles) -> None:
-        found = read_json(path)
-        # Data that were not touched since need not be read again to know that they are the same.
-        data = found["identity"]["data"] if found["data_stamps"] == files.stamps else files.hash
-        refuse_difference(path, found["identity"], settings | {"data": data})
 
     def _encode(self, identity: dict[str, Any], stamps: list[list[int]]) -> dict[str, Any]:
         parts = [
@@ -123,3 +120,9 @@ class ShardWork:
         self.advance(len(documents))
         characters = sum(len(record.text) for record in documents)
         return {"file": path.name, "documents": len(documents), "characters": characters, "content": content}
+
+
+def data_hash(files: DataFiles, manifests: Iterable[dict[str, Any]]) -> str:
+    """Hash of the data: what a finished shard found, if they were not touched since, without reading them again."""
+    known = (found["identity"]["data"] for found in manifests if found["data_stamps"] == files.stamps)
+    return next(known, None) or files.hash

@@ -6,6 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from memenc.corpus_encoding import DocumentEncoder, Shard, ShardWork, folder_status
+from memenc.corpus_encoding.identity import DataFiles
 from memenc.data import read_records
 from tests.cli.documents import reviews, write_lines
 from tests.corpus_encoding.killed import run_killed
@@ -91,6 +92,18 @@ def test_a_finished_shard_is_left_alone(work, model, data, tmp_path):
     data.touch()
     assert work(1, 2, encoder=failing_after(0, model)) == manifest
     assert str(folder_status(tmp_path / "out", 2)) == "1 of 2 shards finished; 1 not begun"
+
+
+def test_data_that_were_not_touched_are_not_hashed_again(work, data, monkeypatch):
+    work(0, 2)
+    hashed = []
+    monkeypatch.setattr(DataFiles, "hash", property(lambda files: hashed.append(files) or "another"))
+    work(1, 2)
+    assert not hashed
+    data.touch()
+    with pytest.raises(ValueError, match="another data"):
+        work(1, 2)
+    assert hashed
 
 
 def test_what_does_not_belong_together_is_refused(work, make_model, rows, tmp_path, model):

@@ -3,6 +3,7 @@
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -16,6 +17,7 @@ from memenc.memory import available_memories
 from memenc.model import MemencModel, MemencOutput
 from memenc.state import MemoryState
 from memenc.tasks import (
+    MemencForMaskedLM,
     MemencForMultipleChoice,
     MemencForQuestionAnswering,
     MemencForSequenceClassification,
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 
 AutoConfig.register("memenc", MemencConfig, exist_ok=True)
 AutoModel.register(MemencConfig, MemencModel, exist_ok=True)
+AutoModelForMaskedLM.register(MemencConfig, MemencForMaskedLM, exist_ok=True)
 AutoModelForSequenceClassification.register(MemencConfig, MemencForSequenceClassification, exist_ok=True)
 AutoModelForMultipleChoice.register(MemencConfig, MemencForMultipleChoice, exist_ok=True)
 AutoModelForQuestionAnswering.register(MemencConfig, MemencForQuestionAnswering, exist_ok=True)
@@ -35,6 +38,7 @@ __all__ = [
     "LongDocumentClassifier",
     "LongDocumentCollator",
     "MemencConfig",
+    "MemencForMaskedLM",
     "MemencForMultipleChoice",
     "MemencForQuestionAnswering",
     "MemencForSequenceClassification",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -34,6 +35,10 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer_config.json",
 )
+
+
+# Fields of the configuration that choose no weights but those of the head.
+OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout")
 
 
 class MemencPreTrainedModel(PreTrainedModel):
@@ -152,7 +157,8 @@ class MemencPreTrainedModel(PreTrainedModel):
         """Put a memory into a pre-trained encoder.
 
         Args:
-            backbone: name or path for transformers, or a model (which is taken over, not copied).
+            backbone: name or path for transformers, or a model (which is taken over, not copied); or a folder of a
+                memenc model, pre-trained say, whose memory must be the one that is asked for.
             memory: name of the design, see `available_memories()`.
             memory_options: keyword arguments of the design.
             tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,
@@ -164,6 +170,8 @@ class MemencPreTrainedModel(PreTrainedModel):
             ValueError: the backbone would ignore a memory, or an option does not fit.
         """
         _check_options(options)
+        if isinstance(backbone, str) and is_memenc_folder(backbone):
+            return cls._from_memenc(backbone, {"memory": memory, "memory_options": memory_options}, options)
         loaded = load_backbone(backbone, **(backbone_options or {}))
         if tokenizer is None and isinstance(backbone, str):
             tokenizer = find_tokenizer(backbone)
@@ -174,6 +182,29 @@ class MemencPreTrainedModel(PreTrainedModel):
             backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
         )
         return cls(config, backbone=loaded).eval()
+
+    @classmethod
+    def _from_memenc(cls, folder: str, asked: dict[str, Any], options: dict[str, Any]) -> Self:
+        """Go on from a memenc model; what its weights were made with cannot change."""
+        saved = MemencConfig.from_pretrained(folder)
+        head = {name: options[name] for name in OF_THE_HEAD if name in options}
+        asked |= {name: value for name, value in options.items() if name not in head and name != "special_tokens"}
+        other = [
+            f"{name}={getattr(saved, name)!r} (asked for: {value!r})"
+            for name, value in asked.items()
+            if getattr(saved, name) != value
+        ]
+        if other:
+            raise ValueError(
+                f"{folder} was trained with {', '.join(other)}; ask for the same, or start from a backbone"
+            )
+        return cls.from_pretrained(folder, **head).eval()
+
+
+def is_memenc_folder(name: str) -> bool:
+    """Whether a memenc model was saved there."""
+    file = Path(name, "config.json")
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("model_type") == MemencConfig.model_type
 
 
 def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:

@@ -15,6 +15,7 @@ from memenc.cli.encode import encode
 from memenc.cli.errors import UserErrors
 from memenc.cli.evaluate import evaluate
 from memenc.cli.predict import predict
+from memenc.cli.pretrain import pretrain
 from memenc.cli.probe import probe
 from memenc.cli.train import train
 from memenc.results import memenc_version
@@ -54,5 +55,5 @@ def shared(
         logging.disable_progress_bar()
 
 
-for command in (train, evaluate, predict, encode, compare, probe, doctor, demo):
+for command in (pretrain, train, evaluate, predict, encode, compare, probe, doctor, demo):
     app.command()(command)

@@ -2,6 +2,7 @@
 
 from memenc.tasks.answers import MemencQuestionAnsweringOutput
 from memenc.tasks.final_reading import ReadDocuments
+from memenc.tasks.masked_lm import MemencForMaskedLM
 from memenc.tasks.multiple_choice import MemencForMultipleChoice, MemencMultipleChoiceOutput
 from memenc.tasks.question_answering import MemencForQuestionAnswering
 from memenc.tasks.sequence_classification import MemencClassifierOutput, MemencForSequenceClassification
@@ -9,6 +10,7 @@ from memenc.tasks.token_classification import MemencForTokenClassification, Meme
 
 __all__ = [
     "MemencClassifierOutput",
+    "MemencForMaskedLM",
     "MemencForMultipleChoice",
     "MemencForQuestionAnswering",
     "MemencForSequenceClassification",

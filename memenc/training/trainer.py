@@ -124,7 +124,7 @@ class DocumentTrainer(Trainer):
         return self.optimizer
 
 
-def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, settings: Any) -> list[dict[str, Any]]:
     """Parameters by learning rate (backbone, new, gates) and weight decay (matrices of backbone and head, or none).
 
     The few numbers that `lora` and `bitfit` train inside the backbone hardly move at its rate: they count as new.

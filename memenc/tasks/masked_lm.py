@@ -1,0 +1,148 @@
+"""Masked-language-model training through memory, with the backbone's own head for it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions, MaskedLMOutput
+
+from memenc.config import MemencConfig
+from memenc.model import MemencModel
+from memenc.pretrained import MemencPreTrainedModel, find_tokenizer, leave_weights_alone
+
+IGNORED = -100
+
+
+class GivenStates(nn.Module):
+    """Stands where the encoder of a masked language model was: its output is what it is given."""
+
+    def forward(self, *args: Any, inputs_embeds: Tensor, **kwargs: Any) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """Token states (batch, tokens, hidden) as they are."""
+        return BaseModelOutputWithPoolingAndCrossAttentions(last_hidden_state=inputs_embeds)  # pyright: ignore[reportArgumentType]
+
+
+class MemencForMaskedLM(MemencPreTrainedModel):
+    """Predict masked tokens of documents of any length, so that memory learns from documents without labels.
+
+    The head is that of the backbone's masked language model, tied to its embeddings as there; no modelling code is
+    copied: the model stays around its head and gets our token states for its encoder's.
+
+    Source: Devlin et al. 2019, BERT (arXiv:1810.04805).
+
+    Args:
+        config: of the model.
+        backbone: a loaded masked language model with memenc attention; made from the configuration if None.
+    """
+
+    def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        inside = None if backbone is None else backbone.base_model
+        self.memenc = MemencModel(config, inside)  # pyright: ignore[reportArgumentType]
+        head = language_model_of(config) if backbone is None else backbone
+        self._tied_weights_keys = tied_names(head)
+        setattr(head, head.base_model_prefix, GivenStates())
+        head.all_tied_weights_keys = {}
+        head._tied_weights_keys = None
+        if backbone is not None:
+            leave_weights_alone(head)
+        self.language_model = head
+        self.post_init()
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: str | PreTrainedModel,
+        memory: str = "compressive",
+        memory_options: dict[str, Any] | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        backbone_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """As for every model; a backbone given as a model must be one for masked language modelling.
+
+        Raises:
+            ValueError: transformers has no masked language model of this kind, as for decoders.
+        """
+        if isinstance(backbone, str):
+            tokenizer = tokenizer or find_tokenizer(backbone)
+            try:
+                backbone = AutoModelForMaskedLM.from_pretrained(backbone, **(backbone_options or {}))
+            except ValueError as error:
+                raise ValueError(f"{backbone} has no masked language model: {error}") from error
+        # The tokenizer and the checks of a plain model; the head around the encoder stays with us.
+        plain = MemencModel.from_backbone(backbone, memory, memory_options, tokenizer, **options)
+        return cls(plain.config, backbone).eval()
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """Which parameters are one: those of the backbone's language model, by their names in here."""
+        return dict(self._tied_weights_keys or {})
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Token embeddings of the backbone."""
+        return self.memenc.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Weights from token states to the vocabulary."""
+        return self.language_model.get_output_embeddings()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> MaskedLMOutput | tuple:
+        """Predict tokens.
+
+        Args:
+            input_ids: (batch, tokens), some of them masked.
+            attention_mask: (batch, tokens).
+            labels: (batch, tokens) true ids where a token is to be predicted, -100 elsewhere.
+            token_type_ids: as tokenizers give them; must be zeros.
+            return_dict: False gives a tuple.
+
+        Returns:
+            Logits of all tokens (batch, tokens, vocabulary); with labels only of those to be predicted (predicted,
+            vocabulary), because those of a whole document would not fit the memory.
+        """
+        read = self.memenc(input_ids, attention_mask, token_type_ids=token_type_ids)
+        states, loss = read.last_hidden_state, None
+        if labels is not None:
+            chosen = labels != IGNORED
+            states = states[chosen][None]
+        logits = self.language_model(inputs_embeds=states).logits
+        if labels is not None:
+            logits = logits[0]
+            # A batch in which nothing was masked has a loss of zero, and not the mean of nothing.
+            total = functional.cross_entropy(logits.float(), labels[chosen], reduction="sum")
+            loss = total / chosen.sum().clamp(min=1)
+            loss = loss if read.auxiliary_loss is None else loss + read.auxiliary_loss
+        output = MaskedLMOutput(loss=loss, logits=logits)
+        return output if return_dict is not False else output.to_tuple()
+
+
+def language_model_of(config: MemencConfig) -> PreTrainedModel:
+    """The backbone's masked language model, with random weights.
+
+    Raises:
+        ValueError: there is none.
+    """
+    own = config.backbone_config()
+    if type(own) not in AutoModelForMaskedLM._model_mapping:
+        raise ValueError(f"transformers has no masked language model for the backbone type {own.model_type!r}")
+    return AutoModelForMaskedLM.from_config(own)
+
+
+def tied_names(head: PreTrainedModel) -> dict[str, str]:
+    """What the language model ties, by the names in `MemencForMaskedLM`."""
+    inside = f"{head.base_model_prefix}."
+
+    def ours(name: str) -> str:
+        within = name.removeprefix(inside)
+        return f"language_model.{name}" if within == name else f"memenc.encoder.backbone.{within}"
+
+    return {ours(target): ours(source) for target, source in head.get_expanded_tied_weights_keys().items()}

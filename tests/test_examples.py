@@ -21,6 +21,14 @@ def test_classifying_runs(tmp_path, capsys):
     assert "the decisive sentence was:" in capsys.readouterr().out
 
 
+def test_few_labels_runs(tmp_path, capsys):
+    example = runpy.run_path(str(EXAMPLES / "04_few_labels.py"))
+    example["main"].__globals__["LongDocumentClassifier"] = small(example["LongDocumentClassifier"])
+    accuracy = example["main"](save_tiny_backbone(tmp_path), documents=12, epochs=1, per_library=5)
+    assert 0.0 <= accuracy <= 1.0
+    assert "on 8 other pages" in capsys.readouterr().out
+
+
 def test_designs_of_the_same_bytes_hear_differently_far(capsys):
     heard = runpy.run_path(str(EXAMPLES / "03_same_bytes.py"))["main"]()
     assert heard["none"] == heard["windowed"] == 0.0

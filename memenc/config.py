@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
+PAIR_LOSSES = ("contrastive", "cosine", "classification")
 QUESTION_POSITIONS = ("every_segment", "last")
 SLIDING_WINDOW_LAYERS = ("within_window", "full", "none")
 # What transformers itself adds to a configuration beside the fields of its class.
@@ -60,6 +61,7 @@ class MemencConfig(PreTrainedConfig):
         attention_dropout: share of attention weights set to zero in training; None keeps the backbone's own, which on
             a CPU makes attention five times slower.
         classifier_dropout: share of the readout set to zero before a task's head.
+        pair_loss: what MemencForTextPairs learns from pairs of documents: contrastive, cosine or classification.
     """
 
     model_type: ClassVar[str] = "memenc"
@@ -83,6 +85,7 @@ class MemencConfig(PreTrainedConfig):
     question_position: str = "every_segment"
     attention_dropout: float | None = 0.0
     classifier_dropout: float = 0.1
+    pair_loss: str = "contrastive"
 
     def __post_init__(self, **kwargs: Any) -> None:
         unknown = sorted(set(kwargs) - ADDED)
@@ -112,6 +115,8 @@ class MemencConfig(PreTrainedConfig):
         chosen = self.readout_layers
         if chosen is not None and not (chosen and all(isinstance(layer, int) for layer in chosen)):
             raise ValueError(f"readout_layers={chosen!r}: give a list of layer numbers, such as [-2, -1], or None")
+        if self.pair_loss not in PAIR_LOSSES:
+            raise ValueError(f"pair_loss={self.pair_loss!r}: choose one of {PAIR_LOSSES}")
         layers = self.memory_layers
         if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')

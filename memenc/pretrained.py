@@ -38,7 +38,7 @@ TOKENIZER_FILES = (
 
 
 # Fields of the configuration that choose no weights but those of the head.
-OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout")
+OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout", "pair_loss")
 
 
 class MemencPreTrainedModel(PreTrainedModel):

@@ -6,6 +6,7 @@ from memenc.tasks.masked_lm import MemencForMaskedLM
 from memenc.tasks.multiple_choice import MemencForMultipleChoice, MemencMultipleChoiceOutput
 from memenc.tasks.question_answering import MemencForQuestionAnswering
 from memenc.tasks.sequence_classification import MemencClassifierOutput, MemencForSequenceClassification
+from memenc.tasks.text_pairs import MemencForTextPairs, TextPairOutput, collate_pairs
 from memenc.tasks.token_classification import MemencForTokenClassification, MemencTokenClassifierOutput
 
 __all__ = [
@@ -14,9 +15,12 @@ __all__ = [
     "MemencForMultipleChoice",
     "MemencForQuestionAnswering",
     "MemencForSequenceClassification",
+    "MemencForTextPairs",
     "MemencForTokenClassification",
     "MemencMultipleChoiceOutput",
     "MemencQuestionAnsweringOutput",
     "MemencTokenClassifierOutput",
     "ReadDocuments",
+    "TextPairOutput",
+    "collate_pairs",
 ]

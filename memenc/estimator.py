@@ -32,6 +32,7 @@ from memenc.training.settings import TrainingSettings
 
 DEFAULT_BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
 ESTIMATOR_FILE = "memenc_estimator.json"
+DEFAULT_TASK = "sequence-classification"
 
 
 class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
@@ -161,6 +162,9 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             )
         check_if_sealed(Path(path))
         kept = json.loads(file.read_text(encoding="utf-8"))
+        task = kept.get("task", DEFAULT_TASK)
+        if task != DEFAULT_TASK:
+            raise ValueError(f"{path} holds a model for {task}, not a classifier of documents; use memenc predict")
         problem = kept.get("problem_type", "single_label_classification")
         if problem != "single_label_classification":
             raise ValueError(
@@ -208,17 +212,24 @@ def split_validation(
     documents: TokenizedDocuments, share: float, seed: int
 ) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
     """Training and validation documents, stratified where every class has two; none for validation below ten."""
-    count = round(len(documents) * share)
-    if count < 1 or len(documents) < 10:
-        return documents, None
-    labels = np.asarray(documents.labels)
+    training, validation = split_places(len(documents), share, seed, documents.labels)
+    return documents.subset(training), documents.subset(validation) if validation else None
+
+
+def split_places(
+    count: int, share: float, seed: int, classes: Sequence[Any] | None = None
+) -> tuple[list[int], list[int]]:
+    """Places of training and validation documents, as `split_validation` chooses them."""
+    chosen = round(count * share)
+    if chosen < 1 or count < 10:
+        return list(range(count)), []
+    labels = np.asarray(classes) if classes is not None else np.zeros(0)
     stratify = None
     if labels.ndim == 1 and labels.dtype.kind in "iu":
-        classes, sizes = np.unique(labels, return_counts=True)
-        stratify = labels if sizes.min() >= 2 and count >= len(classes) else None
-    indices = np.arange(len(documents))
-    training, validation = train_test_split(indices, test_size=count, random_state=seed, stratify=stratify)
-    return documents.subset(list(training)), documents.subset(list(validation))
+        present, sizes = np.unique(labels, return_counts=True)
+        stratify = labels if sizes.min() >= 2 and chosen >= len(present) else None
+    training, validation = train_test_split(np.arange(count), test_size=chosen, random_state=seed, stratify=stratify)
+    return list(training), list(validation)
 
 
 def check_texts(texts: Any) -> list[str]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from memenc.cli import console
-from memenc.cli.options import BadRecord, DocumentOptions
-from memenc.data.labels import Labels
+from memenc.cli.options import BadRecord, DocumentOptions, TaskName
 from memenc.data.records import Record
-from memenc.estimator import split_validation
-from memenc.training.documents import TokenizedDocuments
-
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+from memenc.estimator import split_places
+from memenc.training.tasks import Examples, Task, TaskOptions, task_named
+from memenc.training.tasks.base import ProblemType, QuestionPosition
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,14 @@ class CorpusOptions:
         validation_share: share of --train that does, where there is no --validation; 0 for none.
         train_split: which split of a dataset to train on.
         validation_split: which split of a dataset chooses the epoch.
-        text_column: column of the documents.
-        label_column: column of the labels.
+        text_column: column of the documents; what the task calls it (text, document or words) if left out.
+        label_column: column of the labels; what the task calls it (label, questions or labels) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
         task: what to learn.
-        problem_type: what the labels are, if it is not what they look like.
+        problem_type: what the labels of sequence-classification are, if it is not what they look like.
+        question_position: where question-answering puts the question: in every segment, for spans of the document, or
+            last, for labels and a document that is read once.
+        max_answer_tokens: tokens of the longest answer that question-answering gives.
     """
 
     train: str
@@ -41,15 +41,22 @@ class CorpusOptions:
     validation_share: float = 0.1
     train_split: str | None = None
     validation_split: str | None = None
-    text_column: str = "text"
-    label_column: str = "label"
+    text_column: str | None = None
+    label_column: str | None = None
     on_bad_record: BadRecord = "error"
-    task: Literal["sequence-classification"] = "sequence-classification"
+    task: TaskName = "sequence-classification"
     problem_type: ProblemType | None = None
+    question_position: QuestionPosition = "every_segment"
+    max_answer_tokens: int = 30
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"--validation-share {self.validation_share}: give a share of at least 0 and below 1")
+
+    @property
+    def task_options(self) -> TaskOptions:
+        """Those that a task may look at."""
+        return TaskOptions(self.problem_type, self.question_position, self.max_answer_tokens)
 
     def read(self, source: str, split: str | None) -> list[Record]:
         """All records of a source; those left out are named.
@@ -57,7 +64,10 @@ class CorpusOptions:
         Raises:
             ValueError: a bad record, or none at all.
         """
-        reader = DocumentOptions(source, split, self.text_column, self.on_bad_record).records(self.label_column)
+        task = task_named(self.task)
+        documents = DocumentOptions(source, split, self.text_column, self.on_bad_record)
+        understanding = task.understanding(True, self.task_options)
+        reader = documents.records(self.label_column or task.label_column, task.text_column, understanding)
         with console.document_progress() as progress:
             records = list(progress.track(reader, description=f"reading {source}"))
         console.note_problems(reader.problems)
@@ -68,50 +78,49 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents and their labels, encoded as a head is trained on them.
+    """Documents to learn from, and what is learned.
 
     Args:
-        texts: documents to train on.
-        encoded: one label per document.
-        validation: (texts, encoded) of a source of their own; None takes a share of the others.
-        labels: what the labels of the training documents are.
+        options: where they come from.
+        training: records to train on.
+        validation: records of a source of their own; None takes a share of the others.
+        task: what the training records describe.
     """
 
-    texts: list[str]
-    encoded: list[Any]
-    validation: tuple[list[str], list[Any]] | None
-    labels: Labels
+    options: CorpusOptions
+    training: list[Record]
+    validation: list[Record] | None
+    task: Task
 
     @classmethod
     def of(cls, options: CorpusOptions) -> Corpus:
         """Read everything.
 
         Raises:
-            ValueError: a bad record, or a label that only validation documents have, with its line.
+            ValueError: a bad record.
         """
         training, validation = options.read(options.train, options.train_split), None
-        labels = Labels.infer([record.label for record in training], options.problem_type)
+        task = task_named(options.task).of(training, options.task_options)
         if options.validation is not None:
-            records = options.read(options.validation, options.validation_split)
-            validation = texts_of(records), encoded_labels(records, labels, options.validation)
-        return cls(texts_of(training), encoded_labels(training, labels, options.train), validation, labels)
+            validation = options.read(options.validation, options.validation_split)
+        return cls(options, training, validation, task)
 
-    def tokenised(
-        self, tokenizer: PreTrainedTokenizerBase, validation_share: float, seed: int
-    ) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
-        """Training documents, and validation documents if there are any."""
-        training = TokenizedDocuments.from_texts(self.texts, tokenizer, self.encoded, show_progress=True)
-        if self.validation is None:
-            return split_validation(training, validation_share, seed)
-        texts, encoded = self.validation
-        return training, TokenizedDocuments.from_texts(texts, tokenizer, encoded, show_progress=True)
+    def tokenised(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> tuple[Examples, Examples | None]:
+        """Training examples, and validation examples if there are any.
+
+        Raises:
+            ValueError: a label that only validation documents have, with its line.
+        """
+        training, validation, source = self.training, self.validation, self.options.validation or self.options.train
+        if validation is None:
+            share, strata = self.options.validation_share, self.task.strata(training)
+            kept, aside = split_places(len(training), share, seed, strata)
+            training, validation = [self.training[place] for place in kept], [self.training[place] for place in aside]
+        # The smaller part first: what is wrong with it is said before the long work starts.
+        held = self.task.examples(validation, source, tokenizer, show_progress=True) if validation else None
+        return self.task.examples(training, self.options.train, tokenizer, show_progress=True), held
 
 
 def texts_of(records: Sequence[Record]) -> list[str]:
     """The documents of records."""
     return [record.text for record in records]
-
-
-def encoded_labels(records: Sequence[Record], labels: Labels, source: str) -> list[Any]:
-    """The labels of records as a head is trained on them; the message for an unknown one names its line."""
-    return [labels.encode(record.label, f"{source}, line {record.line}") for record in records]

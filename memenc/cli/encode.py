@@ -12,9 +12,9 @@ import typer
 from transformers import AutoConfig
 
 from memenc.cli import console, options
-from memenc.cli.classifier import chunks_of
 from memenc.cli.corpus import texts_of
 from memenc.cli.spread import spread
+from memenc.cli.trained import chunks_of
 from memenc.config import MemencConfig
 from memenc.corpus_encoding import DocumentEncoder, EndlessDocument, NewMemory, Shard, ShardWork, folder_status
 from memenc.corpus_encoding.endless import BYTES_PER_BLOCK

@@ -1,4 +1,4 @@
-"""`memenc evaluate`: score a trained classifier on labelled documents."""
+"""`memenc evaluate`: score a trained model on labelled documents."""
 
 from __future__ import annotations
 
@@ -7,57 +7,66 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from memenc.cli import console, options
-from memenc.cli.classifier import Classifier, chunks_of, load_classifier
-from memenc.cli.corpus import encoded_labels, texts_of
 from memenc.cli.spread import spread
+from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.results import write_results
-from memenc.training.metrics import scores
 
 
 @spread
 def evaluate(
     documents: Annotated[options.DocumentOptions, options.DATA],
     model: options.ModelFolder,
-    label_column: Annotated[str, typer.Option(help="Column of the labels.", rich_help_panel=options.DATA)] = "label",
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the labels; what the task calls it (label, questions or labels) if left out.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Where to write the results: FILE.json, and FILE.csv beside it.")
     ] = None,
+    task: options.TrainedTask = None,
     device: options.Device = "auto",
 ) -> None:
-    """Score a trained classifier on labelled documents."""
-    classifier = load_classifier(model, options.chosen_device(device))
-    result = evaluated(classifier, documents, label_column)
+    """Score a trained model on labelled documents."""
+    trained = load_trained(model, options.chosen_device(device), task)
+    result = evaluated(trained, documents, label_column)
     console.out().print(console.facts(f"{model} on {documents.data}", result))
     if output is not None:
         path = output.with_suffix("") if output.suffix == ".json" else output
-        write_results(path, [result], model=model, options=asdict(documents) | {"label_column": label_column})
+        columns = {
+            "text_column": documents.text_column or trained.task.text_column,
+            "label_column": label_column or trained.task.label_column,
+        }
+        write_results(path, [result], model=model, options=asdict(documents) | columns)
 
 
-def evaluated(classifier: Classifier, documents: options.DocumentOptions, label_column: str) -> dict[str, Any]:
+def evaluated(trained: Trained, documents: options.DocumentOptions, label_column: str | None) -> dict[str, Any]:
     """Documents, tokens, time and scores of one file.
 
     Raises:
         ValueError: no documents, a bad record, or a label that was not trained.
     """
-    reader = documents.records(label_column)
-    truth: list[Any] = []
-    logits, tokens, started = [], 0, time.monotonic()
+    reader = documents.records_of(trained.task, labelled=True, label_column=label_column)
+    predictions: list[Any] = []
+    truths: list[Any] = []
+    count, tokens, started = 0, 0, time.monotonic()
     with console.document_progress() as progress:
-        task = progress.add_task("reading", total=None)
+        shown = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            truth += encoded_labels(chunk, classifier.labels, documents.data)
-            rows, lengths = classifier.read(texts_of(chunk))
-            logits.append(rows)
-            tokens += sum(lengths)
-            progress.advance(task, len(chunk))
+            examples, found = trained.read(chunk, documents.data, labelled=True)
+            predictions += found
+            truths += [trained.task.truth(item) for item in examples.items]
+            tokens += sum(map(len, examples.token_ids))
+            count += len(chunk)
+            progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)
-    if not truth:
+    if not truths:
         raise ValueError(f"{documents.data} holds no documents")
     seconds = time.monotonic() - started
-    found = scores(classifier.labels.problem_type, np.concatenate(logits), np.asarray(truth))
     speed = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / max(seconds, 1e-9)}
-    return {"documents": len(truth), **found, **speed}
+    return {"documents": count, **trained.task.scores(predictions, truths), **speed}

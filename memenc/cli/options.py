@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 
-from memenc.data.records import RecordReader, read_records
+from memenc.data.records import RecordReader, Understanding, read_records
+from memenc.training.tasks import TASKS, Task
 
 DATA, MODEL, TRAINING = "Data", "Model", "Training"
 
@@ -19,6 +20,10 @@ ModelFolder = Annotated[Path, typer.Option(help="Folder written by memenc train.
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 BadRecord = Literal["error", "skip"]
+TaskName = Literal["sequence-classification", "question-answering", "multiple-choice", "token-classification"]
+TrainedTask = Annotated[
+    str | None, typer.Option(help=f"What the model must have been trained for, one of: {', '.join(TASKS)}.")
+]
 
 
 @dataclass(frozen=True)
@@ -28,24 +33,37 @@ class DocumentOptions:
     Args:
         data: documents: .jsonl, .json, .csv (each also .gz), .parquet, a folder saved by datasets, or a datasets name.
         split: which split of a dataset.
-        text_column: column of the documents.
+        text_column: column of the documents; what the task calls it (text, document or words) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
     """
 
     data: str
     split: str | None = None
-    text_column: str = "text"
+    text_column: str | None = None
     on_bad_record: BadRecord = "error"
 
-    def records(self, label_column: str | None = None) -> RecordReader:
-        """The documents, read in a stream, with labels if a column is named."""
+    def records(
+        self,
+        label_column: str | None = None,
+        text_column: str = "text",
+        understanding: Callable[[], Understanding] = Understanding,
+    ) -> RecordReader:
+        """The documents, read in a stream, with labels if a column is named; `text_column` if none was asked for."""
         return read_records(
             self.data,
-            text_column=self.text_column,
+            text_column=self.text_column or text_column,
             label_column=label_column,
             split=self.split,
             on_bad_record=self.on_bad_record,
+            understanding=understanding,
         )
+
+    def records_of(self, task: Task, labelled: bool, label_column: str | None = None) -> RecordReader:
+        """The documents as a trained task reads them."""
+        column = label_column or task.label_column
+        needed = labelled or task.predicts_from_labels
+        understanding = task.understanding(labelled, task.options)
+        return self.records(column if needed else None, task.text_column, understanding)
 
 
 @dataclass(frozen=True)

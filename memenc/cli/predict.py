@@ -1,4 +1,4 @@
-"""`memenc predict`: label documents, one JSON line each."""
+"""`memenc predict`: what a trained model says of documents, as JSON lines."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import IO, Annotated, Any
 import typer
 
 from memenc.cli import console, options
-from memenc.cli.classifier import Classifier, chunks_of, load_classifier
-from memenc.cli.corpus import texts_of
 from memenc.cli.spread import spread
+from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.data.records import Record
 
 
@@ -23,28 +22,28 @@ def predict(
     documents: Annotated[options.DocumentOptions, options.DATA],
     model: options.ModelFolder,
     output: Annotated[
-        Path, typer.Option(help="Where to write one JSON line per document; - is standard output.")
+        Path, typer.Option(help="Where to write one JSON line per document or question; - is standard output.")
     ] = Path("-"),
+    task: options.TrainedTask = None,
     device: options.Device = "auto",
 ) -> None:
-    """Label documents: any number of them, each of any length."""
-    classifier = load_classifier(model, options.chosen_device(device))
-    reader = documents.records()
+    """Label documents, or answer questions about them: any number of them, each of any length."""
+    trained = load_trained(model, options.chosen_device(device), task)
+    reader = documents.records_of(trained.task, labelled=False)
     with opened(output) as file, console.document_progress() as progress:
-        task = progress.add_task("reading", total=None)
+        shown = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            for answer in answers(classifier, chunk):
+            for answer in answers(trained, chunk, documents.data):
                 file.write(json.dumps(answer, ensure_ascii=False) + "\n")
-            progress.advance(task, len(chunk))
+            progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)
 
 
-def answers(classifier: Classifier, chunk: list[Record]) -> Iterator[dict[str, Any]]:
+def answers(trained: Trained, chunk: list[Record], source: str) -> Iterator[dict[str, Any]]:
     """What is said of every document."""
-    logits, lengths = classifier.read(texts_of(chunk))
-    for record, row, tokens in zip(chunk, logits, lengths, strict=True):
-        place = {"id": record.id, "line": record.line}
-        yield place | classifier.answer(row) | {"tokens_seen": tokens, "empty": tokens == 0}
+    examples, predictions = trained.read(chunk, source, labelled=False)
+    for item, prediction in zip(examples.items, predictions, strict=True):
+        yield from trained.task.answers(item, prediction)
 
 
 @contextmanager

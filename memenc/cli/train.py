@@ -1,4 +1,4 @@
-"""`memenc train`: fine-tune a classifier on documents in a file."""
+"""`memenc train`: fine-tune a model on documents in a file."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
-from memenc.cli.classifier import Classifier, save_classifier
 from memenc.cli.corpus import Corpus, CorpusOptions
 from memenc.cli.spread import spread
-from memenc.data.labels import Labels
+from memenc.cli.trained import Trained, save_trained
 from memenc.data.report import corpus_report
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.files import write_whole
+from memenc.pretrained import MemencPreTrainedModel
 from memenc.results import plain, write_results
-from memenc.tasks import MemencForSequenceClassification
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import CostCallback
-from memenc.training.documents import TokenizedDocuments
-from memenc.training.metrics import scores
-from memenc.training.run import predict_logits, train_classifier
+from memenc.training.run import answered, fine_tune
 from memenc.training.settings import TrainingSettings
+from memenc.training.tasks import Examples, Task
 
 CHECKPOINTS = "checkpoints"
 RUN_FILE = "run.json"
@@ -67,24 +64,29 @@ def train(
     read = Corpus.of(corpus)
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
-    classifier = Classifier(new_model(estimator, tokenizer, read.labels), tokenizer, read.labels)
-    training, validation = read.tokenised(tokenizer, corpus.validation_share, settings.seed)
-    run = {"parameters": estimator.get_params(deep=False), "corpus": described(training), "classes": read.labels.names}
+    trained = Trained(new_model(estimator, tokenizer, read.task), tokenizer, read.task)
+    training, validation = read.tokenised(tokenizer, settings.seed)
+    for examples, source in ((validation, corpus.validation or corpus.train), (training, corpus.train)):
+        if examples is not None:
+            read.task.check(trained.model, examples, source)
+    parameters = estimator.get_params(deep=False)
+    run = {"parameters": parameters, "corpus": described(training), **read.task.described()}
     start_run(output / CHECKPOINTS, plain(run), resume)
     cost = CostCallback(settings.adapt, console.err())
     with hint_when_stopped():
-        log = train_classifier(
-            classifier.model,
+        log = fine_tune(
+            trained.model,
+            trained.task,
             training,
             validation,
             settings,
             output / CHECKPOINTS,
             resume,
             device=chosen.type,
-            callbacks=[*LivenessCallback.watching(classifier.model, training.token_ids), cost],
+            callbacks=[*LivenessCallback.watching(trained.model, training.token_ids), cost],
         )
-    save_classifier(output, estimator, classifier)
-    found = None if validation is None else show_scores(classifier, validation)
+    save_trained(output, trained, parameters)
+    found = None if validation is None else show_scores(trained, validation)
     facts = {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
     write_results(output / "results", log, seed=settings.seed, **facts)
     console.note(f"saved to {output}; next: memenc predict --model {output} --data FILE")
@@ -134,28 +136,26 @@ def differences(earlier: Any, now: Any, name: str = "") -> list[str]:
 
 
 def new_model(
-    estimator: LongDocumentClassifier, tokenizer: PreTrainedTokenizerBase, labels: Labels
-) -> MemencForSequenceClassification:
-    """The classifier that an estimator's parameters describe, for any kind of labels."""
-    names = labels.names or ("value",)
-    return MemencForSequenceClassification.from_backbone(
+    estimator: LongDocumentClassifier, tokenizer: PreTrainedTokenizerBase, task: Task
+) -> MemencPreTrainedModel:
+    """The model that an estimator's parameters describe, with the head of the task."""
+    return task.head.from_backbone(
         estimator.backbone,
         estimator.memory,
         estimator.memory_options,
         tokenizer=tokenizer,
-        problem_type=labels.problem_type,
-        id2label=dict(enumerate(names)),
-        label2id={name: number for number, name in enumerate(names)},
+        **task.model_options(),
         **(estimator.model_options or {}),
     )
 
 
-def described(training: TokenizedDocuments) -> dict[str, Any]:
+def described(training: Examples) -> dict[str, Any]:
     """The report on the training documents, said aloud and as plain values."""
-    report = corpus_report(training.lengths)
+    lengths = training.document_lengths
+    report = corpus_report(lengths)
     for line in report.lines():
         console.note(line)
-    empty = training.lengths.count(0)
+    empty = lengths.count(0)
     if empty:
         console.note(f"{empty:,} of the training documents are empty: nothing but their label can be learned", "yellow")
     return asdict(report) | {"empty": empty}
@@ -171,9 +171,10 @@ def hint_when_stopped() -> Iterator[None]:
         raise
 
 
-def show_scores(classifier: Classifier, validation: TokenizedDocuments) -> dict[str, float]:
+def show_scores(trained: Trained, validation: Examples) -> dict[str, float]:
     """Scores of the trained model on the validation documents, as a table and as plain values."""
-    logits = predict_logits(classifier.model, validation)
-    found = scores(classifier.labels.problem_type, logits, np.asarray(validation.labels))
-    console.out().print(console.facts("validation", {"documents": len(validation), **found}))
+    predictions = answered(trained.model, trained.task, validation).predictions
+    found = trained.task.scores(predictions, [trained.task.truth(item) for item in validation.items])
+    documents = len(validation.document_lengths)
+    console.out().print(console.facts("validation", {"documents": documents, **found}))
     return found

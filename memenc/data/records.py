@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +35,26 @@ class Record:
     rest: dict[str, Any] = field(default_factory=dict)
 
 
+class Understanding:
+    """What a task makes of the columns: how a document is written in its column, and what else a record must have.
+
+    Made anew for every loop over a source, so that it may remember what it saw, such as ids.
+    """
+
+    def text(self, value: Any) -> str:
+        """The document in its column.
+
+        Raises:
+            ValueError: it is something else; the message goes on "column 'text' ".
+        """
+        if not isinstance(value, str):
+            raise ValueError(f"must be text, found {type(value).__name__} {str(value)[:40]!r}")
+        return value
+
+    def check(self, record: Record) -> None:
+        """Refuse a record that cannot be used with a ValueError that says why; its line is said beside it."""
+
+
 class RecordReader:
     """The records of one source; every loop over it reads the source again, one record at a time.
 
@@ -49,6 +69,7 @@ class RecordReader:
         label_column: str | None = "label",
         split: str | None = None,
         on_bad_record: Literal["error", "skip"] = "error",
+        understanding: Callable[[], Understanding] = Understanding,
     ):
         if on_bad_record not in ("error", "skip"):
             raise ValueError(f"on_bad_record must be 'error' or 'skip', got {on_bad_record!r}")
@@ -57,6 +78,7 @@ class RecordReader:
         self.label_column = label_column
         self.split = split
         self.on_bad_record = on_bad_record
+        self.understanding = understanding
         self.problems: list[str] = []
         self.problem_lines: list[int] = []
         self._kind = kind_of_source(source, split)
@@ -64,8 +86,9 @@ class RecordReader:
     def __iter__(self) -> Iterator[Record]:
         self.problems, self.problem_lines = [], []
         any_good = False
+        understanding = self.understanding()
         for line, row in self._rows():
-            record = row if isinstance(row, str) else self._record(line, row)
+            record = row if isinstance(row, str) else self._record(line, row, understanding)
             if isinstance(record, Record):
                 any_good = True
                 yield record
@@ -83,7 +106,7 @@ class RecordReader:
             return ROWS_OF[self._kind](Path(self.source))
         return dataset_rows(open_dataset(os.fspath(self.source), self.split))
 
-    def _record(self, line: int, row: dict[str, Any]) -> Record | str:
+    def _record(self, line: int, row: dict[str, Any], understanding: Understanding) -> Record | str:
         """Return the record of one row, or what is wrong with it."""
         asked = [self.text_column] if self.label_column is None else [self.text_column, self.label_column]
         for column in asked:
@@ -92,13 +115,19 @@ class RecordReader:
                 return f"column {column!r} is missing; the columns there are: {there}"
             if row[column] is None:
                 return f"column {column!r} is null"
-        text = row[self.text_column]
-        if not isinstance(text, str):
-            return f"column {self.text_column!r} must be text, found {type(text).__name__} {str(text)[:40]!r}"
+        try:
+            text = understanding.text(row[self.text_column])
+        except ValueError as error:
+            return f"column {self.text_column!r} {error}"
         label = None if self.label_column is None else row[self.label_column]
         name = None if row.get(ID_COLUMN) is None else str(row[ID_COLUMN])
         rest = {column: value for column, value in row.items() if column not in (*asked, ID_COLUMN)}
-        return Record(text, label, name, line, rest)
+        record = Record(text, label, name, line, rest)
+        try:
+            understanding.check(record)
+        except ValueError as error:
+            return str(error)
+        return record
 
 
 def read_records(
@@ -108,6 +137,7 @@ def read_records(
     label_column: str | None = "label",
     split: str | None = None,
     on_bad_record: Literal["error", "skip"] = "error",
+    understanding: Callable[[], Understanding] = Understanding,
 ) -> RecordReader:
     """Read documents from a file, a folder saved by `datasets` or a `datasets` name: loop over the result.
 
@@ -117,12 +147,18 @@ def read_records(
         label_column: column of the labels, None for unlabelled documents.
         split: which part of a folder or hub dataset, such as "train".
         on_bad_record: "error" raises at the first bad record, "skip" lists it in `.problems` and goes on.
+        understanding: makes what a task expects of the columns.
 
     Raises:
         ValueError: no such file, unknown kind of file; in the loop, a bad record: file, line, what was found.
     """
     return RecordReader(
-        source, text_column=text_column, label_column=label_column, split=split, on_bad_record=on_bad_record
+        source,
+        text_column=text_column,
+        label_column=label_column,
+        split=split,
+        on_bad_record=on_bad_record,
+        understanding=understanding,
     )
 
 

@@ -33,7 +33,8 @@ class MemoryReadout(Readout):
 
     def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
         """Pool document and memory."""
-        queries = self.query.expand(len(final.current["states"]), -1, -1)
+        # Repeated, not expanded: a product with a stride of zero rounds by where the parameter lies in memory.
+        queries = self.query.repeat(len(final.current["states"]), 1, 1)
         kept = attend_final_memory(queries, final, top_memory)
         found = torch.cat([document_memory.pooled(final.document), kept], dim=1)
         return final.document["mean"] + functional.linear(found.flatten(1), self.mixture.to(found.dtype))

@@ -102,16 +102,20 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
 
     def crop(self, documents: Sequence[Tensor], tokens_per_segment: int) -> list[Tensor]:
         """A stretch of this step's length, from a random place, of every document's token ids (tokens,)."""
+        stretches = self.stretches([len(document) for document in documents], tokens_per_segment)
+        return [document[start:end] for document, (start, end) in zip(documents, stretches, strict=True)]
+
+    def stretches(self, lengths: Sequence[int], tokens_per_segment: int) -> list[tuple[int, int]]:
+        """First token of the stretch that this step reads of every document, and the token behind its last."""
         segments = self.segments
         if segments is None:
-            return list(documents)
+            return [(0, length) for length in lengths]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-        length, cropped = segments * tokens_per_segment, []
-        for document in documents:
-            room = max(0, len(document) - length)
-            start = int(torch.randint(room + 1, (), generator=generator))
-            cropped.append(document[start : start + length])
-        return cropped
+        longest, found = segments * tokens_per_segment, []
+        for length in lengths:
+            start = int(torch.randint(max(0, length - longest) + 1, (), generator=generator))
+            found.append((start, min(length, start + longest)))
+        return found
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -1,35 +1,67 @@
-"""Fine-tune a classifier on documents: one function behind the estimator and the command line."""
+"""Fine-tune a model on documents: one function behind the estimator and the command line."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from memenc.data.batches import parts_of
+from memenc.data.labels import REGRESSION, SINGLE, Labels
 from memenc.lockstep import is_first_process, number_of_processes
+from memenc.model import MemencModel
+from memenc.pretrained import MemencPreTrainedModel
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.adaptation import adapted
 from memenc.training.cache import cached_lower_layers
 from memenc.training.checkpoints import FiniteGradients, SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
 from memenc.training.documents import TokenizedDocuments
-from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
-from memenc.training.trainer import DocumentTrainer, collator_for
+from memenc.training.tasks import Examples, Task
+from memenc.training.tasks.base import documents_collator
+from memenc.training.tasks.sequence_classification import SequenceClassification
+from memenc.training.trainer import DocumentTrainer
+
+Documents = TokenizedDocuments | Examples
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model says of some examples: one prediction each, and the mean loss if they have labels."""
+
+    predictions: list[Any]
+    loss: float | None
 
 
 def train_classifier(
     model: MemencForSequenceClassification,
     training: TokenizedDocuments,
     validation: TokenizedDocuments | None,
+    settings: TrainingSettings,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Fine-tune a classifier whose `config.problem_type` is set; options are those of :func:`fine_tune`."""
+    kind = model.config.problem_type or SINGLE
+    names = () if kind == REGRESSION else tuple(map(str, range(model.classifier.out_features)))
+    return fine_tune(model, SequenceClassification(Labels(kind, names)), training, validation, settings, **options)
+
+
+def fine_tune(
+    model: MemencPreTrainedModel,
+    task: Task,
+    training: Documents,
+    validation: Documents | None,
     settings: TrainingSettings,
     output: str | Path | None = None,
     resume: bool = False,
@@ -40,8 +72,9 @@ def train_classifier(
     """Fine-tune `model` in place and return the log; with validation documents the best epoch's weights are kept.
 
     Args:
-        model: a classifier whose `config.problem_type` is set.
-        training: documents with labels.
+        model: with the head of the task.
+        task: what is learned.
+        training: examples with labels.
         validation: chooses the epoch; None keeps the last.
         settings: of training.
         output: folder for checkpoints, one per epoch and every `settings.save_steps`; None uses a temporary one.
@@ -54,15 +87,16 @@ def train_classifier(
         raise ValueError("there are no training documents")
     set_seed(settings.seed)
     # Set on our own encoder: transformers' training argument for it has another name in every other version.
-    model.memenc.encoder.checkpointing = settings.activation_checkpointing
+    encoder = memenc_of(model).encoder
+    encoder.checkpointing = settings.activation_checkpointing
     with (
         tempfile.TemporaryDirectory() as temporary,
         adapted(model, settings.adapt),
-        cached_lower_layers(model.memenc.encoder, temporary) as constant,
+        cached_lower_layers(encoder, temporary) as constant,
     ):
         if constant and not quiet:
             Console(stderr=True).print(f"the lower {constant} layers stay as they are: computed once, kept on disk")
-        trainer = _trainer(model, training, validation, settings, Path(output or temporary), quiet, device)
+        trainer = _trainer(model, task, training, validation, settings, Path(output or temporary), quiet, device)
         for callback in callbacks:
             trainer.add_callback(callback)
         checkpoint = newest_whole(Path(output)) if resume and output is not None else None
@@ -73,38 +107,58 @@ def train_classifier(
         return trainer.state.log_history
 
 
-@torch.no_grad()
 def predict_logits(
     model: MemencForSequenceClassification, documents: TokenizedDocuments, tokens_per_batch: int = 8_192
 ) -> np.ndarray:
     """Logits (documents, labels) in the order of the documents, read in parts of similar length."""
-    model.eval()
-    collate = collator_for(model)
     rows = torch.zeros(len(documents), model.classifier.out_features)
-    for indices in parts_of(documents.lengths, tokens_per_batch, model.memenc.own_tokens_per_segment):
-        part = collate([{"input_ids": documents.token_ids[index]} for index in indices])
-        logits = model(**{name: value.to(model.device) for name, value in part.items()}).logits
-        rows[indices] = logits.float().cpu()
+    collate = documents_collator(model)
+    for indices, output in outputs_of(model, documents, collate, tokens_per_batch):
+        rows[indices] = output.logits.float().cpu()
     return rows.numpy()
 
 
+def answered(model: MemencPreTrainedModel, task: Task, examples: Documents, tokens_per_batch: int = 8_192) -> Answered:
+    """What a model says of examples, in their order, read in parts of similar length."""
+    predictions: list[Any] = [None] * len(examples)
+    losses: list[float] = []
+    for indices, output in outputs_of(model, examples, partial(task.collate, model), tokens_per_batch):
+        found = task.predictions(model, output, [examples[index] for index in indices])
+        for index, prediction in zip(indices, found, strict=True):
+            predictions[index] = prediction
+        losses += [] if output.loss is None else [float(output.loss) * len(indices)]
+    return Answered(predictions, sum(losses) / max(1, len(examples)) if losses else None)
+
+
+@torch.no_grad()
+def outputs_of(
+    model: Any, examples: Documents, collate: Callable[[list[Any]], dict[str, Tensor]], tokens_per_batch: int
+) -> Iterator[tuple[list[int], Any]]:
+    """Places of examples of similar length, and what the model gives for them."""
+    model.eval()
+    for indices in parts_of(examples.lengths, tokens_per_batch, memenc_of(model).own_tokens_per_segment):
+        part = collate([examples[index] for index in indices])
+        yield indices, model(**{name: value.to(model.device) for name, value in part.items()})
+
+
 def _trainer(
-    model: MemencForSequenceClassification,
-    training: TokenizedDocuments,
-    validation: TokenizedDocuments | None,
+    model: MemencPreTrainedModel,
+    task: Task,
+    training: Documents,
+    validation: Documents | None,
     settings: TrainingSettings,
     output: Path,
     quiet: bool,
     device: str | None,
 ) -> DocumentTrainer:
-    kind = model.config.problem_type or "single_label_classification"
     trainer = DocumentTrainer(
         settings,
         model,
-        args=_arguments(settings, output, MAIN_SCORE[kind], validation is not None, device),
+        task,
+        partial(answered, model, task),
+        args=_arguments(settings, output, task.main_score, validation is not None, device),
         train_dataset=training,
         eval_dataset=validation,
-        compute_metrics=lambda result: scores(kind, np.asarray(result.predictions), np.asarray(result.label_ids)),
     )
     for unwanted in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(unwanted)
@@ -127,6 +181,11 @@ def _documents_per_process(documents_per_step: int) -> int:
             f"documents_per_step={documents_per_step} cannot be shared by {processes} processes: give a multiple of it"
         )
     return documents_per_step // processes
+
+
+def memenc_of(model: Any) -> MemencModel:
+    """The encoder inside a head model."""
+    return model.memenc
 
 
 def _arguments(

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import Trainer
+from transformers.trainer_utils import speed_metrics
 
 from memenc.data.batches import parts_of
-from memenc.data.collate import LongDocumentCollator
 from memenc.lockstep import largest_of_all
-from memenc.tasks import MemencForSequenceClassification
 from memenc.training.checkpoints import check_checkpoint
 from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.groups import grouped
 from memenc.training.settings import TrainingSettings
+from memenc.training.tasks import Examples, Task
 
 MEMORY_PARTS = (".memories.", ".top_memory.", ".row_tokens.", ".document_memory.")
 
 
 class DocumentTrainer(Trainer):
-    """Trains a document classifier; the model works with the plain Trainer too, this one bounds memory and tunes rates.
+    """Trains a model on documents; it works with the plain Trainer too, this one bounds memory and tunes rates.
 
     Args:
         settings: ours, beside the TrainingArguments made from them.
-        model: to train.
+        model: to train, with the head of the task.
+        task: collates examples and scores what is said of them.
+        answered: reads validation examples: what is said of each, and the mean loss.
         trainer_arguments: whatever else transformers' Trainer takes.
     """
 
     def __init__(
-        self, settings: TrainingSettings, model: MemencForSequenceClassification, **trainer_arguments: Any
+        self,
+        settings: TrainingSettings,
+        model: Any,
+        task: Task,
+        answered: Callable[[Any], Any] | None = None,
+        **trainer_arguments: Any,
     ) -> None:
         # Documents stay apart until their part is collated: padded to one giant neighbour they would fill the memory.
         super().__init__(model=model, data_collator=uncollated, **trainer_arguments)
-        self.settings = settings
-        self.collate = collator_for(model)
+        self.settings, self.task, self.answered = settings, task, answered
+        self.collate = partial(task.collate, model)
         self.tokens_per_segment = model.memenc.own_tokens_per_segment
         stages = settings.curriculum_stages()
         if stages:
@@ -61,22 +70,20 @@ class DocumentTrainer(Trainer):
             losses.append(loss.detach())
         return torch.stack(losses).sum() / self.args.gradient_accumulation_steps
 
-    def prediction_step(
-        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Loss, logits and labels of a batch, read part by part."""
-        losses, logits, order = [], [], []
-        for indices, part in self._parts(inputs):
-            with torch.no_grad(), self.compute_loss_context_manager():
-                output = model(**part)
-            if indices:
-                losses.append(output.loss.detach().float() * len(indices))
-                logits.append(output.logits.detach().float())
-                order += indices
-        loss = torch.stack(losses).sum() / len(order)
-        if prediction_loss_only:
-            return loss, None, None
-        return loss, torch.cat(logits)[torch.tensor(order).argsort()], inputs["labels"].to(loss.device)
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> Any:
+        """Loss and scores of the validation examples."""
+        examples: Any = eval_dataset or self.eval_dataset
+        started = time.time()
+        assert self.answered is not None, "this trainer was made to train only"
+        with self.compute_loss_context_manager():
+            found = self.answered(examples)
+        truths = [self.task.truth(examples[index]) for index in range(len(examples))]
+        scores = {"loss": found.loss, **self.task.scores(found.predictions, truths)}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items() if value is not None}
+        metrics |= speed_metrics(metric_key_prefix, started, num_samples=len(truths))
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint
@@ -88,7 +95,7 @@ class DocumentTrainer(Trainer):
         super()._load_best_model()
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
-        if self.settings.shortest_first and isinstance(self.train_dataset, TokenizedDocuments):
+        if self.settings.shortest_first and isinstance(self.train_dataset, TokenizedDocuments | Examples):
             return ShortestFirst(self.train_dataset.lengths, self.settings.seed)
         return super()._get_train_sampler(*args, **kwargs)
 
@@ -98,8 +105,9 @@ class DocumentTrainer(Trainer):
         if curriculum is None:
             return inputs
         documents = inputs["documents"]
-        ids = curriculum.crop([document["input_ids"] for document in documents], self.tokens_per_segment)
-        cut = [document | {"input_ids": kept} for document, kept in zip(documents, ids, strict=True)]
+        lengths = [len(document["input_ids"]) for document in documents]
+        stretches = curriculum.stretches(lengths, self.tokens_per_segment)
+        cut = [self.task.cut(document, *stretch) for document, stretch in zip(documents, stretches, strict=True)]
         return inputs | {"documents": cut}
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
@@ -108,7 +116,7 @@ class DocumentTrainer(Trainer):
         Where another process has more parts, the shortest document comes again, at no place.
         """
         documents = inputs["documents"]
-        lengths = [len(document["input_ids"]) for document in documents]
+        lengths = [len(document["input_ids"]) + document.get("more_tokens", 0) for document in documents]
         parts = list(parts_of(lengths, self.settings.tokens_per_batch, self.tokens_per_segment))
         for indices in parts:
             yield indices, self._prepare_inputs(self.collate([documents[index] for index in indices]))
@@ -138,11 +146,5 @@ def parameter_groups(model: nn.Module, settings: Any) -> list[dict[str, Any]]:
 
 
 def uncollated(features: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of documents as they are; its labels come first because the Trainer counts documents by them."""
-    return {"labels": torch.as_tensor([feature["labels"] for feature in features]), "documents": features}
-
-
-def collator_for(model: MemencForSequenceClassification) -> LongDocumentCollator:
-    """Pads documents to whole segments of this model."""
-    special = model.memenc.encoder.special
-    return LongDocumentCollator(special.padding, model.config.segment_length, special.per_segment)
+    """A batch of documents as they are; numbers come first because the Trainer counts documents by them."""
+    return {"labels": torch.zeros(len(features)), "documents": features}

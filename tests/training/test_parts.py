@@ -5,9 +5,11 @@ import torch
 from transformers import TrainingArguments
 
 from memenc import MemencForSequenceClassification
+from memenc.data.labels import Labels
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
 from memenc.training.settings import TrainingSettings
+from memenc.training.tasks.sequence_classification import SequenceClassification
 from memenc.training.trainer import DocumentTrainer, parameter_groups, uncollated
 from tests.backbones import tiny_backbone
 from tests.tiny import TINY_MEMORY, TINY_MODEL
@@ -26,7 +28,8 @@ def tiny_model():
 def gradients_with_budget(model, features, tokens, tmp_path):
     model.zero_grad()
     arguments = TrainingArguments(output_dir=str(tmp_path), report_to="none", use_cpu=True)
-    trainer = DocumentTrainer(TrainingSettings(tokens_per_batch=tokens), model, args=arguments)
+    task = SequenceClassification(Labels("single_label_classification", ("no", "yes")))
+    trainer = DocumentTrainer(TrainingSettings(tokens_per_batch=tokens), model, task, args=arguments)
     loss = trainer.training_step(model, uncollated(features))
     return loss, {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 

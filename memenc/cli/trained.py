@@ -1,0 +1,93 @@
+"""A trained model as a folder: write it, read it, and read documents with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from memenc.data.records import Record, batches_of
+from memenc.data.tokens import without_limit
+from memenc.estimator import DEFAULT_TASK, ESTIMATOR_FILE
+from memenc.files import check_if_sealed, whole_folder
+from memenc.pretrained import MemencPreTrainedModel, load_whole
+from memenc.training.run import answered
+from memenc.training.tasks import Examples, Task, task_named
+
+# What is held at a time when a file is read in a stream: so many documents, or so many characters.
+DOCUMENTS_PER_CHUNK = 256
+CHARACTERS_PER_CHUNK = 16_000_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `memenc train` leaves behind.
+
+    Args:
+        model: fine-tuned, with the head of the task.
+        tokenizer: of its backbone.
+        task: what it does.
+    """
+
+    model: MemencPreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+
+    def read(self, records: list[Record], source: str, labelled: bool) -> tuple[Examples, list[Any]]:
+        """What was read for records, and what the model says of it."""
+        examples = self.task.examples(records, source, self.tokenizer, labelled)
+        self.task.check(self.model, examples, source)
+        return examples, answered(self.model, self.task, examples).predictions
+
+
+def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> None:
+    """Write a folder that transformers reads too, without a pickle; LongDocumentClassifier reads it if it classifies.
+
+    Args:
+        path: folder.
+        trained: what to write.
+        parameters: of LongDocumentClassifier, whatever the task: backbone, memory and training.
+    """
+    kept = {"task": trained.task.name, **trained.task.kept(), "parameters": parameters}
+    with whole_folder(path) as folder:
+        trained.model.save_pretrained(folder)
+        without_limit(trained.tokenizer).save_pretrained(folder)
+        (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
+
+
+def load_trained(path: Path, device: torch.device, task: str | None = None) -> Trained:
+    """Read a folder written by `memenc train` or LongDocumentClassifier.save_pretrained.
+
+    Args:
+        path: folder.
+        device: where to compute.
+        task: that it must have been trained for; None takes any.
+
+    Raises:
+        ValueError: it is no such folder, is damaged, or was trained for another task.
+    """
+    file = path / ESTIMATOR_FILE
+    if not file.is_file():
+        raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train or save_pretrained")
+    check_if_sealed(path)
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        name = kept.get("task", DEFAULT_TASK)
+        restored = task_named(name).restored(kept)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is damaged ({error}); train again, or copy the folder again") from error
+    if task not in (None, name):
+        raise ValueError(f"--task {task}: {path} was trained for {name}; leave --task out, or give another folder")
+    model = load_whole(restored.head, path)
+    model.to(device)  # pyright: ignore[reportArgumentType] transformers hides the signature
+    return Trained(model, AutoTokenizer.from_pretrained(path), restored)
+
+
+def chunks_of(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Records in lists that can be held at a time."""
+    return batches_of(records, DOCUMENTS_PER_CHUNK, CHARACTERS_PER_CHUNK)

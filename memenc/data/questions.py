@@ -1,0 +1,178 @@
+"""Questions about documents as files have them, with every problem named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from memenc.data.records import Record, Understanding
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A right answer: its text, and the character of the document at which it starts, if that is known."""
+
+    text: str
+    start: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The character behind it."""
+        assert self.start is not None
+        return self.start + len(self.text)
+
+
+@dataclass(frozen=True)
+class AskedQuestion:
+    """One question about a document.
+
+    Args:
+        text: of the question.
+        id: of the question, None if it has none.
+        answers: right answers, none if the document has no answer; None where nobody said.
+        options: to choose from, none if there are none.
+        answer: number of the right option, None where nobody said.
+    """
+
+    text: str
+    id: str | None = None
+    answers: tuple[Answer, ...] | None = None
+    options: tuple[str, ...] = ()
+    answer: int | None = None
+
+
+class UniqueNames(Understanding):
+    """Refuses a second document, or a second question, of the same id."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, str], int] = {}
+
+    def note(self, kind: str, name: str | None, line: int) -> None:
+        """Remember an id.
+
+        Raises:
+            ValueError: it was there before.
+        """
+        if name is None:
+            return
+        before = self._lines.setdefault((kind, name), line)
+        if before != line or kind + name in self._seen_now:
+            raise ValueError(f"{kind} id {name!r} is there twice, first in line {before}; give every one its own")
+        self._seen_now.add(kind + name)
+
+    def check(self, record: Record) -> None:
+        """Note the id of the document."""
+        self._seen_now: set[str] = set()
+        self.note("document", record.id, record.line)
+
+
+class QuestionsWithAnswers(UniqueNames):
+    """Documents with the column "questions": [{"id", "question", "answers": [{"text", "start"}, ...]}, ...].
+
+    Args:
+        answered: every question needs its answers.
+        in_document: every answer needs the place at which it stands in the document.
+    """
+
+    def __init__(self, answered: bool, in_document: bool = True) -> None:
+        super().__init__()
+        self.answered, self.in_document = answered, in_document
+
+    def check(self, record: Record) -> None:
+        """Refuse questions or answers that are not as they should be."""
+        super().check(record)
+        for question in questions_of(record):
+            self.note("question", question.id, record.line)
+            if question.answers is None and self.answered:
+                raise ValueError(f"{called(question)} has no 'answers'; give a list, empty if there is no answer")
+            for answer in question.answers or ():
+                _check_place(answer, question, record.text, self.in_document and self.answered)
+
+
+class QuestionsWithOptions(UniqueNames):
+    """Documents with the column "questions": [{"id", "question", "options": [str, ...], "answer": int}, ...].
+
+    Args:
+        answered: every question needs the number of its right option.
+    """
+
+    def __init__(self, answered: bool) -> None:
+        super().__init__()
+        self.answered = answered
+
+    def check(self, record: Record) -> None:
+        """Refuse questions or options that are not as they should be."""
+        super().check(record)
+        for question in questions_of(record):
+            self.note("question", question.id, record.line)
+            count = len(question.options)
+            if count < 2 or not all(option.strip() for option in question.options):
+                raise ValueError(f"{called(question)} needs at least 2 options that are not empty, it has {count}")
+            if question.answer is None and self.answered:
+                raise ValueError(f"{called(question)} has no 'answer': the number of its right option, from 0")
+            if question.answer is not None and not 0 <= question.answer < count:
+                raise ValueError(f"{called(question)} has the answer {question.answer}, but {count} options, from 0")
+
+
+def questions_of(record: Record) -> list[AskedQuestion]:
+    """The questions in the label column of a record.
+
+    Raises:
+        ValueError: there are none, or one is not as it should be.
+    """
+    if not isinstance(record.label, list) or not record.label:
+        raise ValueError(f"questions must be a list of at least one, found {str(record.label)[:40]!r}")
+    return [_question(value, place) for place, value in enumerate(record.label)]
+
+
+def called(question: AskedQuestion) -> str:
+    """How messages call a question."""
+    return f"question {question.id or question.text[:40]!r}"
+
+
+def _question(value: Any, place: int) -> AskedQuestion:
+    text = value.get("question") if isinstance(value, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"question {place} needs a text under 'question', found {str(value)[:60]!r}")
+    answers, options, answer = value.get("answers"), value.get("options") or [], value.get("answer")
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise ValueError(f"question {text[:40]!r}: 'options' must be a list of texts, found {str(options)[:40]!r}")
+    if answer is not None and type(answer) is not int:
+        raise ValueError(f"question {text[:40]!r}: 'answer' must be the number of an option, found {answer!r}")
+    name = None if value.get("id") is None else str(value["id"])
+    found = None if answers is None else tuple(_answer(each, text) for each in _listed(answers, text))
+    return AskedQuestion(text, name, found, tuple(options), answer)
+
+
+def _listed(answers: Any, question: str) -> list[Any]:
+    if not isinstance(answers, list):
+        raise ValueError(f"question {question[:40]!r}: 'answers' must be a list, found {str(answers)[:40]!r}")
+    return answers
+
+
+def _answer(value: Any, question: str) -> Answer:
+    text = value.get("text") if isinstance(value, dict) else None
+    start = value.get("start") if isinstance(value, dict) else None
+    if not isinstance(text, str) or not text.strip() or (start is not None and type(start) is not int):
+        raise ValueError(
+            f"question {question[:40]!r}: an answer needs a 'text' and the number 'start', found {str(value)[:60]!r}"
+        )
+    return Answer(text, start)
+
+
+def _check_place(answer: Answer, question: AskedQuestion, document: str, needed: bool) -> None:
+    if answer.start is None:
+        if needed:
+            raise ValueError(f"{called(question)}: the answer {answer.text[:40]!r} has no 'start'")
+        return
+    if answer.start < 0 or answer.end > len(document):
+        raise ValueError(
+            f"{called(question)}: the answer {answer.text[:40]!r} at character {answer.start} lies outside its "
+            f"document of {len(document):,} characters"
+        )
+    there = document[answer.start : answer.end]
+    if there != answer.text:
+        raise ValueError(
+            f"{called(question)}: at character {answer.start} stands {there[:40]!r}, not the answer "
+            f"{answer.text[:40]!r}; 'start' counts characters of the document"
+        )

@@ -1,0 +1,27 @@
+"""Tasks by name. This table is the only list of them: a new one costs its file and its line."""
+
+from __future__ import annotations
+
+from memenc.training.tasks.base import Examples, Task, TaskOptions
+from memenc.training.tasks.multiple_choice import MultipleChoice
+from memenc.training.tasks.question_answering import QuestionAnswering
+from memenc.training.tasks.sequence_classification import SequenceClassification
+from memenc.training.tasks.token_classification import TokenClassification
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (SequenceClassification, QuestionAnswering, MultipleChoice, TokenClassification)
+}
+
+
+def task_named(name: str) -> type[Task]:
+    """The task of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; available: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+__all__ = ["TASKS", "Examples", "Task", "TaskOptions", "task_named"]

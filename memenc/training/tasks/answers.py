@@ -1,0 +1,83 @@
+"""Answers as people read them, out of tokens and logits; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memenc.data.offsets import PlacedTokens
+from memenc.data.questions import AskedQuestion, called
+
+
+@dataclass(frozen=True)
+class AnswerFound:
+    """An answer to one question.
+
+    Args:
+        text: of the answer, empty for no answer.
+        score: its probability.
+        start: first character in the document, None for labels and no answer.
+        end: the character behind it.
+        segment: the segment in which the answer starts, or that it rests on most; None for no answer.
+        no_answer: probability of there being no answer; None for labels.
+        evidence: weight of every segment, for labels.
+    """
+
+    text: str
+    score: float
+    start: int | None = None
+    end: int | None = None
+    segment: int | None = None
+    no_answer: float | None = None
+    evidence: tuple[float, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        found = {"answer": self.text, "score": round(self.score, 6), "start": self.start, "end": self.end}
+        found |= {"segment": self.segment}
+        found |= {} if self.no_answer is None else {"no_answer": round(self.no_answer, 6)}
+        return found | ({"evidence": ranked(self.evidence)} if self.evidence else {})
+
+
+def spans_of(question: AskedQuestion, placed: PlacedTokens, where: str) -> list[tuple[int, int]]:
+    """First and last token of every right answer, none if there is no answer.
+
+    Raises:
+        ValueError: an answer that no token holds.
+    """
+    found = []
+    for answer in question.answers or ():
+        assert answer.start is not None
+        tokens = placed.tokens(answer.start, answer.end)
+        if tokens is None:
+            raise ValueError(f"{where}: {called(question)}: no token holds any of its answer {answer.text[:40]!r}")
+        found.append(tokens)
+    return found
+
+
+def answer_of(placed: PlacedTokens, first: int, last: int, score: float, none: float, room: int) -> AnswerFound:
+    """The span of tokens as an answer, or no answer where that is more probable; `room` is a segment's own tokens."""
+    if first < 0 or none > score:
+        return AnswerFound("", none, no_answer=none)
+    start, end = placed.characters(first, last)
+    return AnswerFound(placed.text[start:end], score, start, end, first // room, none)
+
+
+def label_answer(names: Sequence[str], shares: Sequence[float], evidence: Sequence[float]) -> AnswerFound:
+    """The most probable label."""
+    best = int(np.argmax(shares))
+    return AnswerFound(names[best], shares[best], segment=top(evidence), evidence=tuple(evidence))
+
+
+def top(evidence: Sequence[float]) -> int | None:
+    """The segment with the most weight, None if there is none."""
+    return int(np.argmax(evidence)) if any(evidence) else None
+
+
+def ranked(evidence: Sequence[float], most: int = 5) -> list[list[float]]:
+    """The segments with the most weight, best first: [segment, weight]."""
+    order = sorted(range(len(evidence)), key=lambda segment: -evidence[segment])[:most]
+    return [[segment, round(evidence[segment], 6)] for segment in order if evidence[segment] > 0]

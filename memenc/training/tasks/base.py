@@ -1,0 +1,229 @@
+"""The contract of a task: what it reads from a record, how it is trained, scored, and what is said of a document."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
+
+from memenc.data.collate import LongDocumentCollator
+from memenc.data.questions import called
+from memenc.data.records import Record, Understanding
+from memenc.pretrained import MemencPreTrainedModel
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+QuestionPosition = Literal["every_segment", "last"]
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What is asked of one task or another beside its records.
+
+    Args:
+        problem_type: what the labels of sequence-classification are, if it is not what they look like.
+        question_position: where question-answering puts the question: in every segment, for spans of the document, or
+            last, for labels and a document that is read once.
+        max_answer_tokens: tokens of the longest answer that question-answering gives.
+    """
+
+    problem_type: ProblemType | None = None
+    question_position: QuestionPosition = "every_segment"
+    max_answer_tokens: int = 30
+
+    def __post_init__(self) -> None:
+        if self.max_answer_tokens < 1:
+            raise ValueError(f"max_answer_tokens={self.max_answer_tokens}: give at least 1")
+
+
+class Examples(Dataset):
+    """What a task trains on or reads: items with own tokens of a document, `input_ids`, and whatever it needs besides.
+
+    Args:
+        items: one mapping each.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = list(items)
+
+    @classmethod
+    def of(cls, records: Sequence[Record], items_of: Callable[[Record], list[Item]], show_progress: bool) -> Examples:
+        """The items of every record, in order."""
+        shown = track(records, "tokenising", transient=True, disable=not show_progress)
+        return cls([item for record in shown for item in items_of(record)])
+
+    @property
+    def token_ids(self) -> list[np.ndarray]:
+        """Own tokens of every item's document."""
+        return [item["input_ids"] for item in self.items]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of every item, by which items of similar length are put together."""
+        return [len(item["input_ids"]) + item.get("more_tokens", 0) for item in self.items]
+
+    @property
+    def document_lengths(self) -> list[int]:
+        """Tokens of every document, each counted once."""
+        # Several questions about a document share its array.
+        return [len(ids) for ids in {id(ids): ids for ids in self.token_ids}.values()]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.items[index]
+
+
+class Task(ABC):
+    """One kind of work on documents, with what was learned of it from the training records.
+
+    A task is one final class in one file of this folder and one line in its table.
+    """
+
+    name: ClassVar[str]
+    text_column: ClassVar[str] = "text"
+    label_column: ClassVar[str] = "label"
+    # Questions stand in the label column and are needed to predict, labels are not.
+    predicts_from_labels: ClassVar[bool] = False
+    # Score by which the best epoch is chosen; higher is better.
+    main_score: str
+    # What was asked for, as far as reading records goes.
+    options: TaskOptions = TaskOptions()
+    head: ClassVar[type[MemencPreTrainedModel]]
+
+    @classmethod
+    @abstractmethod
+    def of(cls, records: Sequence[Record], options: TaskOptions) -> Self:
+        """The task that training records describe.
+
+        Raises:
+            ValueError: they cannot be learned from.
+        """
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, kept: dict[str, Any]) -> Self:
+        """The task from what `kept` gave."""
+
+    @abstractmethod
+    def kept(self) -> dict[str, Any]:
+        """What a trained folder must remember of the task, as plain JSON."""
+
+    def described(self) -> dict[str, Any]:
+        """What results say of the task."""
+        return {"task": self.name, **self.kept()}
+
+    @abstractmethod
+    def model_options(self) -> dict[str, Any]:
+        """Fields of the model's configuration that the task decides."""
+
+    @classmethod
+    def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
+        """What the task makes of the columns of a record."""
+        return Understanding
+
+    def strata(self, records: Sequence[Record]) -> Sequence[Any] | None:
+        """One class per record, to be spread evenly over training and validation; None spreads at random."""
+        return None
+
+    @abstractmethod
+    def items(self, record: Record, source: str, tokenizer: PreTrainedTokenizerBase, labelled: bool) -> list[Item]:
+        """What is read for one record.
+
+        Raises:
+            ValueError: a label that was not trained, with its line.
+        """
+
+    def examples(
+        self,
+        records: Sequence[Record],
+        source: str,
+        tokenizer: PreTrainedTokenizerBase,
+        labelled: bool = True,
+        show_progress: bool = False,
+    ) -> Examples:
+        """What is read for some records."""
+        return Examples.of(records, lambda record: self.items(record, source, tokenizer, labelled), show_progress)
+
+    def question_room(self, model: Any) -> int | None:
+        """Tokens of the longest question that the model can read, None where nothing is asked."""
+        return None
+
+    def check(self, model: Any, examples: Examples, source: str) -> None:
+        """Refuse a question that is longer than its room.
+
+        Raises:
+            ValueError: there is one, with its line.
+        """
+        room = self.question_room(model)
+        for item in examples.items if room is not None else ():
+            for question, ids in zip(item["questions"], item["question_ids"], strict=True):
+                if len(ids) > room:
+                    raise ValueError(
+                        f"{source}, line {item['line']}: {called(question)} has {len(ids)} tokens, but a segment has "
+                        f"room for {room}; shorten it, or train with a longer --segment-length"
+                    )
+
+    @abstractmethod
+    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
+        """Items as arguments of the model."""
+
+    @abstractmethod
+    def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[Any]:
+        """What the model says, one value per item, small enough to be held for all of them."""
+
+    @abstractmethod
+    def truth(self, item: Item) -> Any:
+        """What is right, as `scores` wants it."""
+
+    @abstractmethod
+    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How good predictions are."""
+
+    @abstractmethod
+    def answers(self, item: Item, prediction: Any) -> Iterator[dict[str, Any]]:
+        """What is said of one item, as plain JSON: one or more lines of output."""
+
+    def cut(self, item: Item, start: int, end: int) -> Item:
+        """The item with a stretch of its document's tokens only.
+
+        Raises:
+            ValueError: the task cannot do with a part of a document.
+        """
+        return item | {"input_ids": item["input_ids"][start:end]}
+
+
+def parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Values in lists of at most so many."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def documents_collator(model: Any) -> LongDocumentCollator:
+    """Pads documents to whole segments of this model."""
+    special = model.memenc.encoder.special
+    return LongDocumentCollator(special.padding, model.config.segment_length, special.per_segment)
+
+
+def room_beside(model: Any, question_tokens: int) -> int:
+    """Own tokens of a segment in which a question stands."""
+    return model.memenc.own_tokens_per_segment - len(model.memenc.encoder.special.separator) - question_tokens
+
+
+def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int = 0) -> tuple[Tensor, Tensor]:
+    """Rows of whole numbers in one table (rows, longest), and where they are."""
+    longest = max([1, *map(len, rows)])
+    table, mask = torch.full((len(rows), longest), value), torch.zeros(len(rows), longest, dtype=torch.long)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = torch.as_tensor(np.asarray(row, dtype=np.int64))
+        mask[place, : len(row)] = 1
+    return table, mask

@@ -1,0 +1,143 @@
+"""Multiple choice: options scored against a document that is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast, final
+
+import numpy as np
+import torch
+from sklearn import metrics
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
+
+from memenc.data.questions import QuestionsWithOptions, questions_of
+from memenc.data.records import Record, Understanding
+from memenc.data.tokens import tokenize_document
+from memenc.tasks import MemencForMultipleChoice
+from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator, padded, parts, room_beside
+
+# Questions put to one reading of a document; each of their options holds a copy of its state while it is scored.
+QUESTIONS_PER_READING = 8
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is said of one question: number of the option, and the probability of every option."""
+
+    option: int
+    probabilities: tuple[float, ...]
+    segment: int | None
+
+
+@final
+class MultipleChoice(Task):
+    """Documents with questions, each with options of which one is right; any number of options."""
+
+    name = "multiple-choice"
+    text_column, label_column = "document", "questions"
+    predicts_from_labels = True
+    head = MemencForMultipleChoice
+    main_score = "accuracy"
+
+    @classmethod
+    def of(cls, records: Sequence[Record], options: TaskOptions) -> Self:
+        """Nothing has to be learned of the records."""
+        return cls()
+
+    @classmethod
+    def restored(cls, kept: dict[str, Any]) -> Self:
+        """The same for all."""
+        return cls()
+
+    def kept(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def model_options(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @classmethod
+    def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
+        """Documents with questions and options; to train, the right one too."""
+        return lambda: QuestionsWithOptions(labelled)
+
+    def items(self, record: Record, source: str, tokenizer: PreTrainedTokenizerBase, labelled: bool) -> list[Item]:
+        """A document and its questions, so many at a time."""
+        shared: Item = {"input_ids": tokenize_document(record.text, tokenizer), "id": record.id, "line": record.line}
+        items = []
+        for questions in parts(questions_of(record), QUESTIONS_PER_READING):
+            asked = [tokenize_document(question.text, tokenizer) for question in questions]
+            options = [[tokenize_document(option, tokenizer) for option in question.options] for question in questions]
+            tokens = sum(len(ids) + len(words) for words, each in zip(asked, options, strict=True) for ids in each)
+            item = {"questions": tuple(questions), "question_ids": asked, "option_ids": options, "more_tokens": tokens}
+            if labelled:
+                item["labels"] = [question.answer for question in questions]
+            items.append(shared | item)
+        return items
+
+    def question_room(self, model: Any) -> int:
+        """A token of its options fits beside it."""
+        return room_beside(model, 1)
+
+    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
+        """Documents, their questions below each other, and a table of options."""
+        documents = documents_collator(model)([{"input_ids": item["input_ids"]} for item in items])
+        asked, mask = padded([ids for item in items for ids in item["question_ids"]])
+        rows = torch.tensor([row for row, item in enumerate(items) for _ in item["question_ids"]])
+        table = [options for item in items for options in item["option_ids"]]
+        most = max(map(len, table))
+        filled = [options[place] if place < len(options) else () for options in table for place in range(most)]
+        option_ids, option_mask = (each.unflatten(0, (len(table), most)) for each in padded(filled))
+        found = {**documents, "question_ids": asked, "question_mask": mask, "question_documents": rows}
+        found |= {"option_ids": option_ids, "option_mask": option_mask}
+        if "labels" in items[0]:
+            found["labels"] = torch.tensor([label for item in items for label in item["labels"]])
+        return found
+
+    def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[Choice]]:
+        """The option of the highest score for every question."""
+        shares = cast(Tensor, output["logits"]).softmax(-1).cpu().numpy()
+        evidence = cast(Tensor, output["evidence"]).cpu().numpy()
+        found = iter(zip(shares, evidence, strict=True))
+        return [[chosen(question.options, *next(found)) for question in item["questions"]] for item in items]
+
+    def truth(self, item: Item) -> list[int]:
+        """Numbers of the right options."""
+        return item["labels"]
+
+    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Accuracy over questions."""
+        said = [choice.option for each in predictions for choice in each]
+        right = [number for each in truths for number in each]
+        return {"questions": len(said), "accuracy": float(metrics.accuracy_score(right, said))}
+
+    def answers(self, item: Item, prediction: Sequence[Choice]) -> Iterator[dict[str, Any]]:
+        """One line per question."""
+        tokens = len(item["input_ids"])
+        for question, choice in zip(item["questions"], prediction, strict=True):
+            yield {
+                "id": question.id,
+                "document": item["id"],
+                "line": item["line"],
+                "question": question.text,
+                "option": choice.option,
+                "answer": question.options[choice.option],
+                "probabilities": [round(share, 6) for share in choice.probabilities],
+                "segment": choice.segment,
+                "tokens_seen": tokens,
+            }
+
+    def cut(self, item: Item, start: int, end: int) -> Item:
+        """Refuse: nobody knows which part of the document an option rests on."""
+        raise ValueError("segment_curriculum cannot cut documents of multiple-choice; leave it out")
+
+
+def chosen(options: Sequence[str], shares: np.ndarray, evidence: np.ndarray) -> Choice:
+    """The most probable option, and the segment on which it rests most."""
+    best = int(shares[: len(options)].argmax())
+    weights = evidence[best]
+    return Choice(best, tuple(shares[: len(options)].tolist()), int(weights.argmax()) if weights.any() else None)

@@ -1,0 +1,108 @@
+"""Classification, several labels or a quantity: one label column per document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
+
+from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels
+from memenc.data.records import Record
+from memenc.data.tokens import tokenize_document
+from memenc.tasks import MemencForSequenceClassification
+from memenc.training.metrics import MAIN_SCORE, scores
+from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator
+
+
+@final
+class SequenceClassification(Task):
+    """Labels of whole documents.
+
+    Args:
+        labels: what the outputs of the head mean.
+    """
+
+    name = "sequence-classification"
+    head = MemencForSequenceClassification
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.main_score = MAIN_SCORE[labels.problem_type]
+
+    @classmethod
+    def of(cls, records: Sequence[Record], options: TaskOptions) -> Self:
+        """The task that the labels of training records describe."""
+        return cls(Labels.infer([record.label for record in records], options.problem_type))
+
+    @classmethod
+    def restored(cls, kept: dict[str, Any]) -> Self:
+        """The task from what a folder remembers."""
+        classes = tuple(kept["classes"])
+        return cls(Labels(kept.get("problem_type", SINGLE), tuple(map(str, classes)), classes))
+
+    def kept(self) -> dict[str, Any]:
+        """Classes and kind of problem."""
+        return {"classes": list(self.labels.classes), "problem_type": self.labels.problem_type}
+
+    def described(self) -> dict[str, Any]:
+        """Names of the classes."""
+        return {"classes": self.labels.names}
+
+    def model_options(self) -> dict[str, Any]:
+        """Kind of problem and names of the labels."""
+        return {"problem_type": self.labels.problem_type, **named_labels(self.labels.names or ("value",))}
+
+    def strata(self, records: Sequence[Record]) -> Sequence[Any] | None:
+        """The labels, where every document has one."""
+        encoded = [self.labels.encode(record.label) for record in records]
+        return encoded if self.labels.problem_type == SINGLE else None
+
+    def items(self, record: Record, source: str, tokenizer: PreTrainedTokenizerBase, labelled: bool) -> list[Item]:
+        """One item per document."""
+        label = self.labels.encode(record.label, f"{source}, line {record.line}") if labelled else None
+        item: Item = {"id": record.id, "line": record.line}
+        item |= {} if label is None else {"labels": label}
+        return [item | {"input_ids": tokenize_document(record.text, tokenizer)}]
+
+    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
+        """Documents and their labels."""
+        return documents_collator(model)(items)
+
+    def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[np.ndarray]:
+        """Logits (labels,) of every document."""
+        return list(cast(Any, output).logits.float().cpu().numpy())
+
+    def truth(self, item: Item) -> Any:
+        """The encoded label."""
+        return item["labels"]
+
+    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Accuracy and macro F1, micro and macro F1, or errors."""
+        return scores(self.labels.problem_type, np.stack(predictions), np.asarray(truths))
+
+    def answers(self, item: Item, prediction: Any) -> Iterator[dict[str, Any]]:
+        """Label and probabilities of one document."""
+        tokens = len(item["input_ids"])
+        place = {"id": item["id"], "line": item["line"]}
+        yield place | self.answer(prediction) | {"tokens_seen": tokens, "empty": tokens == 0}
+
+    def answer(self, logits: np.ndarray) -> dict[str, Any]:
+        """Label and probabilities (None for regression) of one document's logits (labels,)."""
+        if self.labels.problem_type == REGRESSION:
+            return {"label": float(logits[0]), "probabilities": None}
+        exact = torch.from_numpy(logits).double()
+        several = self.labels.problem_type == MULTI
+        shares = (exact.sigmoid() if several else exact.softmax(-1)).tolist()
+        label = self.labels.decode(logits > 0 if several else logits.argmax())
+        probabilities = {name: round(share, 6) for name, share in zip(self.labels.names, shares, strict=True)}
+        return {"label": list(label) if several else label, "probabilities": probabilities}
+
+
+def named_labels(names: Sequence[str]) -> dict[str, Any]:
+    """Fields of a configuration that give the outputs of a head their names."""
+    return {"id2label": dict(enumerate(names)), "label2id": {name: number for number, name in enumerate(names)}}

@@ -1,0 +1,247 @@
+"""Questions, options and words through `memenc train`, `predict` and `evaluate`; and what their files may not hold."""
+
+import json
+import random
+
+import pytest
+
+from memenc import LongDocumentClassifier
+from memenc.training.tasks import TASKS
+from tests.cli.documents import FAST, SMALL, write_lines
+from tests.tiny import WORDS
+
+
+def asked(count, seed=0, last=False):
+    """Documents of 20 to 60 words with two questions: for a word's place, or whether the document begins well."""
+    generator, rows = random.Random(seed), []
+    for number in range(count):
+        words = generator.choices(WORDS, k=generator.randint(20, 60))
+        text, questions = " ".join(words), []
+        for place in range(2):
+            word = generator.choice(words)
+            answers = [{"text": word, "start": text.index(word)}]
+            if last:
+                answers = [{"text": "low" if words[0] < "word2" else "high"}]
+            questions.append({"id": f"{seed}-{number}-{place}", "question": f"report {word}", "answers": answers})
+        rows.append({"id": f"{seed}-{number}", "document": text, "questions": questions})
+    return rows
+
+
+def chosen(count, seed=0):
+    rows = asked(count, seed)
+    for row in rows:
+        for place, question in enumerate(row["questions"]):
+            del question["answers"]
+            question |= {"options": ["word1", "word2 word3", "word4"][: 2 + place], "answer": place}
+    return rows
+
+
+def tagged(count, seed=0):
+    generator, rows = random.Random(seed), []
+    for number in range(count):
+        words = generator.choices(WORDS, k=generator.randint(0 if number else 5, 50))
+        labels = ["B-X" if word < "word2" else "O" for word in words]
+        rows.append({"id": f"{seed}-{number}", "words": words, "labels": labels})
+    return rows
+
+
+KINDS = {
+    "question-answering": (asked, []),
+    "question-answering, last": (lambda count, seed=0: asked(count, seed, True), ["--question-position", "last"]),
+    "multiple-choice": (chosen, []),
+    "token-classification": (tagged, []),
+}
+
+
+@pytest.fixture(scope="module")
+def folder_of(memenc, backbone, tmp_path_factory):
+    """Train one model of each kind, once."""
+    made = {}
+
+    def folder(kind):
+        if kind not in made:
+            rows, options = KINDS[kind]
+            place = tmp_path_factory.mktemp("task")
+            path = write_lines(place / "train.jsonl", rows(12))
+            task = ["--task", kind.split(",")[0], *options]
+            common = ["--train", path, "--backbone", backbone, "--output", place / "model"]
+            memenc("train", *common, *task, *SMALL, *FAST)
+            made[kind] = place / "model"
+        return made[kind]
+
+    return folder
+
+
+def test_every_task_is_trained_here():
+    assert {kind.split(",")[0] for kind in KINDS} | {"sequence-classification"} == set(TASKS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_predictions(memenc, folder_of, lines, tmp_path, kind):
+    folder, rows = folder_of(kind), KINDS[kind][0](5, seed=1)
+    path = lines(rows)
+    found = memenc("predict", "--model", folder, "--data", path).lines
+    memenc("evaluate", "--model", folder, "--data", path, "--output", tmp_path / "scores.json")
+    (scores,) = json.loads((tmp_path / "scores.json").read_text())["records"]
+    assert scores["documents"] == 5
+    right = RIGHT[kind](rows, found)
+    assert scores[SCORE[kind]] == pytest.approx(sum(right) / len(right))
+
+
+def right_answers(rows, found):
+    questions = [question for row in rows for question in row["questions"]]
+    assert [line["id"] for line in found] == [question["id"] for question in questions]
+    return [line["answer"] == question["answers"][0]["text"] for line, question in zip(found, questions, strict=True)]
+
+
+def right_options(rows, found):
+    questions = [question for row in rows for question in row["questions"]]
+    assert [len(line["probabilities"]) for line in found] == [len(question["options"]) for question in questions]
+    assert all(abs(sum(line["probabilities"]) - 1) < 1e-4 for line in found)
+    return [line["option"] == question["answer"] for line, question in zip(found, questions, strict=True)]
+
+
+def right_words(rows, found):
+    assert [line["empty"] for line in found] == [not row["words"] for row in rows]
+    for row, line in zip(rows, found, strict=True):
+        text = " ".join(row["words"])
+        assert len(line["labels"]) == len(row["words"])
+        assert all(text[entity["start"] : entity["end"]] == entity["text"] for entity in line["entities"])
+    return [
+        said == label
+        for row, line in zip(rows, found, strict=True)
+        for said, label in zip(line["labels"], row["labels"], strict=True)
+    ]
+
+
+SCORE = {
+    "question-answering": "exact_match",
+    "question-answering, last": "exact_match",
+    "multiple-choice": "accuracy",
+    "token-classification": "accuracy",
+}
+RIGHT = {
+    "question-answering": right_answers,
+    "question-answering, last": right_answers,
+    "multiple-choice": right_options,
+    "token-classification": right_words,
+}
+
+
+def test_answers_are_characters_of_the_document(memenc, folder_of, lines):
+    rows = asked(6, seed=2)
+    # Without answers, as for somebody who asks.
+    for row in rows:
+        for question in row["questions"]:
+            del question["answers"]
+    found = memenc("predict", "--model", folder_of("question-answering"), "--data", lines(rows)).lines
+    documents = {row["id"]: row["document"] for row in rows}
+    assert len(found) == 12
+    for line in found:
+        if line["answer"]:
+            assert documents[line["document"]][line["start"] : line["end"]] == line["answer"]
+            # 16 tokens, of which three are special and two the question.
+            assert line["segment"] == documents[line["document"]][: line["start"]].count(" ") // 11
+        assert 0 <= line["no_answer"] <= 1 and 0 <= line["score"] <= 1
+
+
+def test_a_question_without_an_answer_is_scored_apart(memenc, folder_of, lines):
+    rows = asked(3, seed=3)
+    rows[0]["questions"][0]["answers"] = []
+    said = memenc("evaluate", "--model", folder_of("question-answering"), "--data", lines(rows)).out
+    assert "no answer accuracy" in said and "answerable f1" in said
+
+
+def test_labels_with_the_question_last_have_evidence(memenc, folder_of, lines):
+    rows = asked(3, seed=4, last=True)
+    for line in memenc("predict", "--model", folder_of("question-answering, last"), "--data", lines(rows)).lines:
+        assert line["answer"] in ("low", "high") and line["start"] is None
+        assert sum(weight for _, weight in line["evidence"]) <= 1.001 and line["segment"] == line["evidence"][0][0]
+
+
+def test_a_folder_says_what_it_was_trained_for(memenc, folder_of, lines):
+    folder, path = folder_of("multiple-choice"), lines(chosen(2))
+    assert memenc("predict", "--model", folder, "--data", path, "--task", "multiple-choice").lines
+    said = memenc("predict", "--model", folder, "--data", path, "--task", "question-answering", code=1).err
+    assert "was trained for multiple-choice" in said
+    with pytest.raises(ValueError, match="holds a model for multiple-choice"):
+        LongDocumentClassifier.from_pretrained(folder)
+
+
+def changed(rows, **values):
+    rows[1]["questions"][0] |= values
+    return rows
+
+
+BAD = {
+    "question without text": (changed(asked(3), question=" "), "line 2: question 0 needs a text"),
+    "answer outside": (
+        changed(asked(3), answers=[{"text": "word1", "start": 9_999}]),
+        "line 2: question '0-1-0': the answer 'word1' at character 9999 lies outside its document",
+    ),
+    "answer elsewhere": (changed(asked(3), answers=[{"text": "elephant", "start": 0}]), "not the answer 'elephant'"),
+    "answer without place": (changed(asked(3), answers=[{"text": "word1"}]), "the answer 'word1' has no 'start'"),
+    "no answers": (changed(asked(3), answers=None), "line 2: question '0-1-0' has no 'answers'"),
+    "answers no list": (changed(asked(3), answers="word1"), "'answers' must be a list"),
+    "answer empty": (changed(asked(3), answers=[{"text": "", "start": 0}]), "an answer needs a 'text'"),
+    "same question id": (changed(asked(3), id="0-0-1"), "question id '0-0-1' is there twice, first in line 1"),
+    "same document id": ([*asked(3), asked(1)[0]], "line 4: document id '0-0' is there twice, first in line 1"),
+    "no questions": ([*asked(3), {"document": "a", "questions": []}], "line 4: questions must be a list of at least"),
+    "question too long": (changed(asked(3), question="word1 " * 30), "line 2: question '0-1-0' has 30 tokens"),
+    "one option": (changed(chosen(3), options=["a"]), "line 2: question '0-1-0' needs at least 2 options"),
+    "answer no option": (changed(chosen(3), answer=2), "has the answer 2, but 2 options"),
+    "no option is right": (changed(chosen(3), answer=None), "has no 'answer'"),
+    "labels of words": ([*tagged(3), {"words": ["a", "b"], "labels": ["O"]}], "line 4: 2 words but 1 labels"),
+    "words with spaces": ([*tagged(3), {"words": ["a b"], "labels": ["O"]}], "word 0 is 'a b'"),
+    "label unknown to words": ([{"words": ["a"], "labels": ["O"]}], "at least 2 labels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_records_are_named(memenc, backbone, tmp_path, lines, name):
+    rows, message = BAD[name]
+    task = "token-classification" if "words" in rows[0] else "question-answering"
+    task = "multiple-choice" if "options" in json.dumps(rows[0]) else task
+    path = lines(rows)
+    common = ["--train", path, "--backbone", backbone, "--output", tmp_path / "out", "--task", task]
+    said = memenc("train", *common, *SMALL, *FAST, code=1).err
+    assert (message in said and str(path) in said) or ("at least 2 labels" in message and message in said)
+
+
+def test_bad_records_can_be_left_out(memenc, folder_of, lines):
+    rows = [*asked(2), {"id": "x", "document": "word1", "questions": "?"}]
+    path = lines(rows)
+    done = memenc("predict", "--model", folder_of("question-answering"), "--data", path, "--on-bad-record", "skip")
+    assert len(done.lines) == 4 and "line 3: questions must be a list" in done.err
+
+
+def test_a_document_shorter_than_its_question_and_an_empty_one(memenc, folder_of, lines):
+    questions = [{"id": "a", "question": "report word1 word2 word3"}]
+    rows = [{"document": "word1", "questions": questions}, {"document": "", "questions": [questions[0] | {"id": "b"}]}]
+    short, empty = memenc("predict", "--model", folder_of("question-answering"), "--data", lines(rows)).lines
+    assert short["answer"] in ("word1", "") and empty["answer"] == "" and empty["tokens_seen"] == 0
+    options = {"options": ["word1", "word2"]}
+    rows = [row | {"questions": [row["questions"][0] | options]} for row in rows]
+    assert len(memenc("predict", "--model", folder_of("multiple-choice"), "--data", lines(rows)).lines) == 2
+
+
+def test_words_may_be_text(memenc, folder_of, lines):
+    (line,) = memenc(
+        "predict", "--model", folder_of("token-classification"), "--data", lines([{"text": "word1  word30"}]),
+        "--text-column", "text",
+    ).lines  # fmt: skip
+    assert len(line["labels"]) == 2
+
+
+@pytest.mark.parametrize("kind", ("question-answering", "token-classification"))
+def test_a_curriculum_moves_answers_and_labels_with_their_stretch(memenc, backbone, lines, tmp_path, kind):
+    rows, options = KINDS[kind]
+    common = ["--train", lines(rows(10)), "--backbone", backbone, "--output", tmp_path / "out", "--task", kind]
+    memenc("train", *common, *options, *SMALL, *FAST, "--segment-curriculum", "1,2")
+
+
+def test_a_curriculum_cannot_cut_where_answers_come_from_anywhere(memenc, backbone, lines, tmp_path):
+    common = ["--train", lines(chosen(10)), "--backbone", backbone, "--output", tmp_path / "out"]
+    curriculum = ["--segment-curriculum", "1,2"]
+    said = memenc("train", *common, "--task", "multiple-choice", *SMALL, *FAST, *curriculum, code=1).err
+    assert "segment_curriculum cannot cut" in said

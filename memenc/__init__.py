@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from memenc.answerer import QuestionAnswerer
 from memenc.config import MemencConfig
 from memenc.data import LongDocumentCollator
 from memenc.estimator import LongDocumentClassifier
@@ -46,6 +47,7 @@ __all__ = [
     "MemencModel",
     "MemencOutput",
     "MemoryState",
+    "QuestionAnswerer",
     "__version__",
     "available_memories",
 ]

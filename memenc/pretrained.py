@@ -207,6 +207,23 @@ def is_memenc_folder(name: str) -> bool:
     return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("model_type") == MemencConfig.model_type
 
 
+def load_whole(kind: type[LoadedModel], path: str | Path) -> LoadedModel:
+    """A model all of whose weights are in the folder, ready to read.
+
+    Raises:
+        ValueError: some are not: transformers would make them up in silence.
+    """
+    loaded: Any = kind.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, report = loaded
+    absent = sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"])
+    if absent:
+        raise ValueError(
+            f"the weights in {path} do not fit its config.json: {', '.join(absent[:4])} ({len(absent)} in all) "
+            "are missing or of another size. It is damaged or of another version of memenc: copy it or train again"
+        )
+    return model.eval()
+
+
 def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
     """The tokenizer that lies with a model, or None if there is none."""
     # For a folder without one transformers makes up a tokenizer of five tokens.

@@ -29,6 +29,7 @@ RANKS = [
     ["baselines"],
     ["diagnostics"],
     ["estimator"],
+    ["answerer"],
     ["comparison"],
     ["cli"],
 ]

@@ -21,7 +21,7 @@ from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import train_classifier
 from memenc.training.settings import TrainingSettings
 from memenc.training.stream import EndlessDocuments
-from memenc.training.trainer import collator_for
+from memenc.training.tasks.base import documents_collator
 from tests.tiny import TINY_MEMORY, save_tiny_backbone, tiny_documents
 
 DOCUMENTS, EPOCHS, LENGTHS = 18, 3, (4, 60)
@@ -121,7 +121,7 @@ def train_documents(job: Job, model: Any, tokenizer: Any, steps: Steps) -> None:
 
 def train_accumulated(job: Job, model: Any, tokenizer: Any, steps: Steps) -> None:
     """transformers' own Trainer on documents in memory, two batches behind every step."""
-    with_trainer(job, model, steps, collator_for(model), tokenized(tokenizer, job.seed), num_train_epochs=EPOCHS)
+    with_trainer(job, model, steps, documents_collator(model), tokenized(tokenizer, job.seed), num_train_epochs=EPOCHS)
 
 
 def train_stream(job: Job, model: Any, tokenizer: Any, steps: Steps) -> None:
@@ -131,7 +131,7 @@ def train_stream(job: Job, model: Any, tokenizer: Any, steps: Steps) -> None:
         texts, labels = tiny_documents(DOCUMENTS, LENGTHS, job.seed)
         return zip(texts, labels, strict=True)
 
-    pad = collator_for(model)
+    pad = documents_collator(model)
 
     def collate(pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
         ids = [torch.from_numpy(tokenize_document(text, tokenizer)) for text, _ in pairs]

@@ -1,0 +1,252 @@
+"""Read a document once, ask it questions: a trained model for question answering as an object."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from memenc.data.offsets import PlacedTokens
+from memenc.data.tokens import tokenize_document
+from memenc.estimator import ESTIMATOR_FILE
+from memenc.pretrained import load_whole
+from memenc.results import write_whole
+from memenc.state import MemoryState
+from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, ReadDocuments
+from memenc.tasks.spans import SpanLogits, best_spans
+from memenc.training.tasks import TASKS
+from memenc.training.tasks.answers import AnswerFound, answer_of, label_answer
+from memenc.training.tasks.base import padded, room_beside
+
+TOKENS_PER_CALL = 16_384
+QUESTIONS_PER_CALL = 16
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What every way of answering needs: model, tokenizer, and what the folder remembers of the task."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    kept: dict[str, Any]
+
+    def ids(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (texts, tokens) of short texts, on the model's device."""
+        table, mask = padded([tokenize_document(text, self.tokenizer) for text in texts])
+        return table.to(self.model.device), mask.to(self.model.device)
+
+    def pieces(self, ids: np.ndarray, tokens: int) -> list[Tensor]:
+        """Own tokens (1, tokens) of one document in pieces, on the model's device; an empty one has one."""
+        table = torch.from_numpy(ids.astype(np.int64)).to(self.model.device)[None]
+        return list(table.split(max(1, tokens), 1)) if table.shape[1] else [table]
+
+
+class Answering(ABC):
+    """What is kept of a document, and how questions are put to it; a plain value."""
+
+    @abstractmethod
+    def read(self, text: str) -> Answering:
+        """After reading more text."""
+
+    @abstractmethod
+    def ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
+        """An answer to every question."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what is kept into a folder that is there."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Answering:
+        """What was kept in a folder."""
+
+
+@final
+@dataclass(frozen=True)
+class AnsweringFromText(Answering):
+    """Keeps the document's tokens and reads them with every question."""
+
+    trained: Trained
+    placed: PlacedTokens
+
+    def read(self, text: str) -> Answering:
+        """Tokenise; more text goes on where the text before ended."""
+        return replace(self, placed=PlacedTokens.of(self.placed.text + text, self.trained.tokenizer))
+
+    @torch.no_grad()
+    def ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
+        """Read the document with each question; its token states are never held as a whole."""
+        if options is not None:
+            raise ValueError("this model answers with spans of the document, it takes no options")
+        return [self._ask(question) for question in questions]
+
+    def _ask(self, question: str) -> AnswerFound:
+        model, (ids, _) = self.trained.model, self.trained.ids([question])
+        count = len(tokenize_document(question, self.trained.tokenizer))
+        room = room_beside(model, count)
+        memory, starts, ends = None, [], []
+        # Pieces of whole segments: the states of their tokens are final.
+        tokens = max(1, TOKENS_PER_CALL // max(1, room)) * max(1, room)
+        output = None
+        for piece in self.trained.pieces(self.placed.ids, tokens):
+            output = model(piece, question_ids=ids[:, :count], memory=memory)
+            memory = output.memory
+            starts.append(output.start_logits)
+            ends.append(output.end_logits)
+        assert output is not None
+        logits = SpanLogits(torch.cat(starts, 1), torch.cat(ends, 1), output.no_answer_logits)
+        spans, total = best_spans(logits, self.trained.kept["max_answer_tokens"]), logits.log_total()
+        score, none = (float((each - total).exp()) for each in (spans.score, logits.none))
+        return answer_of(self.placed, int(spans.start), int(spans.end), score, none, room)
+
+    def save(self, folder: Path) -> None:
+        """The text is all there is to keep."""
+        write_whole(folder / "document.txt", self.placed.text.encode("utf-8", "surrogatepass"))
+
+    def load(self, folder: Path) -> Answering:
+        """The text, tokenised again."""
+        text = (folder / "document.txt").read_bytes().decode("utf-8", "surrogatepass")
+        return replace(self, placed=PlacedTokens.of(text, self.trained.tokenizer))
+
+
+@final
+@dataclass(frozen=True)
+class AnsweringFromMemory(Answering):
+    """Reads the document once; questions read what was kept of it."""
+
+    trained: Trained
+    kept: ReadDocuments | None = None
+
+    @torch.no_grad()
+    def read(self, text: str) -> Answering:
+        """Read, or read on; texts are tokenised apart."""
+        kept = self.kept
+        for piece in self.trained.pieces(tokenize_document(text, self.trained.tokenizer), TOKENS_PER_CALL):
+            kept = self.trained.model.read(piece, before=kept)
+        return replace(self, kept=kept)
+
+    @torch.no_grad()
+    def ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
+        """Put the questions to what was kept, some side by side."""
+        answers: list[AnswerFound] = []
+        for start in range(0, len(questions), QUESTIONS_PER_CALL):
+            answers += self._ask(questions[start : start + QUESTIONS_PER_CALL], options)
+        return answers
+
+    def _ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
+        assert self.kept is not None
+        read, asked = self.kept.select([0] * len(questions)), self.trained.ids(questions)
+        if not isinstance(self.trained.model, MemencForMultipleChoice):
+            if options is not None:
+                raise ValueError("this model answers with the labels it was trained on, it takes no options")
+            output = self.trained.model.ask(read, *asked)
+            found = zip(output.logits.softmax(-1).tolist(), output.evidence.tolist(), strict=True)
+            return [label_answer(self.trained.kept["names"], *each) for each in found]
+        if options is None or len(options) < 2:
+            raise ValueError("this model chooses between options: give at least two with the question")
+        table = [each.expand(len(questions), -1, -1) for each in self.trained.ids(options)]
+        output = self.trained.model.ask(read, *asked, *table)
+        evidence = output.evidence[torch.arange(len(questions)), output.logits.argmax(1)]
+        found = zip(output.logits.softmax(-1).tolist(), evidence.tolist(), strict=True)
+        return [label_answer(options, *each) for each in found]
+
+    def save(self, folder: Path) -> None:
+        """State and one vector per segment."""
+        assert self.kept is not None
+        self.kept.memory.save(folder / "state.memory")
+        tensors = {"segments": self.kept.segments, "counts": self.kept.counts}
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "segments.safetensors"
+        )
+
+    def load(self, folder: Path) -> Answering:
+        """What was kept, if this model wrote it."""
+        device, memory = self.trained.model.device, MemoryState.load(folder / "state.memory")
+        if memory.fingerprint != self.trained.model.memenc.fingerprint:
+            raise ValueError(f"{folder} was written by another model; read the document again")
+        tensors = {name: tensor.to(device) for name, tensor in load_file(folder / "segments.safetensors").items()}
+        return replace(self, kept=ReadDocuments(memory.to(device), **tensors))
+
+
+class QuestionAnswerer:
+    """Answers questions about one document of any length with a model that `memenc train` wrote.
+
+    With the question in every segment the document is read again with each question, and answers are spans of it; with
+    the question last, and for multiple choice, it is read once and every question costs its own tokens.
+
+    Args:
+        path: folder written by `memenc train --task question-answering` or multiple-choice.
+        device: where to compute.
+
+    Raises:
+        ValueError: it is no such folder.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu") -> None:
+        file = Path(path, ESTIMATOR_FILE)
+        if not file.is_file():
+            raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train")
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        head = TASKS[kept["task"]].head if kept.get("task") in TASKS else None
+        if head not in (MemencForQuestionAnswering, MemencForMultipleChoice):
+            raise ValueError(
+                f"{path} holds a model for {kept.get('task', 'sequence-classification')}, not for questions"
+            )
+        model = load_whole(head, path)
+        model.to(torch.device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
+        trained = Trained(model, AutoTokenizer.from_pretrained(path), kept)
+        spans = kept.get("question_position") == "every_segment"
+        nothing = PlacedTokens.of("", trained.tokenizer) if spans else None
+        self._fresh: Answering = (
+            AnsweringFromMemory(trained) if nothing is None else AnsweringFromText(trained, nothing)
+        )
+        self._answering: Answering | None = None
+
+    def read(self, document: str, more: bool = False) -> None:
+        """Read a document, or with `more` go on with the one before."""
+        before = self._answering if more and self._answering is not None else self._fresh
+        self._answering = before.read(document)
+
+    def ask(self, question: str, options: Sequence[str] | None = None) -> AnswerFound:
+        """Answer one question: text, characters in the document, probability and the segment it stands in.
+
+        Raises:
+            ValueError: nothing was read, a question longer than a segment, or options where there must be none.
+        """
+        return self.ask_all([question], options)[0]
+
+    def ask_all(self, questions: Sequence[str], options: Sequence[str] | None = None) -> list[AnswerFound]:
+        """Answer several questions, some side by side."""
+        if isinstance(questions, str):
+            raise ValueError("ask_all received one text; give a list of questions, or use ask")
+        for question in questions:
+            if not isinstance(question, str) or not question.strip():
+                raise ValueError(f"a question must be a text that is not empty, received {question!r}")
+        return self._read().ask(list(questions), options)
+
+    def save(self, folder: str | Path) -> None:
+        """Write what was read, to go on asking later."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._read().save(Path(folder))
+
+    def load(self, folder: str | Path) -> None:
+        """Go on with what `save` wrote.
+
+        Raises:
+            ValueError: another model wrote it, or it is damaged.
+        """
+        self._answering = self._fresh.load(Path(folder))
+
+    def _read(self) -> Answering:
+        if self._answering is None:
+            raise ValueError("nothing was read yet: call read(document) or load(folder) first")
+        return self._answering

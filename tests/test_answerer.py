@@ -1,0 +1,162 @@
+"""The question answerer: the same answers as `memenc predict`, states saved and resumed, documents read once."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from memenc import MemencForMultipleChoice, MemencForQuestionAnswering, QuestionAnswerer, answerer
+from memenc.cli.main import app
+from memenc.cli.trained import Trained, save_trained
+from memenc.pretrained import find_tokenizer
+from memenc.training.tasks import TaskOptions
+from memenc.training.tasks.multiple_choice import MultipleChoice
+from memenc.training.tasks.question_answering import LabelQuestions, SpanQuestions
+from tests.cli.documents import write_lines
+from tests.memory.checks import enliven
+from tests.tiny import TINY_MEMORY, TINY_MODEL, WORDS, save_tiny_backbone
+
+DOCUMENT = "  ".join(WORDS) + "\n\n" + " ".join(reversed(WORDS))
+QUESTION = "report word3"
+OPTIONS = ["word1", "word2 word3", "word4"]
+
+
+def untrained(kind, task, folder, **options):
+    """A folder as `memenc train` writes it, of a model whose parameters are all random."""
+    name = save_tiny_backbone(folder / "backbone")
+    tokenizer = find_tokenizer(name)
+    model = kind.from_backbone(name, memory_options=TINY_MEMORY, **TINY_MODEL, **task.model_options(), **options)
+    enliven(model)
+    save_trained(folder / "model", Trained(model, tokenizer, task), {})
+    return folder / "model"
+
+
+@pytest.fixture
+def spans(tmp_path):
+    return untrained(MemencForQuestionAnswering, SpanQuestions(TaskOptions()), tmp_path)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    task = LabelQuestions(TaskOptions(question_position="last"), ("high", "low", "no answer"))
+    return untrained(MemencForQuestionAnswering, task, tmp_path)
+
+
+@pytest.fixture
+def choices(tmp_path):
+    return untrained(MemencForMultipleChoice, MultipleChoice(), tmp_path)
+
+
+def predicted(folder, tmp_path, **more):
+    row = {"document": DOCUMENT, "questions": [{"id": "a", "question": QUESTION, **more}]}
+    path = write_lines(tmp_path / "asked.jsonl", [row])
+    result = CliRunner().invoke(app, ["predict", "--model", str(folder), "--data", str(path), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_spans_are_those_of_predict_and_characters_of_the_document(spans, tmp_path, monkeypatch):
+    monkeypatch.setattr(answerer, "TOKENS_PER_CALL", 30)
+    reader = QuestionAnswerer(spans)
+    reader.read(DOCUMENT)
+    found, wanted = reader.ask(QUESTION), predicted(spans, tmp_path)
+    assert (found.text, found.start, found.end, found.segment) == tuple(
+        wanted[name] for name in ("answer", "start", "end", "segment")
+    )
+    assert found.score == pytest.approx(wanted["score"], abs=1e-4)
+    if found.text:
+        assert DOCUMENT[found.start : found.end] == found.text
+
+
+def test_labels_are_those_of_predict(labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(answerer, "TOKENS_PER_CALL", 33)
+    reader = QuestionAnswerer(labels)
+    reader.read(DOCUMENT)
+    found, wanted = reader.ask(QUESTION), predicted(labels, tmp_path)
+    assert found.text == wanted["answer"] and found.score == pytest.approx(wanted["score"], abs=1e-4)
+    assert found.segment == wanted["segment"] and len(found.evidence) == -(-80 // 14)
+
+
+def test_options_are_those_of_predict(choices, tmp_path):
+    reader = QuestionAnswerer(choices)
+    reader.read(DOCUMENT)
+    found, wanted = reader.ask(QUESTION, OPTIONS), predicted(choices, tmp_path, options=OPTIONS)
+    assert found.text == wanted["answer"]
+    assert found.score == pytest.approx(wanted["probabilities"][wanted["option"]], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ("spans", "labels", "choices"))
+def test_what_was_read_is_saved_and_resumed(kind, request, tmp_path):
+    folder, options = request.getfixturevalue(kind), OPTIONS if kind == "choices" else None
+    reader, again = QuestionAnswerer(folder), QuestionAnswerer(folder)
+    reader.read(DOCUMENT[:200])
+    reader.save(tmp_path / "kept")
+    again.load(tmp_path / "kept")
+    assert again.ask(QUESTION, options) == reader.ask(QUESTION, options)
+    for each in (reader, again):
+        each.read(DOCUMENT[200:], more=True)
+    assert again.ask(QUESTION, options) == reader.ask(QUESTION, options)
+    reader.read(DOCUMENT)
+    whole = reader.ask(QUESTION, options)
+    if kind == "spans":
+        assert whole == again.ask(QUESTION)
+
+
+def test_a_document_is_read_once_for_any_number_of_questions(labels):
+    reader, read = QuestionAnswerer(labels), []
+    reader.read(DOCUMENT)
+    model = reader._fresh.trained.model
+    model.memenc.register_forward_hook(lambda *arguments: read.append(1))
+    questions = [f"report {word}" for word in WORDS]
+    together = reader.ask_all(questions)
+    assert not read and len(together) == len(questions)
+    alone = [reader.ask(question) for question in questions[:3]]
+    for one, other in zip(alone, together, strict=False):
+        assert one.text == other.text and one.score == pytest.approx(other.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ("spans", "labels"))
+def test_an_empty_document_has_an_answer_too(kind, request):
+    reader = QuestionAnswerer(request.getfixturevalue(kind))
+    reader.read("")
+    assert 0 <= reader.ask(QUESTION).score <= 1
+
+
+def test_what_makes_no_sense_is_refused(spans, tmp_path):
+    reader = QuestionAnswerer(spans)
+    with pytest.raises(ValueError, match="nothing was read"):
+        reader.ask(QUESTION)
+    reader.read(DOCUMENT)
+    with pytest.raises(ValueError, match="takes no options"):
+        reader.ask(QUESTION, OPTIONS)
+    with pytest.raises(ValueError, match="30 tokens, but a segment of 16"):
+        reader.ask("word1 " * 30)
+    with pytest.raises(ValueError, match="received one text"):
+        reader.ask_all(QUESTION)
+    with pytest.raises(ValueError, match="not empty"):
+        reader.ask(" ")
+    with pytest.raises(ValueError, match="holds no memenc_estimator"):
+        QuestionAnswerer(tmp_path)
+
+
+def test_a_state_of_another_model_is_refused(labels, tmp_path):
+    reader = QuestionAnswerer(labels)
+    reader.read(DOCUMENT)
+    reader.save(tmp_path / "kept")
+    settings = json.loads((labels / "config.json").read_text())
+    (labels / "config.json").write_text(json.dumps(settings | {"document_temperature": "hard"}))
+    with pytest.raises(ValueError):
+        QuestionAnswerer(labels).load(tmp_path / "kept")
+
+
+def test_a_classifier_answers_no_questions(tmp_path):
+    (tmp_path / "memenc_estimator.json").write_text('{"classes": ["a", "b"]}')
+    with pytest.raises(ValueError, match="holds a model for sequence-classification"):
+        QuestionAnswerer(tmp_path)
+
+
+def test_torch_keeps_no_graph(labels):
+    reader = QuestionAnswerer(labels)
+    reader.read(DOCUMENT)
+    assert torch.is_grad_enabled() and not reader._answering.kept.segments.requires_grad

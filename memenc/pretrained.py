@@ -287,20 +287,3 @@ def leave_weights_alone(module: nn.Module) -> None:
     # post_init initialises every module that does not say it was; it would undo the loaded weights.
     for part in module.modules():
         setattr(part, "_is_hf_initialized", True)  # noqa: B010 - nn.Module types its attributes as tensors
-
-
-def load_whole(kind: type[LoadedModel], path: str | Path) -> LoadedModel:
-    """A model all of whose weights are in the folder, ready to read.
-
-    Raises:
-        ValueError: some are not: transformers would make them up in silence.
-    """
-    loaded: Any = kind.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
-    model, report = loaded
-    absent = sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"])
-    if absent:
-        raise ValueError(
-            f"the weights in {path} do not fit its config.json: {', '.join(absent[:4])} ({len(absent)} in all) "
-            "are missing or of another size. It is damaged or of another version of memenc: copy it or train again"
-        )
-    return model.eval()

@@ -10,6 +10,8 @@ KERNELS = ("forward", "queries", "entries", "tokens")
 DIMS = (32, 64, 128)
 # Rows of fewer tokens take small blocks; longer ones share one configuration, so nothing is compiled per length.
 SHORT = 32
+# Architecture, kernel, dim and bytes per number where small blocks would need memory beside the registers.
+NEVER_SHORT = {("gfx942", "entries", 32, 4)}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ FULL_ELSEWHERE = {
     ("sm_90", "forward", 128): Configuration(16, 16, 4),
     ("sm_90", "queries", 128): Configuration(16, 16, 4),
     ("sm_90", "tokens", 64): Configuration(32, 32, 8),
-    ("gfx942", "entries", 128): Configuration(16, 16, 4),
+    ("gfx942", "entries", 128): Configuration(16, 16, 8),
     ("gfx942", "tokens", 128): Configuration(16, 16, 4),
     ("gfx942", "queries", 128): Configuration(32, 32, 4),
     ("gfx942", "forward", 128): Configuration(32, 32, 4),
@@ -76,7 +78,7 @@ def configuration(
         bytes_per_number: 2 or 4.
         tokens: of a row.
     """
-    if tokens <= SHORT:
+    if tokens <= SHORT and (architecture.name, kernel, dim, bytes_per_number) not in NEVER_SHORT:
         # Gradients of wide keys and values need more registers than four warps have, the entries' first.
         widest = {"entries": 128, "tokens": 256, "forward": 256}.get(kernel, 512)
         warps = 8 if dim * bytes_per_number > widest else 4

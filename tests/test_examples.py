@@ -37,6 +37,12 @@ def test_designs_of_the_same_bytes_hear_differently_far(capsys):
     assert "windowed" in shown and "99,864" in shown
 
 
+def test_questions_are_asked_of_what_was_read(tmp_path, capsys):
+    example = runpy.run_path(str(EXAMPLES / "04_questions.py"))
+    assert example["main"](save_tiny_backbone(tmp_path), stories=12, segment_length=32) > 0
+    assert "a question" in capsys.readouterr().out
+
+
 def small(classifier):
     def make(backbone, **options):
         options["model_options"] = {"segment_length": 32}

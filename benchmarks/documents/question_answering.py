@@ -1,0 +1,238 @@
+"""Questions about whole articles: memory, the same backbone segment by segment, and TF-IDF retrieval in front of it.
+
+    python benchmarks/documents/question_answering.py --backbone PATH --data FOLDER [--models memory,segments,retrieval]
+
+FOLDER holds train.jsonl.gz and validation.jsonl.gz of squad_long: {"id", "document", "questions": [{"id", "question",
+"answers": [{"text", "start"}]}]}, paragraphs divided by blank lines. The validation file is the test and is read once
+per row; epochs are chosen on whole articles of the training file that are not trained on.
+
+* memory: the question in every segment, `--memory` between segments.
+* segments: the same without memory; scores of all segments are compared (one softmax over the article).
+* retrieval: as segments, but only on the paragraphs that TF-IDF finds most similar to the question.
+
+All are trained on the same questions with the same settings: memory and segments on stretches of paragraphs round the
+answer, retrieval on retrieved paragraphs with the right one among them. Finished rows are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from transformers import AutoTokenizer, set_seed
+
+from memenc import MemencForQuestionAnswering
+from memenc.data import read_records
+from memenc.data.questions import AskedQuestion, QuestionsWithAnswers, questions_of
+from memenc.data.records import Record
+from memenc.results import append_rows, environment_columns
+from memenc.training.answer_metrics import best, exact_match, overlap_f1
+from memenc.training.run import answered, fine_tune
+from memenc.training.settings import TrainingSettings
+from memenc.training.tasks import TaskOptions
+from memenc.training.tasks.question_answering import SpanQuestions
+
+RESULTS = Path(__file__).parents[1] / "results" / "question_answering.csv"
+BREAK = "\n\n"
+Asked = tuple[Record, AskedQuestion]
+
+
+def questions_in(path: Path, count: int, seed: int) -> list[Asked]:
+    """So many questions, spread evenly over the documents of a file, each with its document."""
+    generator, by_document = random.Random(seed), []
+    for record in read_records(
+        path, text_column="document", label_column="questions", understanding=lambda: QuestionsWithAnswers(True)
+    ):
+        asked = [(record, question) for question in questions_of(record) if question.answers]
+        generator.shuffle(asked)
+        by_document.append(asked)
+    generator.shuffle(by_document)
+    rounds = range(max(map(len, by_document)))
+    return [asked[turn] for turn in rounds for asked in by_document if turn < len(asked)][:count]
+
+
+def paragraphs_of(document: str) -> Iterator[tuple[int, int]]:
+    """First character of every paragraph, and the one behind its last."""
+    start = 0
+    for paragraph in document.split(BREAK):
+        yield start, start + len(paragraph)
+        start += len(paragraph) + len(BREAK)
+
+
+def of_stretch(record: Record, question: AskedQuestion, places: list[tuple[int, int]]) -> Record:
+    """A record of one question and some paragraphs of its document; answers elsewhere are left out."""
+    text, answers = "", []
+    for start, end in places:
+        for answer in question.answers or ():
+            if answer.start is not None and start <= answer.start and answer.end <= end:
+                answers.append({"text": answer.text, "start": len(text) + answer.start - start})
+        text += record.text[start:end] + BREAK
+    label = [{"id": question.id, "question": question.text, "answers": answers}]
+    return replace(record, text=text, label=label)
+
+
+def gold(question: AskedQuestion, places: list[tuple[int, int]]) -> int:
+    """Number of the paragraph in which the first answer starts."""
+    first = (question.answers or ())[0].start or 0
+    return next(number for number, (_, end) in enumerate(places) if first < end)
+
+
+def round_the_answer(words: int, generator: random.Random) -> Callable[[Record, AskedQuestion], Record]:
+    """Stretches of at least so many words with the answer at a random place."""
+
+    def cut(record: Record, question: AskedQuestion) -> Record:
+        places = list(paragraphs_of(record.text))
+        low = high = gold(question, places)
+        while sum(len(record.text[start:end].split()) for start, end in places[low : high + 1]) < words:
+            if (generator.random() < 0.5 and low > 0) or high + 1 == len(places):
+                low = max(0, low - 1)
+            else:
+                high += 1
+            if (low, high) == (0, len(places) - 1):
+                break
+        return of_stretch(record, question, places[low : high + 1])
+
+    return cut
+
+
+def retrieved(count: int, with_answer: bool) -> Callable[[Record, AskedQuestion], Record]:
+    """The paragraphs most similar to the question, in their order; to train, the right one is among them."""
+
+    def cut(record: Record, question: AskedQuestion) -> Record:
+        places = list(paragraphs_of(record.text))
+        vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, stop_words="english", token_pattern=r"\w+")
+        table = vectorizer.fit_transform([record.text[start:end] for start, end in places])
+        similarity = (table @ vectorizer.transform([question.text]).T).toarray()[:, 0]
+        found = np.argsort(-similarity)[:count].tolist()
+        if with_answer and gold(question, places) not in found:
+            found[-1] = gold(question, places)
+        return of_stretch(record, question, [places[number] for number in sorted(found)])
+
+    return cut
+
+
+def whole(record: Record, question: AskedQuestion) -> Record:
+    """The whole document."""
+    return of_stretch(record, question, [(0, len(record.text))])
+
+
+def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict:
+    """Train one model, choose its epoch on articles kept aside, and answer the test questions."""
+    generator = random.Random(seed)
+    everything = questions_in(arguments.data / "train.jsonl.gz", 10**9, seed)
+    aside = set(generator.sample(sorted({record.id or "" for record, _ in everything}), arguments.validation_documents))
+    training = [asked for asked in everything if asked[0].id not in aside][: arguments.training_questions]
+    validation = [asked for asked in everything if asked[0].id in aside][: arguments.validation_questions]
+    test = questions_in(arguments.data / "validation.jsonl.gz", arguments.test_questions, 0)
+    cuts = {
+        "memory": (round_the_answer(arguments.training_words, generator), whole),
+        "segments": (round_the_answer(arguments.training_words, generator), whole),
+        "retrieval": (retrieved(arguments.paragraphs, True), retrieved(arguments.paragraphs, False)),
+    }
+    for_training, for_test = cuts[name]
+    set_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.backbone)
+    task = SpanQuestions(TaskOptions())
+    examples = [
+        task.examples([cut(*asked) for asked in part], str(arguments.data), tokenizer)
+        for part, cut in ((training, for_training), (validation, for_test), (test, for_test))
+    ]
+    model = MemencForQuestionAnswering.from_backbone(
+        arguments.backbone,
+        memory=arguments.memory if name == "memory" else "none",
+        tokenizer=tokenizer,
+        segment_length=arguments.segment_length,
+    )
+    settings = TrainingSettings(
+        epochs=arguments.epochs,
+        learning_rate=arguments.learning_rate,
+        documents_per_step=arguments.questions_per_step,
+        tokens_per_batch=arguments.tokens_per_batch,
+        bf16=arguments.bf16,
+        patience=0,
+        seed=seed,
+    )
+    started = time.monotonic()
+    log = fine_tune(model, task, examples[0], examples[1], settings)
+    trained = time.monotonic()
+    # Reading in half precision too: otherwise the test costs more than the training.
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=arguments.bf16):
+        found = answered(model, task, examples[2], 4 * arguments.tokens_per_batch).predictions
+    said = [answer.text for (answer,) in found]
+    right = [[answer.text for answer in question.answers or ()] for _, question in test]
+    scores = {
+        "exact_match": np.array([best(exact_match, *pair) for pair in zip(said, right, strict=True)]),
+        "f1": np.array([best(overlap_f1, *pair) for pair in zip(said, right, strict=True)]),
+    }
+    chosen = max((entry["eval_f1"] for entry in log if "eval_f1" in entry), default=float("nan"))
+    return {
+        "model": name,
+        "memory": arguments.memory if name == "memory" else "none",
+        "seed": seed,
+        **{key: round(100 * float(values.mean()), 2) for key, values in scores.items()},
+        **{f"{key}_standard_error": standard_error(values) for key, values in scores.items()},
+        "validation_f1": round(100 * chosen, 2),
+        "test_questions": len(test),
+        "test_tokens": sum(examples[2].lengths),
+        "training_questions": len(training),
+        "training_tokens": sum(examples[0].lengths),
+        "segment_length": arguments.segment_length,
+        "epochs": arguments.epochs,
+        "learning_rate": arguments.learning_rate,
+        "bf16": arguments.bf16,
+        "backbone": Path(arguments.backbone).name,
+        "training_seconds": round(trained - started),
+        "test_seconds": round(time.monotonic() - trained),
+    }
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of a mean of questions, in percent."""
+    return round(100 * float(values.std(ddof=1) / len(values) ** 0.5), 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--models", default="memory,segments,retrieval")
+    parser.add_argument("--memory", default="compressive")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--training-questions", type=int, default=300)
+    parser.add_argument("--training-words", type=int, default=500, help="of a stretch round the answer")
+    parser.add_argument("--validation-documents", type=int, default=20, help="of the training file, not trained on")
+    parser.add_argument("--validation-questions", type=int, default=10)
+    parser.add_argument("--test-questions", type=int, default=84, help="two of each of 42 articles")
+    parser.add_argument("--paragraphs", type=int, default=4, help="that retrieval finds")
+    parser.add_argument("--segment-length", type=int, default=256)
+    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--questions-per-step", type=int, default=8)
+    parser.add_argument("--tokens-per-batch", type=int, default=4_096)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    facts = environment_columns()
+    kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
+    names = ("model", "memory", "seed", "training_questions", "backbone")
+    done = {tuple(row[key] for key in names) for row in kept}
+    for seed in map(int, arguments.seeds.split(",")):
+        for name in arguments.models.split(","):
+            memory = arguments.memory if name == "memory" else "none"
+            cell = (name, memory, str(seed), str(arguments.training_questions), Path(arguments.backbone).name)
+            if cell not in done:
+                row = measure(name, seed, arguments)
+                print(row)
+                append_rows(arguments.output, [row | facts])
+
+
+if __name__ == "__main__":
+    main()

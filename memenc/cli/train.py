@@ -21,6 +21,7 @@ from memenc.data.report import corpus_report
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.files import write_whole
+from memenc.lockstep import is_first_process
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.results import plain, write_results
 from memenc.training.adaptation import options_for
@@ -71,7 +72,8 @@ def train(
             read.task.check(trained.model, examples, source)
     parameters = estimator.get_params(deep=False)
     run = {"parameters": parameters, "corpus": described(training), **read.task.described()}
-    start_run(output / CHECKPOINTS, plain(run), resume)
+    if is_first_process():
+        start_run(output / CHECKPOINTS, plain(run), resume)
     cost = CostCallback(settings.adapt, console.err())
     with hint_when_stopped():
         log = fine_tune(
@@ -85,6 +87,8 @@ def train(
             device=chosen.type,
             callbacks=[*LivenessCallback.watching(trained.model, training.token_ids), cost],
         )
+    if not is_first_process():
+        return
     save_trained(output, trained, parameters)
     found = None if validation is None else show_scores(trained, validation)
     facts = {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}

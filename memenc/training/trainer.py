@@ -118,10 +118,12 @@ class DocumentTrainer(Trainer):
         documents = inputs["documents"]
         lengths = [len(document["input_ids"]) + document.get("more_tokens", 0) for document in documents]
         parts = list(parts_of(lengths, self.settings.tokens_per_batch, self.tokens_per_segment))
+        # Asked before the first part is read: the others ask at the same place.
+        missing = largest_of_all(len(parts), self.args.device) - len(parts)
         for indices in parts:
             yield indices, self._prepare_inputs(self.collate([documents[index] for index in indices]))
         shortest = documents[lengths.index(min(lengths))]
-        for _ in range(largest_of_all(len(parts), self.args.device) - len(parts)):
+        for _ in range(missing):
             yield [], self._prepare_inputs(self.collate([shortest]))
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:

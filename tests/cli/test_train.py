@@ -1,5 +1,9 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,6 +96,22 @@ def test_resume_refuses_another_run(train, lines):
     assert "learning_rate 5e-05, this one 0.1" in train(path, "--resume", "--learning-rate", "0.1", code=1).err
     assert "documents 11, this one 13" in train(lines(reviews(14), "more.jsonl"), "--resume", code=1).err
     train(path, "--resume", "--tokens-per-batch", "64")
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(lines, backbone, tmp_path):
+    arguments = ["--train", lines(reviews(16)), "--backbone", backbone, "--output", tmp_path / "out", *SMALL, *FAST]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "memenc", "train"]
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root), str(root / "kernels")])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [str(part) for part in (sys.executable, *launch, *arguments)]
+    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
+    assert LongDocumentClassifier.from_pretrained(tmp_path / "out").predict(["an excellent report"]).shape == (1,)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    # Two steps of eight documents, of which each process reads four.
+    assert results["corpus"]["documents"] == 14 and results["records"][-1]["step"] == 2
+    assert (tmp_path / "out" / "checkpoints" / "checkpoint-2" / "rng_state_1.pth").is_file()
 
 
 def test_checkpoints_of_two_runs_do_not_mix(train, lines, tmp_path):

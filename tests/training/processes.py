@@ -123,8 +123,8 @@ def sharded_gradients(rank, processes, folder, design, options, in_step=True):
     return gradients_of(model, rank, processes)
 
 
-def trained(rank, processes, folder, tokens_per_batch):
-    """Weights and validation scores that train_classifier ends with: DDP where there are several processes."""
+def trained(rank, processes, folder, tokens_per_batch, resume=False):
+    """Weights and validation accuracy that train_classifier ends with: DDP where there are several processes."""
     lengths = (90, 3, 40, 7, 5, 5, 60, 1, 14, 2, 30, 4)
     ids, labels = documents(*lengths)
     data = TokenizedDocuments([row.numpy() for row in ids], labels.tolist())
@@ -132,6 +132,7 @@ def trained(rank, processes, folder, tokens_per_batch):
         epochs=2, documents_per_step=4, tokens_per_batch=tokens_per_batch, patience=0, save_steps=2
     )
     model = classifier()
-    log = train_classifier(model, data, data, settings, folder / f"of-{processes}", quiet=True, device="cpu")
+    output = folder / f"of-{processes}"
+    log = train_classifier(model, data, data, settings, output, resume, quiet=True, device="cpu")
     weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    return weights, [entry["eval_loss"] for entry in log if "eval_loss" in entry]
+    return weights, [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]

@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench versions clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -28,6 +28,19 @@ lint: $(VENV)/.installed  ## ruff (rules and format) and pyright
 bench: $(VENV)/.installed  ## list the benchmarks, then run the one of the schedules
 	@for file in benchmarks/*.py; do echo "$(BIN)/python $$file"; done
 	$(BIN)/python benchmarks/schedules.py
+
+# Each set gets a scratch environment: the oldest supported transformers, then the newest of everything.
+OLDEST := torch==2.13.0 transformers==5.14.0
+NEWEST := torch==2.13.0 transformers
+VERSION_TESTS ?= tests/memory tests/tasks tests/training tests/test_model.py tests/test_backbone.py tests/reliability/test_golden.py
+
+versions:  ## run the core of the tests with the oldest supported and the newest transformers (OLDEST=, NEWEST=)
+	@for set in "$(OLDEST)" "$(NEWEST)"; do \
+	  echo "== $$set"; rm -rf $(VENV)-versions; $(PYTHON) -m venv $(VENV)-versions; \
+	  $(VENV)-versions/bin/python -m pip install --quiet $${set%% *} && \
+	  $(VENV)-versions/bin/python -m pip install --quiet $$set -e '.[dev]' && \
+	  OMP_NUM_THREADS=1 $(VENV)-versions/bin/python -m pytest -n $(JOBS) $(VERSION_TESTS) || exit 1; \
+	done; rm -rf $(VENV)-versions
 
 clean:  ## remove caches and outputs, keep .venv
 	rm -rf build dist demo-output *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Faults put in on purpose, in large numbers: what the tests of tests/reliability do in small.
 
-    python -m benchmarks.reliability [--rows R7 R8 R9 R10 R11 R21] [--share 1.0] [--seed 0]
+    python -m benchmarks.reliability [--rows R7 R8 R9 R10 R11 R21] [--what WORDS] [--share 1.0] [--seed 0]
 
 One row per fault goes to benchmarks/results/reliability.csv: how often it was tried, and how often memenc held. All of
 it takes about half an hour on two cores, `--share 0.02` some minutes.
@@ -174,13 +174,14 @@ ROWS: list[tuple[str, str, Callable[[Path, int, Count], Outcome]]] = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", default=sorted({row for row, _, _ in ROWS}))
+    parser.add_argument("--what", default="", help="only what has these words in its description")
     parser.add_argument("--share", type=float, default=1.0, help="of the full counts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     for row, what, measure in ROWS:
-        if row not in arguments.rows:
+        if row not in arguments.rows or arguments.what not in what:
             continue
         random.seed(arguments.seed)
         torch.manual_seed(arguments.seed)

@@ -33,6 +33,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path, start: str) -> None:
+    """Remove what a killed process left half written, of files whose names start so."""
+    for path in folder.glob(f"{start}*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file that is there whole or not at all, whatever stops the process."""
     with whole_file(path) as temporary:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memenc.corpus_encoding.files import placed_whole
 from memenc.corpus_encoding.identity import short
+from memenc.files import whole_file
 
 FORMAT, VERSION = "memenc.encoded_shard", 1
 SHARD_FILE = re.compile(r"shard-(\d+)-of-(\d+)(\.part-\d+\.parquet|\.failed\.json|\.json)$")
@@ -131,7 +131,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a manifest; it appears whole or not at all."""
-    with placed_whole(path) as temporary:
+    with whole_file(path) as temporary:
         text = json.dumps({"format": FORMAT, "version": VERSION} | content, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
 

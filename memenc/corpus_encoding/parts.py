@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from memenc.corpus_encoding.files import placed_whole
+from memenc.files import whole_file
 
 IDENTITY, DOCUMENTS = b"memenc.identity", b"memenc.documents"
 
@@ -44,7 +44,7 @@ def vector_table(ids: Sequence[str], rows: np.ndarray) -> pyarrow.Table:
 def write_part(path: Path, ids: Sequence[str], rows: np.ndarray, origin: Origin) -> None:
     """Write a part; it appears whole or not at all."""
     facts = {IDENTITY: origin.identity, DOCUMENTS: origin.documents}
-    with placed_whole(path) as temporary:
+    with whole_file(path) as temporary:
         table = vector_table(ids, rows).replace_schema_metadata(facts)
         # No value comes twice, so a dictionary would only cost.
         pyarrow.parquet.write_table(table, temporary, use_dictionary=False, write_page_checksum=True)

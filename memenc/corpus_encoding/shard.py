@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from memenc.corpus_encoding.document_encoder import DocumentEncoder
-from memenc.corpus_encoding.files import remove_leftovers
 from memenc.corpus_encoding.identity import DataFiles, content_hash, short
 from memenc.corpus_encoding.manifest import Shard, folder_status, read_json, refuse_difference, write_json
 from memenc.corpus_encoding.parts import Origin, origin_of, write_part
 from memenc.data.records import Record, RecordReader, batches_of
 from memenc.data.tokens import clean_text
+from memenc.files import remove_leftovers
 from memenc.results import environment
 from memenc.state import fingerprint_of
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 
-from memenc.corpus_encoding.files import placed_whole
 from memenc.corpus_encoding.parts import vector_schema, vector_table
+from memenc.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Vectors:
 def write_vectors(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
     """Write a file in the format that its suffix names; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with placed_whole(path) as temporary:
+    with whole_file(path) as temporary:
         WRITERS[path.suffix](temporary, vectors, hidden)
 
 

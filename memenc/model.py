@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
 from memenc.config import MemencConfig
 from memenc.data.batches import parts_of
-from memenc.data.collate import SHORT_MULTIPLE
-from memenc.data.token_buffer import TokenBuffer
-from memenc.data.tokens import stream_token_ids
 from memenc.encoder import SegmentEncoder, part_of
 from memenc.lead import Question
 from memenc.output import MemencOutput
 from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
-from memenc.schedule import resolve_segments_per_call, tokens_per_backbone_call
+from memenc.schedule import resolve_segments_per_call
 from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
+from memenc.texts import read_texts
 
 # Of English and its kin; it only decides which texts are read together.
 CHARACTERS_PER_TOKEN = 4
@@ -204,52 +201,16 @@ class MemencModel(MemencPreTrainedModel):
         self.eval()
         try:
             if not isinstance(texts, list | tuple):
-                return self._encode_batch([texts], tokenizer, tokens_per_call)
+                return read_texts(self, [texts], tokenizer, tokens_per_call)
             vectors = torch.zeros(len(texts), self.config.hidden_size, device=self.device, dtype=self.dtype)
             # Texts of similar length together, so that little is padding; their characters tell it before their tokens.
             lengths = [len(text) // CHARACTERS_PER_TOKEN for text in texts]
             for places in parts_of(lengths, tokens_per_call, self.own_tokens_per_segment, documents_per_call):
                 batch = [texts[place] for place in places]
-                vectors[places] = self._encode_batch(batch, tokenizer, tokens_per_call)
+                vectors[places] = read_texts(self, batch, tokenizer, tokens_per_call)
             return vectors
         finally:
             self.train(was_training)
-
-    def _encode_batch(self, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int) -> Tensor:
-        """Context representations of texts read side by side, without padding in all segments but their last."""
-        buffers = [TokenBuffer(stream_token_ids(text, tokenizer)) for text in texts]
-        memories = self._read_whole_segments(buffers, tokens_per_call)
-        rests = [buffer.take(self.own_tokens_per_segment) for buffer in buffers]
-        vectors = torch.zeros(len(texts), self.config.hidden_size, device=self.device, dtype=self.dtype)
-        # Last segments of similar length together; more at once would be no faster.
-        per_call = tokens_per_backbone_call(self.device)
-        for places in parts_of([len(rest) for rest in rests], per_call, SHORT_MULTIPLE):
-            state, pieces = MemoryState.cat([memories[place] for place in places]), [rests[place] for place in places]
-            if not any(pieces):
-                vectors[places] = self.read_out(state)
-                continue
-            ids = pad_sequence([torch.tensor(piece, device=self.device).long() for piece in pieces], True)
-            mask = pad_sequence([torch.ones(len(piece), device=self.device) for piece in pieces], True)
-            output = self(ids, mask, memory=state, output_token_states=False)
-            vectors[places] = output.pooler_output
-        return vectors
-
-    def _read_whole_segments(self, buffers: list[TokenBuffer], tokens_per_call: int) -> dict[int, MemoryState]:
-        """Read every text up to its last, unfinished segment, and give its memory by its place."""
-        own = self.own_tokens_per_segment
-        memory, reading, ended = self.initial_memory(len(buffers)), list(range(len(buffers))), {}
-        while reading:
-            most = max(1, tokens_per_call // (len(reading) * own))
-            whole = [buffers[place].fill(most * own) // own for place in reading]
-            ended |= {place: memory[row] for row, place in enumerate(reading) if not whole[row]}
-            if not all(whole):
-                there = [row for row, count in enumerate(whole) if count]
-                memory, reading = memory.select(there), [reading[row] for row in there]
-            if reading:
-                count = min(filter(None, whole))
-                ids = [buffers[place].take(count * own) for place in reading]
-                memory = self(torch.tensor(ids, device=self.device), memory=memory, output_token_states=False).memory
-        return ended
 
     def _checked_mask(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
         if input_ids.dim() != 2 or input_ids.is_floating_point():

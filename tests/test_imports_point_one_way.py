@@ -18,7 +18,7 @@ RANKS = [
     ["backbone"],
     ["places"],
     ["schedule"],
-    ["encoded"],
+    ["encoded", "texts"],
     ["encoder"],
     ["readout"],
     ["pretrained"],

@@ -1,0 +1,63 @@
+"""Texts read side by side: whole segments without padding, last segments by their length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerBase
+
+from memenc.data.batches import parts_of
+from memenc.data.collate import SHORT_MULTIPLE
+from memenc.data.token_buffer import TokenBuffer
+from memenc.data.tokens import stream_token_ids
+from memenc.schedule import tokens_per_backbone_call
+from memenc.state import MemoryState
+
+
+def read_texts(model: Any, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int) -> Tensor:
+    """Context representations (texts, hidden) of texts read side by side, unpadded in all segments but their last.
+
+    Args:
+        model: a `MemencModel` in evaluation mode.
+        texts: each a text, or pieces of one.
+        tokenizer: of the backbone.
+        tokens_per_call: tokens read at once.
+    """
+    buffers = [TokenBuffer(stream_token_ids(text, tokenizer)) for text in texts]
+    memories = read_whole_segments(model, buffers, tokens_per_call)
+    rests = [buffer.take(model.own_tokens_per_segment) for buffer in buffers]
+    vectors = torch.zeros(len(texts), model.config.hidden_size, device=model.device, dtype=model.dtype)
+    # Last segments of similar length together; more at once would be no faster.
+    per_call = tokens_per_backbone_call(model.device)
+    for places in parts_of([len(rest) for rest in rests], per_call, SHORT_MULTIPLE):
+        state, pieces = MemoryState.cat([memories[place] for place in places]), [rests[place] for place in places]
+        if not any(pieces):
+            vectors[places] = model.read_out(state)
+            continue
+        ids = pad_sequence([torch.tensor(piece, device=model.device).long() for piece in pieces], True)
+        mask = pad_sequence([torch.ones(len(piece), device=model.device) for piece in pieces], True)
+        output = model(ids, mask, memory=state, output_token_states=False)
+        vectors[places] = output.pooler_output
+    return vectors
+
+
+def read_whole_segments(model: Any, buffers: list[TokenBuffer], tokens_per_call: int) -> dict[int, MemoryState]:
+    """Read every text up to its last, unfinished segment, and give its memory by its place."""
+    own = model.own_tokens_per_segment
+    memory, reading, ended = model.initial_memory(len(buffers)), list(range(len(buffers))), {}
+    while reading:
+        most = max(1, tokens_per_call // (len(reading) * own))
+        whole = [buffers[place].fill(most * own) // own for place in reading]
+        ended |= {place: memory[row] for row, place in enumerate(reading) if not whole[row]}
+        if not all(whole):
+            there = [row for row, count in enumerate(whole) if count]
+            memory, reading = memory.select(there), [reading[row] for row in there]
+        if reading:
+            count = min(filter(None, whole))
+            ids = [buffers[place].take(count * own) for place in reading]
+            memory = model(torch.tensor(ids, device=model.device), memory=memory, output_token_states=False).memory
+    return ended

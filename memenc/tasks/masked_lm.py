@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,7 +41,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         super().__init__(config)
         inside = None if backbone is None else backbone.base_model
         self.memenc = MemencModel(config, inside)  # pyright: ignore[reportArgumentType]
-        head = language_model_of(config) if backbone is None else backbone
+        head: Any = language_model_of(config) if backbone is None else backbone
         self._tied_weights_keys = tied_names(head)
         setattr(head, head.base_model_prefix, GivenStates())
         head.all_tied_weights_keys = {}
@@ -73,8 +73,9 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             except ValueError as error:
                 raise ValueError(f"{backbone} has no masked language model: {error}") from error
         # The tokenizer and the checks of a plain model; the head around the encoder stays with us.
-        plain = MemencModel.from_backbone(backbone, memory, memory_options, tokenizer, **options)
-        return cls(plain.config, backbone).eval()
+        whole: Any = backbone
+        plain = MemencModel.from_backbone(whole, memory, memory_options, tokenizer, **options)
+        return cls(cast(MemencConfig, plain.config), whole).eval()
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """Which parameters are one: those of the backbone's language model, by their names in here."""
@@ -86,7 +87,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
 
     def get_output_embeddings(self) -> nn.Module:
         """Weights from token states to the vocabulary."""
-        return self.language_model.get_output_embeddings()
+        return cast(nn.Module, self.language_model.get_output_embeddings())
 
     def forward(
         self,

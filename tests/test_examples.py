@@ -38,7 +38,7 @@ def test_designs_of_the_same_bytes_hear_differently_far(capsys):
 
 
 def test_questions_are_asked_of_what_was_read(tmp_path, capsys):
-    example = runpy.run_path(str(EXAMPLES / "04_questions.py"))
+    example = runpy.run_path(str(EXAMPLES / "05_questions.py"))
     assert example["main"](save_tiny_backbone(tmp_path), stories=12, segment_length=32) > 0
     assert "a question" in capsys.readouterr().out
 

@@ -1,6 +1,6 @@
 """Read a document once, then ask it many questions: which person is where, at the end of a long story?
 
-    python examples/04_questions.py [BACKBONE]
+    python examples/05_questions.py [BACKBONE]
 
 Without a backbone it uses the MiniLM that the extra `memenc[demo]` installs. About a minute on two cores. So little
 training teaches little: what is shown is reading once, asking often, saving what was read, and what questions cost.

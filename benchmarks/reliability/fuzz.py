@@ -15,7 +15,7 @@ from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
 
 TEXTS_PER_BATCH = 16
-# A hang is more than so many seconds, and so many more for each hundred thousand characters, which may be as many
+# A hang is more than so many seconds of processor time, and so many more for each hundred thousand characters, which may be as many
 # tokens: of a batch's tokenisation, and of reading it twice.
 SECONDS, TOKENISING, READING = 5.0, 5.0, 30.0
 
@@ -122,9 +122,9 @@ def problems_of(
 
 
 def _read(model: MemencForSequenceClassification, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[str]:
-    started = time.monotonic()
+    started = time.process_time()
     documents = TokenizedDocuments([tokenize_document(text, tokenizer) for text in texts])
-    tokenised = time.monotonic()
+    tokenised = time.process_time()
     vectors = model.memenc.encode(texts, tokenizer).numpy()
     logits = predict_logits(model, documents)
     found = [f"{name} not finite" for name, rows in (("vector", vectors), ("logits", logits)) if not _finite(rows)]
@@ -133,7 +133,7 @@ def _read(model: MemencForSequenceClassification, tokenizer: PreTrainedTokenizer
     characters = sum(map(len, texts))
     for what, seconds, more in (
         ("tokenising", tokenised - started, TOKENISING),
-        ("reading", time.monotonic() - tokenised, READING),
+        ("reading", time.process_time() - tokenised, READING),
     ):
         if seconds > SECONDS + more * characters / 100_000:
             found.append(f"hang: {what} {characters:,} characters took {seconds:.0f} s")

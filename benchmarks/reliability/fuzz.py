@@ -15,8 +15,8 @@ from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits
 
 TEXTS_PER_BATCH = 16
-# A hang is more than so many seconds of processor time, and so many more for each hundred thousand characters, which may
-# be as many tokens: of a batch's tokenisation, and of reading it twice.
+# A hang is more than so many seconds of processor time, and so many more for each hundred thousand characters, which
+# may be as many tokens: of a batch's tokenisation, and of reading it twice.
 SECONDS, TOKENISING, READING = 5.0, 5.0, 30.0
 
 RANGES = {

@@ -2,10 +2,12 @@
 
 import json
 import random
+from typing import get_args
 
 import pytest
 
 from memenc import LongDocumentClassifier
+from memenc.cli.options import TaskName
 from memenc.training.tasks import TASKS
 from tests.cli.documents import FAST, SMALL, write_lines
 from tests.tiny import WORDS
@@ -74,6 +76,7 @@ def folder_of(memenc, backbone, tmp_path_factory):
 
 def test_every_task_is_trained_here():
     assert {kind.split(",")[0] for kind in KINDS} | {"sequence-classification"} == set(TASKS)
+    assert get_args(TaskName) == tuple(TASKS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -155,8 +155,9 @@ class AnsweringFromMemory(Answering):
             raise ValueError("this model chooses between options: give at least two with the question")
         table = [each.expand(len(questions), -1, -1) for each in self.trained.ids(options)]
         output = self.trained.model.ask(read, *asked, *table)
-        evidence = output.evidence[torch.arange(len(questions)), output.logits.argmax(1)]
-        found = zip(output.logits.softmax(-1).tolist(), evidence.tolist(), strict=True)
+        logits, evidence = cast(Tensor, output.logits), cast(Tensor, output.evidence)
+        chosen = evidence[torch.arange(len(questions)), logits.argmax(1)]
+        found = zip(logits.softmax(-1).tolist(), chosen.tolist(), strict=True)
         return [label_answer(options, *each) for each in found]
 
     def save(self, folder: Path) -> None:

@@ -166,7 +166,9 @@ class Task(ABC):
             ValueError: there is one, with its line.
         """
         room = self.question_room(model)
-        for item in examples.items if room is not None else ():
+        if room is None:
+            return
+        for item in examples.items:
             for question, ids in zip(item["questions"], item["question_ids"], strict=True):
                 if len(ids) > room:
                     raise ValueError(

@@ -36,7 +36,7 @@ class MemencModel(MemencPreTrainedModel):
     """
 
     # A head that lies in the same file is not missed.
-    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^classifier\.", r"^language_model\."]
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^(classifier|language_model|answers|reading|score)\."]
 
     def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)

@@ -64,14 +64,22 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         """As for every model; a backbone given as a model must be one for masked language modelling.
 
         Raises:
-            ValueError: transformers has no masked language model of this kind, as for decoders.
+            ValueError: transformers has no masked language model of this kind, as for decoders, or the model is an
+                encoder without its head.
         """
         if isinstance(backbone, str):
             tokenizer = tokenizer or find_tokenizer(backbone)
             try:
-                backbone = AutoModelForMaskedLM.from_pretrained(backbone, **(backbone_options or {}))
+                # Neither code of a repository nor weights in a pickle are read unless somebody asks for them by name.
+                safe = {"use_safetensors": True, "trust_remote_code": False}
+                backbone = AutoModelForMaskedLM.from_pretrained(backbone, **safe | (backbone_options or {}))
             except ValueError as error:
                 raise ValueError(f"{backbone} has no masked language model: {error}") from error
+        if backbone.base_model is backbone:
+            raise ValueError(
+                f"{type(backbone).__name__} is an encoder without a head for masked tokens; give its folder, "
+                "or a model of AutoModelForMaskedLM"
+            )
         # The tokenizer and the checks of a plain model; the head around the encoder stays with us.
         whole: Any = backbone
         plain = MemencModel.from_backbone(whole, memory, memory_options, tokenizer, **options)

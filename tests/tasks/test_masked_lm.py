@@ -6,7 +6,7 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM
 
 from memenc import MemencForMaskedLM, MemencForSequenceClassification, MemencModel
-from tests.backbones import SEGMENT, tiny_config
+from tests.backbones import SEGMENT, tiny_backbone, tiny_config
 from tests.memory.checks import SPECIAL, assert_close, tokens
 
 KINDS = ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")
@@ -79,3 +79,8 @@ def test_decoders_have_no_masked_language_model(tmp_path):
     AutoModel.from_config(tiny_config("llama")).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no masked language model"):
         MemencForMaskedLM.from_backbone(str(tmp_path), segment_length=SEGMENT)
+
+
+def test_an_encoder_without_its_head_is_refused():
+    with pytest.raises(ValueError, match="without a head for masked tokens"):
+        MemencForMaskedLM.from_backbone(tiny_backbone("bert"), "windowed", {"window": 4}, segment_length=8)

@@ -26,22 +26,38 @@ class Through:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """What of the way is kept beside the final state; all of it grows with the document.
+
+    Args:
+        token_states: of the last layer.
+        segment_states: their means, segment by segment.
+        layers: token states of every layer.
+    """
+
+    token_states: bool = True
+    segment_states: bool = False
+    layers: bool = False
+
+
+@dataclass(frozen=True)
 class Encoded:
     """What reading leaves.
 
     Args:
         state: final.
         token_states: (batch, segments, tokens, hidden), if kept.
-        segment_states: (batch, segments, hidden), mean over the tokens of every segment, zeros where there is none.
+        segment_states: (batch, segments, hidden), mean over the tokens of every segment, zeros where there is none; if
+            kept.
         loss: auxiliary, (batch,), if the design has one: of a group its sum, together the mean over what was written.
-        layers: token states of every layer, the input of the first before them, if they were asked for.
+        layers: token states of every layer, the input of the first before them, if kept.
         tie: a zero through which the gradient passes backbone calls that were made only to stay in step with other
             processes.
     """
 
     state: dict[str, Tensor]
     token_states: Tensor | None
-    segment_states: Tensor
+    segment_states: Tensor | None
     loss: Tensor | None
     layers: tuple[Tensor, ...] = ()
     tie: Tensor | None = None
@@ -56,12 +72,13 @@ def together(state: dict[str, Tensor], groups: Sequence[Encoded], writes: Tensor
         writes: (batch,) how often something was written: losses are means over it.
     """
     token_states = [group.token_states for group in groups if group.token_states is not None]
+    segment_states = [group.segment_states for group in groups if group.segment_states is not None]
     losses = [group.loss for group in groups if group.loss is not None]
     ties = [group.tie for group in groups if group.tie is not None]
     return Encoded(
         state,
         torch.cat(token_states, dim=1) if token_states else None,
-        torch.cat([group.segment_states for group in groups], dim=1),
+        torch.cat(segment_states, dim=1) if segment_states else None,
         torch.stack(losses).sum(0) / writes if losses else None,
         tuple(torch.cat(parts, dim=1) for parts in zip(*(group.layers for group in groups), strict=True)),
         torch.stack(ties).sum() if ties else None,

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from memenc.attention import GroupContext, HandedDown
 from memenc.backbone import first_position, layer_rotary
 from memenc.config import MemencConfig
-from memenc.encoded import Encoded, Through, together
+from memenc.encoded import Encoded, Keep, Through, together
 from memenc.lead import SpecialTokens
 from memenc.lockstep import gathers_weights, in_step
 from memenc.memory import LayerMemory, Segment, build_memory
@@ -27,6 +27,8 @@ from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments
 
 Tensors = dict[str, Tensor]
+
+EVERY_TOKEN = Keep()
 
 
 class SegmentEncoder(nn.Module):
@@ -93,8 +95,7 @@ class SegmentEncoder(nn.Module):
         segments: Segments,
         state: Tensors,
         segments_per_call: int,
-        keep_token_states: bool = True,
-        keep_layers: bool = False,
+        keep: Keep = EVERY_TOKEN,
     ) -> Encoded:
         """Read all segments after `state`; what an unfinished segment leaves is kept apart."""
         state = state | self._current(segments.pending, state)
@@ -107,13 +108,13 @@ class SegmentEncoder(nn.Module):
         for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments)):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
-                encoded = checkpoint(self._read_group, state, group, keep_layers, use_reentrant=False)
+                encoded = checkpoint(self._read_group, state, group, keep, use_reentrant=False)
             else:
-                encoded = self._read_group(state, group, keep_layers)
+                encoded = self._read_group(state, group, keep)
             state, states = encoded.state, encoded.token_states
             tie = (0.0 * states).sum() if number >= own_calls and states is not None else None
             # A group's state is let go: in a stream, memory must not grow.
-            groups.append(replace(encoded, state={}, token_states=states if keep_token_states else None, tie=tie))
+            groups.append(replace(encoded, state={}, token_states=states if keep.token_states else None, tie=tie))
         return together(state, groups, self._writes(segments))
 
     def _writes(self, segments: Segments) -> Tensor:
@@ -129,11 +130,11 @@ class SegmentEncoder(nn.Module):
             state["current.length"],
         )
 
-    def _read_group(self, state: Tensors, group: Group, keep_layers: bool = False) -> Encoded:
+    def _read_group(self, state: Tensors, group: Group, keep: Keep) -> Encoded:
         if self.row_tokens is not None and self.row_tokens.streams and group.plan.cuts(0):
             # What comes back in at the bottom is part of the recurrence.
             state = state | _prefixed("top", detached(part_of(state, "top")))
-        through = self._through_backbone(state, group, keep_layers)
+        through = self._through_backbone(state, group, keep.layers)
         token_states, losses = through.read, through.context.losses
         new = dict(state)
         for index, layer_state in enumerate(through.context.new_states):
@@ -152,7 +153,8 @@ class SegmentEncoder(nn.Module):
         if group.ends:
             new |= self._keep_unfinished(state, token_states, group)
         loss = torch.stack(losses).sum(0) if losses else None
-        return Encoded(new, through.last, _mean_of_segments(through.last, group.valid), loss, through.layers)
+        means = _mean_of_segments(through.last, group.valid) if keep.segment_states else None
+        return Encoded(new, through.last, means, loss, through.layers)
 
     def _through_backbone(self, state: Tensors, group: Group, keep_layers: bool) -> Through:
         """States of tokens and of memory tokens, and the layers' new states."""

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
 from memenc.config import MemencConfig
 from memenc.data.batches import parts_of
+from memenc.encoded import Keep
 from memenc.encoder import SegmentEncoder, part_of
 from memenc.lead import Question
 from memenc.output import MemencOutput
@@ -129,7 +130,8 @@ class MemencModel(MemencPreTrainedModel):
         segments = cut_into_segments(input_ids, mask, special, length, pending, question)
         per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
         keep_layers = bool(self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
-        encoded = self.encoder(segments, state, per_call, output_token_states, keep_layers)
+        keep = Keep(output_token_states, output_segment_states, keep_layers)
+        encoded = self.encoder(segments, state, per_call, keep)
         layers = tuple(_token_states(layer, segments.row_index) for layer in encoded.layers)
         token_states, vector = _token_states(encoded.token_states, segments.row_index), self.read_out(encoded.state)
         if encoded.tie is not None:
@@ -139,7 +141,7 @@ class MemencModel(MemencPreTrainedModel):
             last_hidden_state=token_states,
             pooler_output=vector,
             memory=MemoryState(encoded.state, self.fingerprint),
-            segment_states=encoded.segment_states if output_segment_states else None,
+            segment_states=encoded.segment_states,
             auxiliary_loss=None if encoded.loss is None else encoded.loss.mean(),
             hidden_states=cast(tuple[Tensor, ...], layers) if keep_layers else None,
         )

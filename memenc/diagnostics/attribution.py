@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from memenc.data.tokens import tokenize_document
+from memenc.encoded import Keep
 from memenc.schedule import resolve_segments_per_call
 from memenc.segments import Pending, Segments, cut_into_segments
 from memenc.tasks import MemencForSequenceClassification
@@ -151,7 +152,7 @@ def _logits(model: MemencForSequenceClassification, segments: Segments) -> Tenso
     batch, length = len(segments.ids), model.config.segment_length
     per_call = resolve_segments_per_call(model.config.segments_per_call, segments.ids.device, batch, length)
     state = model.memenc.encoder.initial_state(batch)
-    encoded = model.memenc.encoder(segments, state, per_call, keep_token_states=False)
+    encoded = model.memenc.encoder(segments, state, per_call, Keep(token_states=False))
     vector = model.memenc.read_out(encoded.state)
     return model.classifier(vector.to(model.classifier.weight.dtype)).float()
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from memenc.diagnostics.attribution import without_writes_of
 from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
 from memenc.diagnostics.probing.reading import Told, answers_of, silence
+from memenc.encoded import Keep
 from memenc.model import MemencModel
 from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, grown
@@ -112,7 +113,7 @@ def _without(model: MemencModel, document: Tensor, index: int, score: Scored) ->
         ids, mask, model.encoder.special, model.config.segment_length, model.encoder.pending(state)
     )
     chosen = without_writes_of(segments, torch.tensor([index], device=ids.device))
-    encoded = model.encoder(chosen, state, 1, keep_token_states=False)
+    encoded = model.encoder(chosen, state, 1, Keep(token_states=False))
     return float(score(model.read_out(encoded.state))[0])
 
 

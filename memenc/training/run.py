@@ -49,12 +49,15 @@ def train_classifier(
     training: TokenizedDocuments,
     validation: TokenizedDocuments | None,
     settings: TrainingSettings,
+    output: str | Path | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Fine-tune a classifier whose `config.problem_type` is set; options are those of :func:`fine_tune`."""
+    """Fine-tune a classifier whose `config.problem_type` is set; the rest as in :func:`fine_tune`."""
     kind = model.config.problem_type or SINGLE
     names = () if kind == REGRESSION else tuple(map(str, range(model.classifier.out_features)))
-    return fine_tune(model, SequenceClassification(Labels(kind, names)), training, validation, settings, **options)
+    task = SequenceClassification(Labels(kind, names))
+    return fine_tune(model, task, training, validation, settings, output, resume, **options)
 
 
 def fine_tune(

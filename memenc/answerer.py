@@ -18,8 +18,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
 from memenc.estimator import ESTIMATOR_FILE
+from memenc.files import check_sealed, whole_folder, write_whole
 from memenc.pretrained import load_whole
-from memenc.results import write_whole
 from memenc.state import MemoryState
 from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, ReadDocuments
 from memenc.tasks.spans import SpanLogits, best_spans
@@ -235,9 +235,10 @@ class QuestionAnswerer:
         return self._read().ask(list(questions), options)
 
     def save(self, folder: str | Path) -> None:
-        """Write what was read, to go on asking later."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self._read().save(Path(folder))
+        """Write what was read, whole or not at all, to go on asking later."""
+        read = self._read()
+        with whole_folder(Path(folder)) as temporary:
+            read.save(temporary)
 
     def load(self, folder: str | Path) -> None:
         """Go on with what `save` wrote.
@@ -245,6 +246,7 @@ class QuestionAnswerer:
         Raises:
             ValueError: another model wrote it, or it is damaged.
         """
+        check_sealed(Path(folder))
         self._answering = self._fresh.load(Path(folder))
 
     def _read(self) -> Answering:

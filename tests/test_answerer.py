@@ -146,8 +146,25 @@ def test_a_state_of_another_model_is_refused(labels, tmp_path):
     reader.save(tmp_path / "kept")
     settings = json.loads((labels / "config.json").read_text())
     (labels / "config.json").write_text(json.dumps(settings | {"document_temperature": "hard"}))
-    with pytest.raises(ValueError):
-        QuestionAnswerer(labels).load(tmp_path / "kept")
+    (labels / "checksums.json").unlink()
+    other = QuestionAnswerer(labels)
+    with pytest.raises(ValueError, match="another model"):
+        other.load(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("kind", ("spans", "labels"))
+def test_a_damaged_reading_is_refused(kind, request, tmp_path):
+    reader = QuestionAnswerer(request.getfixturevalue(kind))
+    reader.read(DOCUMENT)
+    reader.save(tmp_path / "kept")
+    for file in (tmp_path / "kept").iterdir():
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ValueError, match="damaged"):
+            reader.load(tmp_path / "kept")
+        file.write_bytes(content)
+    reader.load(tmp_path / "kept")
+    assert reader.ask(QUESTION).text is not None
 
 
 def test_a_classifier_answers_no_questions(tmp_path):

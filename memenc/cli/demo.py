@@ -40,6 +40,8 @@ TRAINING_CHUNKS = (1, 10)
 TEST_CHUNKS = (4, 16, 64)
 TEST_DOCUMENTS = 40
 EXPLAINED_CHUNKS = 16
+# Documents of which two are explained.
+EXPLAINED_FROM = 20
 MEMORY = "compressive"
 MEMORY_OPTIONS = {"window": 64, "slots": 32}
 SEGMENT_LENGTH = 128
@@ -61,7 +63,7 @@ class DemoSettings:
         training_chunks: shortest and longest of them, in chunks of 45 words.
         test_chunks: lengths at which all models are scored.
         test_documents: at each of these lengths.
-        explained_chunks: length of the two documents at the end.
+        explained_chunks: length of the documents at the end.
         memory: design.
         memory_options: of the design.
         segment_length: tokens.
@@ -228,11 +230,23 @@ def record_of(row: Row, tokens: int, documents: int, reading_seconds: float) -> 
 
 
 def save_and_explain(classifier: LongDocumentClassifier, folder: Path, settings: DemoSettings) -> None:
-    """Save the model, load it back, and let it label and explain two documents it has never seen."""
+    """Save the model, load it back, and let it label and explain documents it has never seen."""
     classifier.save_pretrained(folder)
     loaded = LongDocumentClassifier.from_pretrained(folder)
-    for document in generate(2, settings.explained_chunks, "test", "paraphrase", settings.seed + 1):
+    console.note(f"of {EXPLAINED_FROM} documents, the surest right label and the surest wrong one:")
+    unseen = generate(EXPLAINED_FROM, settings.explained_chunks, "test", "paraphrase", settings.seed + 1)
+    for document in surest(loaded, unseen):
         console.out().print(explained(loaded, document), highlight=False, markup=False, soft_wrap=True)
+
+
+def surest(classifier: LongDocumentClassifier, documents: list[DecisiveDocument]) -> list[DecisiveDocument]:
+    """Of the documents that are labelled rightly the one with the highest probability, and of the others, if any."""
+    probabilities = classifier.predict_proba([document.text for document in documents])
+    labels = classifier.classes_[probabilities.argmax(1)]
+    found: dict[bool, DecisiveDocument] = {}
+    for place in (-probabilities.max(1)).argsort():
+        found.setdefault(bool(labels[place] == documents[place].label), documents[place])
+    return [found[right] for right in (True, False) if right in found]
 
 
 def explained(classifier: LongDocumentClassifier, document: DecisiveDocument) -> str:

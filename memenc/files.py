@@ -15,6 +15,8 @@ CHECKSUMS = "checksums.json"
 FORMAT = "memenc.checksums"
 VERSION = 1
 UNFINISHED = ".memenc-saving-"
+# sentence-transformers writes them anew when it saves a model, and memenc never reads them.
+OF_OTHERS = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 
 
 @contextmanager
@@ -65,7 +67,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, keep: dict[str, str] | None = None) -> None:
-    """Write the SHA-256 of every file below `folder` to its checksums, after all of them have reached the disk.
+    """Write the SHA-256 of every file below `folder`, but `OF_OTHERS`, to its checksums, after all reached the disk.
 
     Args:
         folder: whose files are complete.
@@ -74,7 +76,8 @@ def seal(folder: Path, keep: dict[str, str] | None = None) -> None:
     found = dict(keep or {})
     for name in _files(folder):
         _to_disk(folder / name)
-        found[name] = checksum(folder / name)
+        if name not in OF_OTHERS:
+            found[name] = checksum(folder / name)
     content = {"format": FORMAT, "version": VERSION, "sha256": dict(sorted(found.items()))}
     write_whole(folder / CHECKSUMS, json.dumps(content, indent=1) + "\n")
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from memenc import LongDocumentClassifier, MemencModel
-from memenc.files import CHECKSUMS, check_if_sealed, check_sealed, checksums, seal, whole_folder, write_whole
+from memenc.files import CHECKSUMS, OF_OTHERS, check_if_sealed, check_sealed, checksums, seal, whole_folder, write_whole
 from memenc.results import write_results
 from tests.memory.checks import build, tokens
 from tests.tiny import TINY_MEMORY, TINY_MODEL, save_tiny_backbone, tiny_documents
@@ -157,7 +157,7 @@ def classifier_folder(tmp_path_factory):
 
 def test_every_file_of_a_classifier_is_watched(classifier_folder, tmp_path):
     names = checksums(classifier_folder).keys()
-    assert names == {path.name for path in classifier_folder.iterdir()} - {CHECKSUMS}
+    assert names == {path.name for path in classifier_folder.iterdir()} - {CHECKSUMS, *OF_OTHERS}
     assert {"model.safetensors", "config.json", "tokenizer.json", "memenc_estimator.json"} <= names
     LongDocumentClassifier.from_pretrained(classifier_folder)
     for name in names:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from memenc import MemencModel
+from memenc.encoded import Keep
 from memenc.segments import cut_into_segments
 from memenc_kernels.dispatch import use_implementation
 
@@ -165,7 +166,7 @@ def encoder_step(reading: Reading) -> Callable[[], Tensor]:
 
     def step() -> Tensor:
         with use_implementation(reading.implementation):  # pyright: ignore[reportArgumentType]
-            encoded = model.encoder(segments, state, 1, False)
+            encoded = model.encoder(segments, state, 1, Keep(token_states=False))
             pooled = model.read_out(encoded.state)
         for name, tensor in encoded.state.items():
             state[name].copy_(tensor)

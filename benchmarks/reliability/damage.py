@@ -20,8 +20,8 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files below a folder."""
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    """All files below a folder but those that memenc never reads."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in OF_OTHERS]
 
 
 def damage_file(file: Path) -> str:
@@ -52,13 +52,13 @@ def outcomes_of_mutations(
     """Damage a random file below a folder, load, put it back: how often it was refused, harmless, silent or a crash.
 
     Args:
-        folder: whose files are damaged one at a time, but those that memenc never reads.
+        folder: whose files are damaged one at a time.
         tries: how many times.
         load: reads the folder; a ValueError is a refusal.
         same: whether what was loaded is what was saved.
     """
     outcomes: Counter[str] = Counter()
-    whole = {file: file.read_bytes() for file in files_of(folder) if file.name not in OF_OTHERS}
+    whole = {file: file.read_bytes() for file in files_of(folder)}
     for _ in range(tries):
         file = random.choice(list(whole))
         safetensors = file.suffix == ".safetensors"

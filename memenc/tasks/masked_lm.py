@@ -75,13 +75,13 @@ class MemencForMaskedLM(MemencPreTrainedModel):
                 backbone = AutoModelForMaskedLM.from_pretrained(backbone, **safe | (backbone_options or {}))
             except ValueError as error:
                 raise ValueError(f"{backbone} has no masked language model: {error}") from error
-        if backbone.base_model is backbone:
+        whole: Any = backbone
+        if whole.base_model is whole:
             raise ValueError(
                 f"{type(backbone).__name__} is an encoder without a head for masked tokens; give its folder, "
                 "or a model of AutoModelForMaskedLM"
             )
         # The tokenizer and the checks of a plain model; the head around the encoder stays with us.
-        whole: Any = backbone
         plain = MemencModel.from_backbone(whole, memory, memory_options, tokenizer, **options)
         return cls(cast(MemencConfig, plain.config), whole).eval()
 

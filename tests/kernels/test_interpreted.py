@@ -35,8 +35,7 @@ def test_interpreted(file, request):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    if run.returncode:
-        pytest.fail(f"TRITON_INTERPRET=1 {' '.join(command[1:5])}\n{run.stdout}", pytrace=False)
+    assert run.returncode == 0, f"TRITON_INTERPRET=1 {' '.join(command[1:5])}\n{run.stdout}"
 
 
 def environment():

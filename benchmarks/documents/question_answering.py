@@ -124,14 +124,43 @@ def whole(record: Record, question: AskedQuestion) -> Record:
     return of_stretch(record, question, [(0, len(record.text))])
 
 
-def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict:
-    """Train one model, choose its epoch on articles kept aside, and answer the test questions."""
-    generator = random.Random(seed)
+def splits(generator: random.Random, seed: int, arguments: argparse.Namespace) -> tuple[list[Asked], ...]:
+    """Questions to train on, to choose the epoch by (of articles that are not trained on), and to test on."""
     everything = questions_in(arguments.data / "train.jsonl.gz", 10**9, seed)
     aside = set(generator.sample(sorted({record.id or "" for record, _ in everything}), arguments.validation_documents))
     training = [asked for asked in everything if asked[0].id not in aside][: arguments.training_questions]
     validation = [asked for asked in everything if asked[0].id in aside][: arguments.validation_questions]
-    test = questions_in(arguments.data / "validation.jsonl.gz", arguments.test_questions, 0)
+    return training, validation, questions_in(arguments.data / "validation.jsonl.gz", arguments.test_questions, 0)
+
+
+def settings_of(seed: int, arguments: argparse.Namespace) -> TrainingSettings:
+    """The same for all models."""
+    return TrainingSettings(
+        epochs=arguments.epochs,
+        learning_rate=arguments.learning_rate,
+        documents_per_step=arguments.questions_per_step,
+        tokens_per_batch=arguments.tokens_per_batch,
+        bf16=arguments.bf16,
+        patience=0,
+        seed=seed,
+    )
+
+
+def scored(said: list[str], test: list[Asked]) -> dict[str, float]:
+    """Exact match and F1 of answers, in percent, with their standard errors."""
+    right = [[answer.text for answer in question.answers or ()] for _, question in test]
+    values = {
+        key: np.array([best(score, *pair) for pair in zip(said, right, strict=True)])
+        for key, score in (("exact_match", exact_match), ("f1", overlap_f1))
+    }
+    means = {key: round(100 * float(each.mean()), 2) for key, each in values.items()}
+    return means | {f"{key}_standard_error": standard_error(each) for key, each in values.items()}
+
+
+def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict:
+    """Train one model, choose its epoch on articles kept aside, and answer the test questions."""
+    generator = random.Random(seed)
+    training, validation, test = splits(generator, seed, arguments)
     cuts = {
         "memory": (round_the_answer(arguments.training_words, generator), whole),
         "segments": (round_the_answer(arguments.training_words, generator), whole),
@@ -151,43 +180,25 @@ def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict:
         tokenizer=tokenizer,
         segment_length=arguments.segment_length,
     )
-    settings = TrainingSettings(
-        epochs=arguments.epochs,
-        learning_rate=arguments.learning_rate,
-        documents_per_step=arguments.questions_per_step,
-        tokens_per_batch=arguments.tokens_per_batch,
-        bf16=arguments.bf16,
-        patience=0,
-        seed=seed,
-    )
     started = time.monotonic()
-    log = fine_tune(model, task, examples[0], examples[1], settings)
+    log = fine_tune(model, task, examples[0], examples[1], settings_of(seed, arguments))
     trained = time.monotonic()
     # Reading in half precision too: otherwise the test costs more than the training.
     with torch.autocast(model.device.type, torch.bfloat16, enabled=arguments.bf16):
         found = answered(model, task, examples[2], 4 * arguments.tokens_per_batch).predictions
-    said = [answer.text for (answer,) in found]
-    right = [[answer.text for answer in question.answers or ()] for _, question in test]
-    scores = {
-        "exact_match": np.array([best(exact_match, *pair) for pair in zip(said, right, strict=True)]),
-        "f1": np.array([best(overlap_f1, *pair) for pair in zip(said, right, strict=True)]),
-    }
+    scores = scored([answer.text for (answer,) in found], test)
     chosen = max((entry["eval_f1"] for entry in log if "eval_f1" in entry), default=float("nan"))
     return {
         "model": name,
         "memory": arguments.memory if name == "memory" else "none",
         "seed": seed,
-        **{key: round(100 * float(values.mean()), 2) for key, values in scores.items()},
-        **{f"{key}_standard_error": standard_error(values) for key, values in scores.items()},
+        **scores,
         "validation_f1": round(100 * chosen, 2),
         "test_questions": len(test),
         "test_tokens": sum(examples[2].lengths),
         "training_questions": len(training),
         "training_tokens": sum(examples[0].lengths),
-        "segment_length": arguments.segment_length,
-        "epochs": arguments.epochs,
-        "learning_rate": arguments.learning_rate,
-        "bf16": arguments.bf16,
+        **{key: getattr(arguments, key) for key in ("segment_length", "epochs", "learning_rate", "bf16")},
         "backbone": Path(arguments.backbone).name,
         "training_seconds": round(trained - started),
         "test_seconds": round(time.monotonic() - trained),

@@ -8,13 +8,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CHECKSUMS = "checksums.json"
 FORMAT = "memenc.checksums"
 VERSION = 1
 UNFINISHED = ".memenc-saving-"
+COMPLETE = ".memenc-saved"
 # sentence-transformers writes them anew when it saves a model, and memenc never reads them.
 OF_OTHERS = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 
@@ -51,19 +52,49 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to write to; what was written then moves to `folder`, sealed.
 
-    A full disk or a signal while files are written leaves `folder` as it was. Between the moves at the end, which write
-    nothing, it holds files of both; its checksums then do not fit, and loading says so. One writer at a time.
+    Whatever stops the writing, a full disk or a signal, leaves `folder` as it was. What stops the moves at the end,
+    which begin once everything has reached the disk, leaves the rest of them to the next one who saves or loads. One
+    writer at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    finish_save(folder)
     for left_by_a_kill in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(left_by_a_kill, ignore_errors=True)
     temporary = folder / f"{UNFINISHED}{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
         yield temporary
-        _move_in(temporary, folder)
+        seal(temporary, _still_there(folder, set(_files(temporary))))
+        temporary.rename(folder / COMPLETE)
+        finish_save(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def finish_save(folder: Path) -> None:
+    """Move what a complete save has not moved yet to its place, checksums last.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    complete = folder / COMPLETE
+    if not complete.is_dir():
+        return
+    _remove_stale_weights(complete, folder)
+    for name in [*_files(complete), CHECKSUMS]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # Whoever loads meanwhile makes the same moves.
+        with suppress(FileNotFoundError):
+            (complete / name).replace(folder / name)
+    _folder_to_disk(folder)
+    shutil.rmtree(complete, ignore_errors=True)
+
+
+def _remove_stale_weights(complete: Path, folder: Path) -> None:
+    """Remove weights of an earlier save that would be read first, if there are new ones."""
+    if any(map(_holds_weights, _files(complete))):
+        for stale in {path.name for path in folder.glob("model*.safetensors*")} - set(checksums(complete)):
+            (folder / stale).unlink(missing_ok=True)
 
 
 def seal(folder: Path, keep: dict[str, str] | None = None) -> None:
@@ -92,6 +123,7 @@ def check_sealed(folder: Path, partial: bool = False) -> None:
     Raises:
         ValueError: one is missing or another one, or the checksums are missing or damaged.
     """
+    finish_save(folder)
     for name, expected in checksums(folder).items():
         file = folder / name
         if not file.is_file():
@@ -107,6 +139,7 @@ def check_sealed(folder: Path, partial: bool = False) -> None:
 
 def check_if_sealed(folder: Path) -> None:
     """The same for a folder that may have no checksums, since others may have written it."""
+    finish_save(folder)
     if (folder / CHECKSUMS).is_file():
         check_sealed(folder)
 
@@ -136,19 +169,6 @@ def checksum(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _move_in(temporary: Path, folder: Path) -> None:
-    """Move sealed files to their place, checksums last; weights of an earlier save that would be read first go."""
-    new = list(_files(temporary))
-    seal(temporary, _still_there(folder, set(new)))
-    for name in [*new, CHECKSUMS]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (temporary / name).replace(folder / name)
-    if any(_holds_weights(name) for name in new):
-        for stale in {path.name for path in folder.glob("model*.safetensors*")} - set(new):
-            (folder / stale).unlink()
-    _folder_to_disk(folder)
-
-
 def _still_there(folder: Path, replaced: set[str]) -> dict[str, str]:
     """Checksums of files of an earlier save that stay where they are."""
     if not (folder / CHECKSUMS).is_file():
@@ -173,7 +193,7 @@ def _files(folder: Path) -> Iterator[str]:
     """Names of all files below a folder but its own checksums and unfinished saves, in order."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != CHECKSUMS and not name.startswith(UNFINISHED):
+        if path.is_file() and name != CHECKSUMS and not name.startswith((UNFINISHED, COMPLETE)):
             yield name
 
 

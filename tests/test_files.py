@@ -5,13 +5,24 @@ import random
 import resource
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from memenc import LongDocumentClassifier, MemencModel
-from memenc.files import CHECKSUMS, OF_OTHERS, check_if_sealed, check_sealed, checksums, seal, whole_folder, write_whole
+from memenc.files import (
+    CHECKSUMS,
+    COMPLETE,
+    OF_OTHERS,
+    check_if_sealed,
+    check_sealed,
+    checksums,
+    seal,
+    whole_folder,
+    write_whole,
+)
 from memenc.results import write_results
 from tests.memory.checks import build, tokens
 from tests.tiny import TINY_MEMORY, TINY_MODEL, save_tiny_backbone, tiny_documents
@@ -100,6 +111,29 @@ def test_what_a_kill_left_is_cleared_by_the_next_save(folder):
     assert contents(folder).keys() == {"one", "more/two", CHECKSUMS}
     check_sealed(folder)
     assert (folder / "one").read_text() == "third"
+
+
+@pytest.mark.parametrize("moves", range(6))
+def test_a_save_that_was_stopped_between_moves_is_finished_by_whoever_loads(tmp_path, monkeypatch, moves):
+    first, second, ids = build(), build(), tokens(2, 40)
+    first.save_pretrained(tmp_path, max_shard_size="20KB")
+    replace, left = Path.replace, [moves + 1]
+
+    def stopped(path, target):
+        left[0] -= path.parent.name == COMPLETE
+        if not left[0]:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            second.save_pretrained(tmp_path)
+    names = [path.name for path in tmp_path.glob("*.safetensors")]
+    assert (tmp_path / COMPLETE / CHECKSUMS).is_file() and len(names) < 2
+    assert torch.equal(MemencModel.from_pretrained(tmp_path)(ids).pooler_output, second(ids).pooler_output)
+    assert not (tmp_path / COMPLETE).exists()
+    check_sealed(tmp_path)
 
 
 def test_weights_of_an_earlier_save_are_not_read_instead_of_the_new(tmp_path):

@@ -10,17 +10,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from memenc.lockstep import is_first_process
+
 PROBLEMS_SHOWN = 20
 
 
 def out() -> Console:
-    """Standard output."""
-    return Console()
+    """Standard output, of the first process where several train together."""
+    return Console(quiet=not is_first_process())
 
 
 def err() -> Console:
-    """Standard error."""
-    return Console(stderr=True)
+    """Standard error, of the first process too: what stops another one is no message but an exception."""
+    return Console(stderr=True, quiet=not is_first_process())
 
 
 def note(message: str, style: str = "") -> None:

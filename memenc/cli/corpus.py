@@ -34,6 +34,8 @@ class CorpusOptions:
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
             last, for labels and a document that is read once.
         max_answer_tokens: tokens of the longest answer that question-answering gives.
+        instruction: text that stands before the document's own tokens in every segment, and before a question there;
+            it is saved with the model.
     """
 
     train: str
@@ -48,6 +50,7 @@ class CorpusOptions:
     problem_type: ProblemType | None = None
     question_position: QuestionPosition = "every_segment"
     max_answer_tokens: int = 30
+    instruction: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:

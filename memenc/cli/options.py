@@ -21,6 +21,9 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to c
 Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 BadRecord = Literal["error", "skip"]
 TaskName = Literal["sequence-classification", "question-answering", "multiple-choice", "token-classification"]
+Instruction = Annotated[
+    str | None, typer.Option(help="Text to stand in every segment in the place of the model's own instruction.")
+]
 TrainedTask = Annotated[
     str | None, typer.Option(help=f"What the model must have been trained for, one of: {', '.join(TASKS)}.")
 ]

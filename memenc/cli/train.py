@@ -58,7 +58,7 @@ def train(
         backbone,
         model.memory,
         model.memory_options,
-        options_for(settings.adapt, model.model_options),
+        options_for(settings.adapt, model.model_options | instructed(corpus.instruction)),
         settings.as_dict() | {"validation_share": corpus.validation_share},
         random_state=settings.seed,
     )
@@ -94,6 +94,11 @@ def train(
     facts = {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
     write_results(output / "results", log, seed=settings.seed, **facts)
     console.note(f"saved to {output}; next: memenc predict --model {output} --data FILE")
+
+
+def instructed(instruction: str | None) -> dict[str, Any]:
+    """Fields of MemencConfig that an instruction needs."""
+    return {} if instruction is None else {"instruction": instruction}
 
 
 def check_checkpoints(folder: Path, resume: bool, overwrite: bool) -> None:

@@ -212,13 +212,9 @@ def parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 def documents_collator(model: Any) -> LongDocumentCollator:
     """Pads documents to whole segments of this model."""
-    special = model.memenc.encoder.special
-    return LongDocumentCollator(special.padding, model.config.segment_length, special.per_segment)
-
-
-def room_beside(model: Any, question_tokens: int) -> int:
-    """Own tokens of a segment in which a question stands."""
-    return model.memenc.own_tokens_per_segment - len(model.memenc.encoder.special.separator) - question_tokens
+    length = model.config.segment_length
+    around = length - model.memenc.own_tokens_per_segment
+    return LongDocumentCollator(model.memenc.encoder.special.padding, length, around)
 
 
 def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int = 0) -> tuple[Tensor, Tensor]:

@@ -64,6 +64,7 @@ class MemencConfig(PreTrainedConfig):
             a CPU makes attention five times slower.
         classifier_dropout: share of the readout set to zero before a task's head.
         pair_loss: what MemencForTextPairs learns from pairs of documents: contrastive, cosine or classification.
+        pair_temperature: of the contrastive loss; 0.05 as sentence-transformers has it.
     """
 
     model_type: ClassVar[str] = "memenc"
@@ -89,6 +90,7 @@ class MemencConfig(PreTrainedConfig):
     attention_dropout: float | None = 0.0
     classifier_dropout: float = 0.1
     pair_loss: str = "contrastive"
+    pair_temperature: float = 0.05
 
     def __post_init__(self, **kwargs: Any) -> None:
         unknown = sorted(set(kwargs) - ADDED)
@@ -124,6 +126,8 @@ class MemencConfig(PreTrainedConfig):
             raise ValueError(f"readout_layers={chosen!r}: give a list of layer numbers, such as [-2, -1], or None")
         if self.pair_loss not in PAIR_LOSSES:
             raise ValueError(f"pair_loss={self.pair_loss!r}: choose one of {PAIR_LOSSES}")
+        if not self.pair_temperature > 0:
+            raise ValueError(f"pair_temperature={self.pair_temperature!r}: give a number above 0")
         layers = self.memory_layers
         if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')

@@ -38,7 +38,10 @@ TOKENIZER_FILES = (
 
 
 # Fields of the configuration that choose no weights, or those of the head.
-OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout", "pair_loss", "instruction")
+OF_THE_HEAD = (
+    *("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout"),
+    *("pair_loss", "pair_temperature", "instruction"),
+)
 
 
 class MemencPreTrainedModel(PreTrainedModel):

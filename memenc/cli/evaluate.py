@@ -22,7 +22,7 @@ def evaluate(
     label_column: Annotated[
         str | None,
         typer.Option(
-            help="Column of the labels; what the task calls it (label, questions or labels) if left out.",
+            help="Column of the labels; what the task calls it (label, questions, labels or other) if left out.",
             rich_help_panel=options.DATA,
         ),
     ] = None,

@@ -20,7 +20,9 @@ ModelFolder = Annotated[Path, typer.Option(help="Folder written by memenc train.
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 BadRecord = Literal["error", "skip"]
-TaskName = Literal["sequence-classification", "question-answering", "multiple-choice", "token-classification"]
+TaskName = Literal[
+    "sequence-classification", "question-answering", "multiple-choice", "token-classification", "embedding"
+]
 Instruction = Annotated[
     str | None, typer.Option(help="Text to stand in every segment in the place of the model's own instruction.")
 ]

@@ -62,10 +62,13 @@ class DocumentTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
         model.train()
-        losses = []
-        for indices, part in self._parts(self._cropped(inputs)):
+
+        def run(part: dict[str, Tensor]) -> Any:
             with self.compute_loss_context_manager():
-                loss = cast(Tensor, self.compute_loss(model, part)) * len(indices) / len(inputs["documents"])
+                return self.compute_loss(model, part, return_outputs=True)[1]
+
+        losses = []
+        for loss in self.task.losses(self._parts(self._cropped(inputs)), run, len(inputs["documents"])):
             self.accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum() / self.args.gradient_accumulation_steps

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from memenc.pretrained import MemencPreTrainedModel
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 QuestionPosition = Literal["every_segment", "last"]
 Item = dict[str, Any]
+# Places of items that are read side by side, and these items as arguments of the model.
+Parts = Iterable[tuple[list[int], dict[str, Tensor]]]
+Run = Callable[[dict[str, Tensor]], ModelOutput]
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,19 @@ class TaskOptions:
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
             last, for labels and a document that is read once.
         max_answer_tokens: tokens of the longest answer that question-answering gives.
+        temperature: by which embedding divides cosines of pairs without similarities.
     """
 
     problem_type: ProblemType | None = None
     question_position: QuestionPosition = "every_segment"
     max_answer_tokens: int = 30
+    temperature: float = 0.05
 
     def __post_init__(self) -> None:
         if self.max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens={self.max_answer_tokens}: give at least 1")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature={self.temperature}: give a number above 0")
 
 
 class Examples(Dataset):
@@ -179,6 +186,17 @@ class Task(ABC):
     @abstractmethod
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
         """Items as arguments of the model."""
+
+    def losses(self, parts: Parts, run: Run, count: int) -> Iterator[Tensor]:
+        """Losses of an optimiser step, whose sum is learned; each goes backward before the next is asked for.
+
+        Args:
+            parts: of the step, longest first.
+            run: the model on one part.
+            count: items of the step.
+        """
+        for indices, part in parts:
+            yield cast(Tensor, run(part)["loss"]) * len(indices) / count
 
     @abstractmethod
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[Any]:

@@ -133,6 +133,11 @@ class DocumentTrainer(Trainer):
         """AdamW with the groups of :func:`parameter_groups`."""
         if self.optimizer is None:
             groups = parameter_groups(cast(nn.Module, self.model), self.settings)
+            if not groups:
+                raise ValueError(
+                    f"adapt={self.settings.adapt!r} leaves nothing to be trained: this model has no parameters outside "
+                    "its backbone; choose adapt='full', or a memory or readout that learns"
+                )
             self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
         return self.optimizer
 

@@ -100,6 +100,14 @@ def test_pairs_are_learned(similar, tmp_path):
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_a_model_of_which_nothing_is_trained_is_refused(tmp_path):
+    options = {"segment_length": 16, "readout": "mean", "pair_loss": "contrastive"}
+    model = MemencForTextPairs.from_backbone(tiny_backbone("bert"), memory="none", **options)
+    settings = TrainingSettings(adapt="frozen")
+    with pytest.raises(ValueError, match="adapt='frozen' leaves nothing to be trained"):
+        fine_tune(model, MatchingPairs(0.05), Examples(pairs(4)), None, settings, tmp_path, quiet=True, device="cpu")
+
+
 def test_similarity_is_scored_by_rank():
     cosines, wanted = np.random.rand(20), np.random.rand(20)
     found = similarity_scores(cosines, wanted)

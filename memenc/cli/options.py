@@ -18,6 +18,8 @@ DATA, MODEL, TRAINING = "Data", "Model", "Training"
 
 ModelFolder = Annotated[Path, typer.Option(help="Folder written by memenc train.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the checkpoints of an earlier run in --output.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 BadRecord = Literal["error", "skip"]
 TaskName = Literal[

@@ -21,7 +21,8 @@ from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.groups import grouped
 from memenc.training.settings import TrainingSettings
-from memenc.training.tasks import Examples, Task
+from memenc.training.tasks import Examples
+from memenc.training.tasks.objective import Objective
 
 MEMORY_PARTS = (".memories.", ".top_memory.", ".row_tokens.", ".document_memory.")
 
@@ -41,7 +42,7 @@ class DocumentTrainer(Trainer):
         self,
         settings: TrainingSettings,
         model: Any,
-        task: Task,
+        task: Objective,
         answered: Callable[[Any], Any] | None = None,
         **trainer_arguments: Any,
     ) -> None:

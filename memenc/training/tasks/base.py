@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -13,19 +13,15 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.generic import ModelOutput
 
 from memenc.data.collate import LongDocumentCollator
 from memenc.data.questions import called
 from memenc.data.records import Record, Understanding
 from memenc.pretrained import MemencPreTrainedModel
+from memenc.training.tasks.objective import Item, Objective
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 QuestionPosition = Literal["every_segment", "last"]
-Item = dict[str, Any]
-# Places of items that are read side by side, and these items as arguments of the model.
-Parts = Iterable[tuple[list[int], dict[str, Tensor]]]
-Run = Callable[[dict[str, Tensor]], ModelOutput]
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ class Examples(Dataset):
         return self.items[index]
 
 
-class Task(ABC):
+class Task(Objective):
     """One kind of work on documents, with what was learned of it from the training records.
 
     A task is one final class in one file of this folder and one line in its table.
@@ -102,8 +98,6 @@ class Task(ABC):
     label_column: ClassVar[str] = "label"
     # Questions stand in the label column and are needed to predict, labels are not.
     predicts_from_labels: ClassVar[bool] = False
-    # Score by which the best epoch is chosen; higher is better.
-    main_score: str
     # What was asked for, as far as reading records goes.
     options: TaskOptions = TaskOptions()
     head: ClassVar[type[MemencPreTrainedModel]]
@@ -184,43 +178,8 @@ class Task(ABC):
                     )
 
     @abstractmethod
-    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
-        """Items as arguments of the model."""
-
-    def losses(self, parts: Parts, run: Run, count: int) -> Iterator[Tensor]:
-        """Losses of an optimiser step, whose sum is learned; each goes backward before the next is asked for.
-
-        Args:
-            parts: of the step, longest first.
-            run: the model on one part.
-            count: items of the step.
-        """
-        for indices, part in parts:
-            yield cast(Tensor, run(part)["loss"]) * len(indices) / count
-
-    @abstractmethod
-    def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[Any]:
-        """What the model says, one value per item, small enough to be held for all of them."""
-
-    @abstractmethod
-    def truth(self, item: Item) -> Any:
-        """What is right, as `scores` wants it."""
-
-    @abstractmethod
-    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How good predictions are."""
-
-    @abstractmethod
     def answers(self, item: Item, prediction: Any) -> Iterator[dict[str, Any]]:
         """What is said of one item, as plain JSON: one or more lines of output."""
-
-    def cut(self, item: Item, start: int, end: int) -> Item:
-        """The item with a stretch of its document's tokens only.
-
-        Raises:
-            ValueError: the task cannot do with a part of a document.
-        """
-        return item | {"input_ids": item["input_ids"][start:end]}
 
 
 def parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -21,7 +21,8 @@ from memenc.lockstep import number_of_processes
 from memenc.tasks import MemencForTextPairs, TextPairOutput, collate_pairs
 from memenc.tasks.text_pairs import contrastive_loss
 from memenc.training.pair_metrics import retrieval_scores, similarity_scores
-from memenc.training.tasks.base import Item, Parts, Run, Task, TaskOptions, documents_collator
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator
+from memenc.training.tasks.objective import Item, Parts, Run
 
 SIMILARITY = "label"
 

@@ -17,7 +17,8 @@ from memenc.data.questions import QuestionsWithOptions, questions_of
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.objective import Item
 
 # Questions put to one reading of a document; each of their options holds a copy of its state while it is scored.
 QUESTIONS_PER_READING = 8

@@ -19,7 +19,8 @@ from memenc.tasks import MemencForQuestionAnswering
 from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans
 from memenc.training.answer_metrics import answer_scores
 from memenc.training.tasks.answers import AnswerFound, answer_of, label_answer, spans_of
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.objective import Item
 from memenc.training.tasks.sequence_classification import named_labels
 
 

@@ -19,7 +19,8 @@ from memenc.data.records import Record, Understanding
 from memenc.tasks import MemencForTokenClassification
 from memenc.tasks.token_classification import IGNORED
 from memenc.training.metrics import f1
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator
+from memenc.training.tasks.objective import Item
 from memenc.training.tasks.sequence_classification import named_labels
 
 WORD = re.compile(r"\S+")

@@ -23,6 +23,7 @@ from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.pretrain import MaskedTokens, PretrainingSettings
 from memenc.training.run import fine_tune, scored
+from memenc.training.tasks import Examples
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,7 @@ def pretrain(
     if is_first_process():
         start_run(output / CHECKPOINTS, plain(run), resume)
     validation = None if aside is None else objective.fixed(aside, settings.seed)
-    before = None if validation is None else scored(made, objective, validation)
-    if before is not None:
-        console.note(f"before training: validation loss {before['loss']:.3f}  perplexity {before['perplexity']:.1f}")
+    before = None if validation is None else scores_before(made, objective, validation)
     cost = CostCallback(settings.adapt, console.err())
     with hint_when_stopped():
         log = fine_tune(
@@ -101,6 +100,13 @@ def pretrain(
     facts = {"options": asdict(documents) | asdict(held_out), **run, "validation": {"before": before, "after": after}}
     write_results(output / "results", log, seed=settings.seed, **facts, adaptation=cost.as_dict())
     console.note(f"saved to {output}; next: memenc train --backbone {output} with the same --memory and its options")
+
+
+def scores_before(model: MemencForMaskedLM, objective: MaskedTokens, validation: Examples) -> dict[str, float]:
+    """Scores on the validation documents before any training, said aloud and as plain values."""
+    found = scored(model, objective, validation)
+    console.note(f"before training: validation loss {found['loss']:.3f}  perplexity {found['perplexity']:.1f}")
+    return found
 
 
 def corpus_of(

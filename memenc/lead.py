@@ -116,9 +116,9 @@ def check_room(capacities: tuple[int, ...], special: SpecialTokens, segment_leng
     if least < 1:
         free = segment_length - special.per_segment - len(special.separator)
         raise ValueError(
-            f"question {capacities.index(least)} of the batch has {free - least} tokens, its instruction included, but "
-            f"a segment of {segment_length} has room for {free - 1} beside its special tokens and one of the "
-            "document's; shorten it or choose longer segments"
+            f"question {capacities.index(least)} of the batch has {free - least} tokens, but a segment of "
+            f"{segment_length} has room for {free - 1} beside its special tokens and one of the document's; shorten it "
+            "or its instruction, which counts too, or choose longer segments"
         )
 
 

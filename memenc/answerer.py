@@ -25,7 +25,7 @@ from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, Re
 from memenc.tasks.spans import SpanLogits, best_spans
 from memenc.training.tasks import TASKS
 from memenc.training.tasks.answers import AnswerFound, answer_of, label_answer
-from memenc.training.tasks.base import padded, room_beside
+from memenc.training.tasks.base import padded
 
 TOKENS_PER_CALL = 16_384
 QUESTIONS_PER_CALL = 16
@@ -92,7 +92,7 @@ class AnsweringFromText(Answering):
     def _ask(self, question: str) -> AnswerFound:
         model, (ids, _) = self.trained.model, self.trained.ids([question])
         count = len(tokenize_document(question, self.trained.tokenizer))
-        room = room_beside(model, count)
+        room = model.memenc.own_tokens_beside(count)
         memory, starts, ends = None, [], []
         # Pieces of whole segments: the states of their tokens are final.
         tokens = max(1, TOKENS_PER_CALL // max(1, room)) * max(1, room)

@@ -56,12 +56,15 @@ class MemencConfig(PreTrainedConfig):
         document_temperature: length, fixed or hard, see `DocumentMemory`.
         special_tokens: {"prefix": [...], "suffix": [...], "padding": id} round every segment; "separator": [...] behind
             a question, the suffix if left out; "own_type": token type of what stands behind it, 0 if left out.
+        instruction: token ids of what stands before the own tokens of every segment, and before a question there, such
+            as the name of a task; None for nothing. `from_backbone` takes it as text too.
         question_position: of question answering: "every_segment", before the document's own tokens, or "last", behind
             the document, which is then read once for all questions.
         attention_dropout: share of attention weights set to zero in training; None keeps the backbone's own, which on
             a CPU makes attention five times slower.
         classifier_dropout: share of the readout set to zero before a task's head.
         pair_loss: what MemencForTextPairs learns from pairs of documents: contrastive, cosine or classification.
+        pair_temperature: of the contrastive loss; 0.05 as sentence-transformers has it.
     """
 
     model_type: ClassVar[str] = "memenc"
@@ -82,10 +85,12 @@ class MemencConfig(PreTrainedConfig):
     document_queries: int = 4
     document_temperature: str = "length"
     special_tokens: dict[str, Any] | None = None
+    instruction: list[int] | None = None
     question_position: str = "every_segment"
     attention_dropout: float | None = 0.0
     classifier_dropout: float = 0.1
     pair_loss: str = "contrastive"
+    pair_temperature: float = 0.05
 
     def __post_init__(self, **kwargs: Any) -> None:
         unknown = sorted(set(kwargs) - ADDED)
@@ -110,6 +115,10 @@ class MemencConfig(PreTrainedConfig):
             raise ValueError(
                 f"sliding_window_layers={self.sliding_window_layers!r}: choose one of {SLIDING_WINDOW_LAYERS}"
             )
+        if self.instruction is not None and not (
+            isinstance(self.instruction, list) and self.instruction and all(type(id) is int for id in self.instruction)
+        ):
+            raise ValueError(f"instruction={self.instruction!r}: give a list of token ids, not empty, or None")
         if self.question_position not in QUESTION_POSITIONS:
             raise ValueError(f"question_position={self.question_position!r}: choose one of {QUESTION_POSITIONS}")
         chosen = self.readout_layers
@@ -117,6 +126,8 @@ class MemencConfig(PreTrainedConfig):
             raise ValueError(f"readout_layers={chosen!r}: give a list of layer numbers, such as [-2, -1], or None")
         if self.pair_loss not in PAIR_LOSSES:
             raise ValueError(f"pair_loss={self.pair_loss!r}: choose one of {PAIR_LOSSES}")
+        if not self.pair_temperature > 0:
+            raise ValueError(f"pair_temperature={self.pair_temperature!r}: give a number above 0")
         layers = self.memory_layers
         if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')

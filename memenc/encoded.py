@@ -83,3 +83,12 @@ def together(state: dict[str, Tensor], groups: Sequence[Encoded], writes: Tensor
         tuple(torch.cat(parts, dim=1) for parts in zip(*(group.layers for group in groups), strict=True)),
         torch.stack(ties).sum() if ties else None,
     )
+
+
+def token_states_at(rows: Tensor | None, row_index: Tensor) -> Tensor | None:
+    """States of the input's tokens, (batch, tokens, hidden), from rows (batch, segments, tokens, hidden)."""
+    if rows is None:
+        return None
+    flat = rows.flatten(1, 2)
+    found = flat.gather(1, row_index.clamp(min=0)[..., None].expand(-1, -1, flat.shape[-1]))
+    return torch.where((row_index >= 0)[..., None], found, 0.0)

@@ -42,7 +42,8 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         backbone: name or path of a Hugging Face encoder with its tokenizer.
         memory: name of the memory design, see `available_memories()`.
         memory_options: keyword arguments of the design.
-        model_options: fields of `MemencConfig`, such as {"segment_length": 256, "readout": "mean"}.
+        model_options: fields of `MemencConfig`, such as {"segment_length": 256, "readout": "mean"}; an
+            "instruction" may be text.
         training: settings that differ from `TrainingSettings`, such as {"adapt": "frozen"}, plus "validation_share"
             (0.1): the share of the training documents that chooses the epoch.
         verbose: show progress and a report on the corpus.

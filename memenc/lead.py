@@ -1,7 +1,8 @@
-"""What stands round the own tokens of a segment: special tokens, and a question if one is asked."""
+"""What stands round the own tokens of a segment: special tokens, and an instruction or a question if there is one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ class SpecialTokens:
         prefix: before everything.
         suffix: behind the own tokens.
         padding: fills what is left.
-        separator: between a question and the own tokens.
+        separator: between an instruction or a question and the own tokens.
         own_type: token type of what stands behind a separator; 0 where the backbone knows no second type.
     """
 
@@ -34,7 +35,7 @@ class SpecialTokens:
 
 @dataclass(frozen=True)
 class Question:
-    """A question per document, to stand before the own tokens of each of its segments.
+    """A question or instruction per document, to stand before the own tokens of each of its segments.
 
     Args:
         ids: (batch, tokens) own tokens of the questions.
@@ -58,6 +59,21 @@ class Question:
         if mask is not None and mask.shape != ids.shape:
             raise ValueError(f"question_mask {tuple(mask.shape)} does not fit question_ids {tuple(ids.shape)}")
         return cls(ids.long(), torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool())
+
+    @classmethod
+    def same_for_all(cls, ids: Sequence[int], batch: int, device: torch.device) -> Question:
+        """One instruction (tokens) for every document."""
+        return cls.of(torch.tensor(ids, device=device, dtype=torch.long).expand(batch, -1))
+
+    def followed_by(self, other: Question) -> Question:
+        """Both without anything between them.
+
+        Raises:
+            ValueError: another number of instructions than questions.
+        """
+        if len(self.ids) != len(other.ids):
+            raise ValueError(f"{len(self.ids)} instructions for {len(other.ids)} questions; give one for each")
+        return Question(torch.cat([self.ids, other.ids], dim=1), torch.cat([self.mask, other.mask], dim=1))
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ def check_room(capacities: tuple[int, ...], special: SpecialTokens, segment_leng
         raise ValueError(
             f"question {capacities.index(least)} of the batch has {free - least} tokens, but a segment of "
             f"{segment_length} has room for {free - 1} beside its special tokens and one of the document's; shorten it "
-            "or choose longer segments"
+            "or its instruction, which counts too, or choose longer segments"
         )
 
 

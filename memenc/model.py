@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from memenc.backbone import backbone_from_config, find_attention_layers, maximum_segment_length
+from memenc.backbone import backbone_from_config, find_attention_layers
+from memenc.checks import check_readout_layers, check_segment_length, checked_mask
 from memenc.config import MemencConfig
 from memenc.data.batches import parts_of
-from memenc.encoded import Keep
+from memenc.encoded import Keep, token_states_at
 from memenc.encoder import SegmentEncoder, part_of
 from memenc.lead import Question
 from memenc.output import MemencOutput
@@ -20,7 +21,7 @@ from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.schedule import resolve_segments_per_call
-from memenc.segments import cut_into_segments
+from memenc.segments import Segments, cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
 from memenc.texts import read_texts
 
@@ -48,10 +49,11 @@ class MemencModel(MemencPreTrainedModel):
         backbone.config.use_cache = False
         if config.attention_layers is None:
             config.attention_layers = find_attention_layers(backbone)
-        _check_segment_length(config, backbone)
-        _check_readout_layers(config)
+        check_segment_length(config, backbone)
+        check_readout_layers(config)
         choose_sizes(config, backbone.config.hidden_size)
         self.encoder = SegmentEncoder(config, backbone)
+        self._check_room_for_documents()
         hidden = backbone.config.hidden_size
         self.readout = build_readout(config.readout, hidden, config.document_queries)
         # What the readout never looks at cannot learn, and untouched gradients trouble distributed training.
@@ -74,13 +76,39 @@ class MemencModel(MemencPreTrainedModel):
 
     @property
     def own_tokens_per_segment(self) -> int:
-        """Tokens of a segment that are the document's own."""
-        return self.encoder.capacity
+        """Tokens of a segment that are the document's own, beside an instruction if the model has one."""
+        return self.encoder.capacity if self.config.instruction is None else self.own_tokens_beside(0)
+
+    def own_tokens_beside(self, question_tokens: int) -> int:
+        """Tokens of a segment that are the document's own where a question of so many tokens stands before them."""
+        instruction = len(self.config.instruction or ())
+        return self.encoder.capacity - len(self.encoder.special.separator) - instruction - question_tokens
+
+    def instruct(self, ids: Sequence[int] | None) -> None:
+        """Put an instruction of these tokens before the own tokens of every segment from now on; None takes it away.
+
+        Raises:
+            ValueError: it leaves no room for the document.
+        """
+        before, self.config.instruction = self.config.instruction, None if ids is None else [int(id) for id in ids]
+        try:
+            self._check_room_for_documents()
+        except ValueError:
+            self.config.instruction = before
+            raise
 
     @property
     def fingerprint(self) -> str:
         """What a state must have been written with to be read on with this model."""
-        names = ("backbone", "memory", "memory_options", "memory_layers", "segment_length", "special_tokens")
+        names = (
+            "backbone",
+            "memory",
+            "memory_options",
+            "memory_layers",
+            "segment_length",
+            "special_tokens",
+            "instruction",
+        )
         more = ("learned_start", "document_queries", "document_temperature", "sliding_window_layers", "readout_layers")
         values = {name: getattr(self.config, name) for name in names + more}
         # What is not set counts for nothing, so that states outlive fields that later versions add.
@@ -98,6 +126,8 @@ class MemencModel(MemencPreTrainedModel):
         token_type_ids: Tensor | None = None,
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
+        instruction_ids: Tensor | None = None,
+        instruction_mask: Tensor | None = None,
         output_token_states: bool = True,
         output_segment_states: bool = False,
         output_hidden_states: bool | None = None,
@@ -110,9 +140,12 @@ class MemencModel(MemencPreTrainedModel):
             attention_mask: (batch, tokens), 0 at padding, which may stand anywhere; None if there is none.
             memory: state of the same documents, to go on from; None starts afresh.
             token_type_ids: as tokenizers give them; must be zeros.
-            question_ids: (batch, question tokens) without special tokens, one question or instruction per document, to
-                stand in every segment before the document's own tokens; None if nothing is asked.
+            question_ids: (batch, question tokens) without special tokens, one question per document, to stand in every
+                segment before the document's own tokens; None if nothing is asked.
             question_mask: (batch, question tokens), 0 at padding.
+            instruction_ids: (batch, instruction tokens) without special tokens, to stand before the question, or where
+                it would; None takes the instruction of the configuration, if there is one.
+            instruction_mask: (batch, instruction tokens), 0 at padding.
             output_token_states: False leaves `last_hidden_state` out, so that memory does not grow with the document.
             output_segment_states: True gives `segment_states`, one vector per segment.
             output_hidden_states: token states of every layer too; None asks the configuration.
@@ -121,19 +154,17 @@ class MemencModel(MemencPreTrainedModel):
         Raises:
             ValueError: inputs that do not fit each other, a state of another model, a question longer than a segment.
         """
-        mask = self._checked_mask(input_ids, attention_mask, token_type_ids)
-        input_ids = input_ids.long()
+        mask = checked_mask(input_ids, attention_mask, token_type_ids)
         state = self._checked_state(memory, len(input_ids))
-        special, length = self.encoder.special, self.config.segment_length
-        pending = self.encoder.pending(state)
         question = None if question_ids is None else Question.of(question_ids, question_mask)
-        segments = cut_into_segments(input_ids, mask, special, length, pending, question)
-        per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
+        instruction = None if instruction_ids is None else Question.of(instruction_ids, instruction_mask)
+        segments = self.segments_of(input_ids, mask, state, question, instruction)
+        per_call = self._segments_per_call(input_ids)
         keep_layers = bool(self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
         keep = Keep(output_token_states, output_segment_states, keep_layers)
         encoded = self.encoder(segments, state, per_call, keep)
-        layers = tuple(_token_states(layer, segments.row_index) for layer in encoded.layers)
-        token_states, vector = _token_states(encoded.token_states, segments.row_index), self.read_out(encoded.state)
+        layers = tuple(token_states_at(layer, segments.row_index) for layer in encoded.layers)
+        token_states, vector = token_states_at(encoded.token_states, segments.row_index), self.read_out(encoded.state)
         if encoded.tie is not None:
             vector = vector + encoded.tie.to(vector.dtype)
             token_states = None if token_states is None else token_states + encoded.tie.to(token_states.dtype)
@@ -174,13 +205,38 @@ class MemencModel(MemencPreTrainedModel):
         Raises:
             ValueError: a state of another model, or of another number of documents.
         """
-        mask = self._checked_mask(input_ids, attention_mask, None)
+        mask = checked_mask(input_ids, attention_mask, None)
         state = self._checked_state(memory, len(input_ids))
-        length, nothing = self.config.segment_length, self.encoder.pending(self.encoder.initial_state(len(input_ids)))
-        segments = cut_into_segments(input_ids.long(), mask, self.encoder.special, length, nothing, question)
-        per_call = resolve_segments_per_call(self.config.segments_per_call, input_ids.device, len(input_ids), length)
-        rows = self.encoder(segments, state, per_call).token_states
-        return cast(Tensor, _token_states(rows, segments.row_index))
+        segments = self.segments_of(input_ids, mask, self.encoder.initial_state(len(input_ids)), question)
+        rows = self.encoder(segments, state, self._segments_per_call(input_ids)).token_states
+        return cast(Tensor, token_states_at(rows, segments.row_index))
+
+    def segments_of(
+        self,
+        input_ids: Tensor,
+        mask: Tensor,
+        state: dict[str, Tensor],
+        question: Question | None = None,
+        instruction: Question | None = None,
+    ) -> Segments:
+        """Documents (batch, tokens), bool `mask` like them, cut as this model reads them after `state`.
+
+        Args:
+            input_ids: own tokens.
+            mask: False at padding.
+            state: tensors of a memory.
+            question: stands in every segment.
+            instruction: stands before it; None takes the configuration's.
+        """
+        ids = self.config.instruction
+        if instruction is None and ids is not None:
+            batch = len(input_ids if question is None else question.ids)
+            instruction = Question.same_for_all(ids, batch, input_ids.device)
+        lead = question or instruction
+        if instruction is not None and question is not None:
+            lead = instruction.followed_by(question)
+        special, length = self.encoder.special, self.config.segment_length
+        return cut_into_segments(input_ids.long(), mask, special, length, self.encoder.pending(state), lead)
 
     @torch.no_grad()
     def encode(
@@ -214,23 +270,19 @@ class MemencModel(MemencPreTrainedModel):
         finally:
             self.train(was_training)
 
-    def _checked_mask(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
-        if input_ids.dim() != 2 or input_ids.is_floating_point():
+    def _segments_per_call(self, input_ids: Tensor) -> int:
+        setting, length = self.config.segments_per_call, self.config.segment_length
+        return resolve_segments_per_call(setting, input_ids.device, len(input_ids), length)
+
+    def _check_room_for_documents(self) -> None:
+        room = self.own_tokens_per_segment
+        if room < 1:
+            count = len(self.config.instruction or ())
             raise ValueError(
-                f"input_ids must be whole numbers of shape (batch, tokens), received {input_ids.dtype} "
-                f"{tuple(input_ids.shape)}"
+                f"the instruction has {count} tokens, but a segment of {self.config.segment_length} has room for "
+                f"{count + room - 1} beside its special tokens and one of the document's; shorten it or choose longer "
+                "segments"
             )
-        if len(input_ids) == 0:
-            raise ValueError("received a batch of no documents")
-        if token_type_ids is not None and bool(token_type_ids.any()):
-            raise ValueError("token_type_ids other than 0 received: memenc reads documents, not pairs of texts")
-        if attention_mask is None:
-            return torch.ones_like(input_ids, dtype=torch.bool)
-        if attention_mask.shape != input_ids.shape:
-            raise ValueError(
-                f"attention_mask {tuple(attention_mask.shape)} does not fit input_ids {tuple(input_ids.shape)}"
-            )
-        return attention_mask.bool()
 
     def _checked_state(self, memory: MemoryState | None, batch: int) -> dict[str, Tensor]:
         if memory is None:
@@ -243,29 +295,3 @@ class MemencModel(MemencPreTrainedModel):
         if len(memory) != batch:
             raise ValueError(f"memory holds {len(memory)} documents, input_ids {batch}; use memory.select(...)")
         return memory.to(self.device).tensors
-
-
-def _token_states(rows: Tensor | None, row_index: Tensor) -> Tensor | None:
-    """States of the input's tokens, (batch, tokens, hidden), from rows (batch, segments, tokens, hidden)."""
-    if rows is None:
-        return None
-    flat = rows.flatten(1, 2)
-    found = flat.gather(1, row_index.clamp(min=0)[..., None].expand(-1, -1, flat.shape[-1]))
-    return torch.where((row_index >= 0)[..., None], found, 0.0)
-
-
-def _check_segment_length(config: MemencConfig, backbone: PreTrainedModel) -> None:
-    limit = maximum_segment_length(backbone.config)
-    if limit is not None and config.segment_length > limit:
-        raise ValueError(f"segment_length={config.segment_length}, but the backbone has positions for {limit} tokens")
-    named = config.special_tokens or {}
-    special = len(named.get("prefix", ())) + len(named.get("suffix", ()))
-    if config.segment_length <= special:
-        raise ValueError(f"segment_length={config.segment_length} leaves no room beside {special} special tokens")
-
-
-def _check_readout_layers(config: MemencConfig) -> None:
-    count = len(config.attention_layers or [])
-    wrong = [layer for layer in config.readout_layers or () if not -count - 1 <= layer <= count]
-    if wrong:
-        raise ValueError(f"readout_layers has {wrong}, but the backbone has states 0 to {count}, or -1 from the last")

@@ -15,7 +15,7 @@ from transformers.utils.hub import cached_file
 
 from memenc.backbone import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
-from memenc.data.tokens import pair_tokens_of, special_tokens_of
+from memenc.data.tokens import instruction_tokens, pair_tokens_of, special_tokens_of
 from memenc.embedding_files import write_embedding_files
 from memenc.encoder import SegmentEncoder
 from memenc.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
@@ -37,8 +37,11 @@ TOKENIZER_FILES = (
 )
 
 
-# Fields of the configuration that choose no weights but those of the head.
-OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout", "pair_loss")
+# Fields of the configuration that choose no weights, or those of the head.
+OF_THE_HEAD = (
+    *("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout"),
+    *("pair_loss", "pair_temperature", "instruction"),
+)
 
 
 class MemencPreTrainedModel(PreTrainedModel):
@@ -164,17 +167,19 @@ class MemencPreTrainedModel(PreTrainedModel):
             tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,
                 and a model gets no special tokens.
             backbone_options: keyword arguments for loading the backbone, such as `dtype`.
-            options: fields of :class:`MemencConfig`.
+            options: fields of :class:`MemencConfig`; `instruction` may be text.
 
         Raises:
             ValueError: the backbone would ignore a memory, or an option does not fit.
         """
         _check_options(options)
+        if tokenizer is None and isinstance(backbone, str):
+            tokenizer = find_tokenizer(backbone)
+        if isinstance(options.get("instruction"), str):
+            options["instruction"] = instruction_tokens(options["instruction"], tokenizer)
         if isinstance(backbone, str) and is_memenc_folder(backbone):
             return cls._from_memenc(backbone, {"memory": memory, "memory_options": memory_options}, options)
         loaded = load_backbone(backbone, **(backbone_options or {}))
-        if tokenizer is None and isinstance(backbone, str):
-            tokenizer = find_tokenizer(backbone)
         if tokenizer is not None and "special_tokens" not in options:
             types = loaded.config.to_dict().get("type_vocab_size") or 1
             options["special_tokens"] = special_tokens_named(tokenizer, types)

@@ -1,9 +1,9 @@
 """Cut documents into segments and find every token again.
 
 A *segment* is one row of the backbone: ``prefix + own tokens + suffix``, where prefix and suffix are the special tokens
-the backbone was pre-trained with (``[CLS] ... [SEP]``). Where a question is asked, it stands before the own tokens of
-every segment, as the first text of a pair: ``prefix + question + separator + own tokens + suffix``. Every segment of a
-document is full except, perhaps, its last.
+the backbone was pre-trained with (``[CLS] ... [SEP]``). Where a question is asked or an instruction given, it stands
+before the own tokens of every segment, as the first text of a pair: ``prefix + instruction + question + separator + own
+tokens + suffix``. Every segment of a document is full except, perhaps, its last.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ RANKS = [
     ["backbone"],
     ["places"],
     ["schedule"],
-    ["encoded", "texts"],
+    ["encoded", "texts", "checks"],
     ["encoder"],
     ["readout"],
     ["pretrained"],

@@ -27,13 +27,16 @@ class CorpusOptions:
         train_split: which split of a dataset to train on.
         validation_split: which split of a dataset chooses the epoch.
         text_column: column of the documents; what the task calls it (text, document or words) if left out.
-        label_column: column of the labels; what the task calls it (label, questions or labels) if left out.
+        label_column: column of the labels; what the task calls it (label, questions, labels or other) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
         task: what to learn.
         problem_type: what the labels of sequence-classification are, if it is not what they look like.
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
             last, for labels and a document that is read once.
         max_answer_tokens: tokens of the longest answer that question-answering gives.
+        temperature: by which embedding divides cosines of pairs without similarities.
+        instruction: text that stands before the document's own tokens in every segment, and before a question there;
+            it is saved with the model.
     """
 
     train: str
@@ -48,6 +51,8 @@ class CorpusOptions:
     problem_type: ProblemType | None = None
     question_position: QuestionPosition = "every_segment"
     max_answer_tokens: int = 30
+    temperature: float = 0.05
+    instruction: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
@@ -56,7 +61,7 @@ class CorpusOptions:
     @property
     def task_options(self) -> TaskOptions:
         """Those that a task may look at."""
-        return TaskOptions(self.problem_type, self.question_position, self.max_answer_tokens)
+        return TaskOptions(self.problem_type, self.question_position, self.max_answer_tokens, self.temperature)
 
     def read(self, source: str, split: str | None) -> list[Record]:
         """All records of a source; those left out are named.

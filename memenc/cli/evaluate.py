@@ -22,7 +22,7 @@ def evaluate(
     label_column: Annotated[
         str | None,
         typer.Option(
-            help="Column of the labels; what the task calls it (label, questions or labels) if left out.",
+            help="Column of the labels; what the task calls it (label, questions, labels or other) if left out.",
             rich_help_panel=options.DATA,
         ),
     ] = None,
@@ -30,10 +30,11 @@ def evaluate(
         Path | None, typer.Option(help="Where to write the results: FILE.json, and FILE.csv beside it.")
     ] = None,
     task: options.TrainedTask = None,
+    instruction: options.Instruction = None,
     device: options.Device = "auto",
 ) -> None:
     """Score a trained model on labelled documents."""
-    trained = load_trained(model, options.chosen_device(device), task)
+    trained = load_trained(model, options.chosen_device(device), task, instruction)
     result = evaluated(trained, documents, label_column)
     console.out().print(console.facts(f"{model} on {documents.data}", result))
     if output is not None:
@@ -42,7 +43,7 @@ def evaluate(
             "text_column": documents.text_column or trained.task.text_column,
             "label_column": label_column or trained.task.label_column,
         }
-        write_results(path, [result], model=model, options=asdict(documents) | columns)
+        write_results(path, [result], model=model, options=asdict(documents) | columns, instruction=instruction)
 
 
 def evaluated(trained: Trained, documents: options.DocumentOptions, label_column: str | None) -> dict[str, Any]:

@@ -18,9 +18,16 @@ DATA, MODEL, TRAINING = "Data", "Model", "Training"
 
 ModelFolder = Annotated[Path, typer.Option(help="Folder written by memenc train.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the checkpoints of an earlier run in --output.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 BadRecord = Literal["error", "skip"]
-TaskName = Literal["sequence-classification", "question-answering", "multiple-choice", "token-classification"]
+TaskName = Literal[
+    "sequence-classification", "question-answering", "multiple-choice", "token-classification", "embedding"
+]
+Instruction = Annotated[
+    str | None, typer.Option(help="Text to stand in every segment in the place of the model's own instruction.")
+]
 TrainedTask = Annotated[
     str | None, typer.Option(help=f"What the model must have been trained for, one of: {', '.join(TASKS)}.")
 ]

@@ -25,10 +25,11 @@ def predict(
         Path, typer.Option(help="Where to write one JSON line per document or question; - is standard output.")
     ] = Path("-"),
     task: options.TrainedTask = None,
+    instruction: options.Instruction = None,
     device: options.Device = "auto",
 ) -> None:
     """Label documents, or answer questions about them: any number of them, each of any length."""
-    trained = load_trained(model, options.chosen_device(device), task)
+    trained = load_trained(model, options.chosen_device(device), task, instruction)
     reader = documents.records_of(trained.task, labelled=False)
     with opened(output) as file, console.document_progress() as progress:
         shown = progress.add_task("reading", total=None)

@@ -2,56 +2,134 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
+from memenc.cli.runs import CHECKPOINTS, check_checkpoints, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
-from memenc.estimator import DEFAULT_BACKBONE
-from memenc.results import write_results
+from memenc.estimator import DEFAULT_BACKBONE, split_validation
+from memenc.files import whole_folder
+from memenc.lockstep import is_first_process
+from memenc.results import plain, write_results
 from memenc.tasks import MemencForMaskedLM
 from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
-from memenc.training.pretrain import PretrainingSettings, train_masked_lm
+from memenc.training.pretrain import MaskedTokens, PretrainingSettings
+from memenc.training.run import fine_tune, scored
+from memenc.training.tasks import Examples
+
+
+@dataclass(frozen=True)
+class HeldOutOptions:
+    """Documents that say how well masked tokens are predicted, with the same masks every time; they choose the epoch.
+
+    Args:
+        validation: such documents.
+        validation_share: share of --data that is held out, where there is no --validation; 0 for none.
+        validation_split: which split of a dataset is held out.
+    """
+
+    validation: str | None = None
+    validation_share: float = 0.05
+    validation_split: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"--validation-share {self.validation_share}: give a share of at least 0 and below 1")
 
 
 @spread
 def pretrain(
     documents: Annotated[options.DocumentOptions, options.DATA],
+    held_out: Annotated[HeldOutOptions, options.DATA],
     model: Annotated[options.ModelOptions, options.MODEL],
     settings: Annotated[PretrainingSettings, options.TRAINING],
-    output: Annotated[Path, typer.Option(help="Folder for the model and the results.")],
+    output: Annotated[Path, typer.Option(help="Folder for the model, its checkpoints and results.")],
     backbone: Annotated[
         str, typer.Option(help="Hugging Face encoder: name or folder.", rich_help_panel=options.MODEL)
     ] = DEFAULT_BACKBONE,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     device: options.Device = "auto",
 ) -> None:
     """Predict masked tokens of documents without labels; then memenc train --backbone OUTPUT."""
     chosen = options.chosen_device(device)
+    check_checkpoints(output / CHECKPOINTS, resume, overwrite)
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
     made = MemencForMaskedLM.from_backbone(
         backbone, model.memory, model.memory_options, tokenizer=tokenizer, **model.model_options
     )
+    made.to(chosen)  # pyright: ignore[reportArgumentType] transformers hides the signature
+    objective = MaskedTokens(tokenizer, settings.mask_share)
+    training, aside = corpus_of(documents, held_out, tokenizer, settings.seed)
+    report = corpus_report(training.lengths)
+    for line in report.lines():
+        console.note(line)
+    run = {"backbone": backbone, "model": asdict(model), "settings": asdict(settings), "corpus": asdict(report)}
+    if is_first_process():
+        start_run(output / CHECKPOINTS, plain(run), resume)
+    validation = None if aside is None else objective.fixed(aside, settings.seed)
+    before = None if validation is None else scores_before(made, objective, validation)
+    cost = CostCallback(settings.adapt, console.err())
+    with hint_when_stopped():
+        log = fine_tune(
+            made,
+            objective,
+            training,
+            validation,
+            settings.as_training(),
+            output / CHECKPOINTS,
+            resume,
+            device=chosen.type,
+            callbacks=[cost],
+        )
+    if not is_first_process():
+        return
+    with whole_folder(output) as folder:
+        made.save_pretrained(folder)
+        without_limit(tokenizer).save_pretrained(folder)
+    after = None if validation is None else show_scores(made, objective, validation)
+    facts = {"options": asdict(documents) | asdict(held_out), **run, "validation": {"before": before, "after": after}}
+    write_results(output / "results", log, seed=settings.seed, **facts, adaptation=cost.as_dict())
+    console.note(f"saved to {output}; next: memenc train --backbone {output} with the same --memory and its options")
+
+
+def scores_before(model: MemencForMaskedLM, objective: MaskedTokens, validation: Examples) -> dict[str, float]:
+    """Scores on the validation documents before any training, said aloud and as plain values."""
+    found = scored(model, objective, validation)
+    console.note(f"before training: validation loss {found['loss']:.3f}  perplexity {found['perplexity']:.1f}")
+    return found
+
+
+def corpus_of(
+    documents: options.DocumentOptions, held_out: HeldOutOptions, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
+    """Documents to train on and those held out, without the empty ones."""
+    training = with_text(documents, tokenizer)
+    if held_out.validation is not None:
+        other = replace(documents, data=held_out.validation, split=held_out.validation_split)
+        return training, with_text(other, tokenizer)
+    return split_validation(training, held_out.validation_share, seed)
+
+
+def with_text(documents: options.DocumentOptions, tokenizer: PreTrainedTokenizerBase) -> TokenizedDocuments:
+    """The documents of a source that have tokens.
+
+    Raises:
+        ValueError: there are none.
+    """
     reader = documents.records()
     read = TokenizedDocuments.from_texts((record.text for record in reader), tokenizer, show_progress=True)
     console.note_problems(reader.problems)
-    report = corpus_report(read.lengths)
-    for line in report.lines():
-        console.note(line)
-    cost = CostCallback(settings.adapt, Console(stderr=True))
-    with tempfile.TemporaryDirectory() as checkpoints:
-        log = train_masked_lm(made, tokenizer, read, settings, checkpoints, chosen.type, [cost])
-    made.save_pretrained(output)
-    without_limit(tokenizer).save_pretrained(output)
-    facts = {"options": asdict(documents) | asdict(model), "settings": asdict(settings), "corpus": asdict(report)}
-    write_results(output / "results", log, seed=settings.seed, **facts, adaptation=cost.as_dict())
-    console.note(f"saved to {output}; next: memenc train --backbone {output} with the same --memory and its options")
+    filled = read.subset([index for index, length in enumerate(read.lengths) if length])
+    if len(filled) == 0:
+        raise ValueError(f"{documents.data} holds no documents with text")
+    return filled

@@ -12,11 +12,11 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from memenc.data.records import Record, batches_of
-from memenc.data.tokens import without_limit
+from memenc.data.tokens import instruction_tokens, without_limit
 from memenc.estimator import DEFAULT_TASK, ESTIMATOR_FILE
 from memenc.files import check_if_sealed, whole_folder
 from memenc.pretrained import MemencPreTrainedModel, load_whole
-from memenc.training.run import answered
+from memenc.training.run import answered, memenc_of
 from memenc.training.tasks import Examples, Task, task_named
 
 # What is held at a time when a file is read in a stream: so many documents, or so many characters.
@@ -60,16 +60,17 @@ def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> No
         (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
 
-def load_trained(path: Path, device: torch.device, task: str | None = None) -> Trained:
+def load_trained(path: Path, device: torch.device, task: str | None = None, instruction: str | None = None) -> Trained:
     """Read a folder written by `memenc train` or LongDocumentClassifier.save_pretrained.
 
     Args:
         path: folder.
         device: where to compute.
         task: that it must have been trained for; None takes any.
+        instruction: in the place of the one that it was trained with; None leaves that.
 
     Raises:
-        ValueError: it is no such folder, is damaged, or was trained for another task.
+        ValueError: it is no such folder, is damaged, or was trained for another task; an instruction without room.
     """
     file = path / ESTIMATOR_FILE
     if not file.is_file():
@@ -85,7 +86,10 @@ def load_trained(path: Path, device: torch.device, task: str | None = None) -> T
         raise ValueError(f"--task {task}: {path} was trained for {name}; leave --task out, or give another folder")
     model = load_whole(restored.head, path)
     model.to(device)  # pyright: ignore[reportArgumentType] transformers hides the signature
-    return Trained(model, AutoTokenizer.from_pretrained(path), restored)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if instruction is not None:
+        memenc_of(model).instruct(instruction_tokens(instruction, tokenizer))
+    return Trained(model, tokenizer, restored)
 
 
 def chunks_of(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -116,6 +116,22 @@ def tokenize_document(
     return numpy.concatenate([numpy.empty(0, dtype=numpy.int32), *arrays])
 
 
+def instruction_tokens(instruction: str, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
+    """The ids of an instruction to a model.
+
+    Raises:
+        ValueError: no text, a text without tokens, or no tokenizer to read it.
+    """
+    if tokenizer is None:
+        raise ValueError(
+            f"instruction={instruction!r} is text, and there is no tokenizer: give tokenizer=, or token ids"
+        )
+    ids = tokenize_document(instruction, tokenizer).tolist()
+    if not ids:
+        raise ValueError(f"instruction={instruction!r} has no tokens; leave it out, or write what is to be done")
+    return ids
+
+
 class ArrivingText:
     """Token ids of a text that arrives block by block, the same ids as all at once.
 

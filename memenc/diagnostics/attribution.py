@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from memenc.data.tokens import tokenize_document
 from memenc.encoded import Keep
 from memenc.schedule import resolve_segments_per_call
-from memenc.segments import Pending, Segments, cut_into_segments
+from memenc.segments import Pending, Segments
 from memenc.tasks import MemencForSequenceClassification
 
 
@@ -143,9 +143,8 @@ def without_writes_of(segments: Segments, chosen: Tensor) -> Segments:
 
 
 def _segments(model: MemencForSequenceClassification, ids: Tensor) -> Segments:
-    pending = model.memenc.encoder.pending(model.memenc.encoder.initial_state(1))
     mask = torch.ones_like(ids, dtype=torch.bool)
-    return cut_into_segments(ids, mask, model.memenc.encoder.special, model.config.segment_length, pending)
+    return model.memenc.segments_of(ids, mask, model.memenc.encoder.initial_state(1))
 
 
 def _logits(model: MemencForSequenceClassification, segments: Segments) -> Tensor:

@@ -14,7 +14,6 @@ from memenc.memory import LayerMemory
 from memenc.memory.composite import CompositeMemory
 from memenc.memory.learned_start import LearnedStart
 from memenc.model import MemencModel
-from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, grown
 
 LARGEST_COUNT = 2**20
@@ -117,20 +116,19 @@ def whole_segments(model: MemencModel, input_ids: Tensor, attention_mask: Tensor
     """
     if input_ids.dim() != 2:
         raise ValueError(f"input_ids of shape {tuple(input_ids.shape)}: give documents of shape (batch, tokens)")
-    encoder, special = model.encoder, model.encoder.special
+    own, behind = model.own_tokens_per_segment, len(model.encoder.special.suffix)
     ids = input_ids.to(model.device).long()
     mask = torch.ones_like(ids) if attention_mask is None else attention_mask.to(model.device)
-    pending = encoder.pending(encoder.initial_state(len(ids)))
-    segments = cut_into_segments(ids, mask.bool(), special, model.config.segment_length, pending)
+    segments = model.segments_of(ids, mask.bool(), model.encoder.initial_state(len(ids)))
     counts = segments.complete.sum(1)
     long = counts >= 2
     if not bool(long.any()):
         raise ValueError(
             f"the longest of {len(ids)} documents has {max(segments.totals, default=0)} tokens; to see a memory work, "
-            f"give documents of at least {2 * encoder.capacity}, two segments of {encoder.capacity}"
+            f"give documents of at least {2 * own}, two segments of {own}"
         )
-    start = len(special.prefix)
-    return segments.ids[long, : int(counts[long].min()), start : start + encoder.capacity]
+    end = model.config.segment_length - behind
+    return segments.ids[long, : int(counts[long].min()), end - own : end]
 
 
 def replaced(state: MemoryState, other: MemoryState, places: Sequence[HasPrefix]) -> MemoryState:

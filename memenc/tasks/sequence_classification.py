@@ -62,6 +62,8 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
         labels: Tensor | None = None,
         memory: MemoryState | None = None,
         token_type_ids: Tensor | None = None,
+        instruction_ids: Tensor | None = None,
+        instruction_mask: Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> MemencClassifierOutput | tuple:
@@ -73,12 +75,20 @@ class MemencForSequenceClassification(MemencPreTrainedModel):
             labels: (batch,) class numbers, (batch, labels) zeros and ones, or (batch,) or (batch, labels) numbers.
             memory: state of the same documents, to go on from.
             token_type_ids: as tokenizers give them; must be zeros.
+            instruction_ids: (batch, instruction tokens) in the place of the configuration's instruction.
+            instruction_mask: (batch, instruction tokens), 0 at padding.
             return_dict: False gives a tuple.
             kwargs: refused by name unless None, so that nothing is ignored in silence.
         """
         self._refuse(kwargs)
         read = self.memenc(
-            input_ids, attention_mask, memory=memory, token_type_ids=token_type_ids, output_token_states=False
+            input_ids,
+            attention_mask,
+            memory=memory,
+            token_type_ids=token_type_ids,
+            instruction_ids=instruction_ids,
+            instruction_mask=instruction_mask,
+            output_token_states=False,
         )
         logits = self.classifier(self.dropout(read.pooler_output.to(self.classifier.weight.dtype)))
         loss = None if labels is None else self._loss(logits, labels)

@@ -15,9 +15,6 @@ from memenc.config import MemencConfig
 from memenc.model import MemencModel
 from memenc.pretrained import MemencPreTrainedModel
 
-# Of InfoNCE; as sentence-transformers has it.
-TEMPERATURE = 0.05
-
 
 @dataclass
 class TextPairOutput(ModelOutput):
@@ -29,12 +26,14 @@ class TextPairOutput(ModelOutput):
             (batch,); classification: (batch, labels).
         first: (batch, hidden) embeddings of the first documents.
         second: (batch, hidden) embeddings of the second documents.
+        auxiliary_loss: scalar, the design's own, if it has one; it is part of the loss.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     first: Tensor | None = None
     second: Tensor | None = None
+    auxiliary_loss: Tensor | None = None
 
 
 class MemencForTextPairs(MemencPreTrainedModel):
@@ -43,7 +42,7 @@ class MemencForTextPairs(MemencPreTrainedModel):
     `config.pair_loss` chooses what is learned:
 
     * contrastive: pairs belong together, all other pairs of a batch do not: InfoNCE with in-batch negatives, van den
-      Oord et al. 2018 (arXiv:1807.03748), cosines divided by 0.05; needs no labels;
+      Oord et al. 2018 (arXiv:1807.03748), cosines divided by `config.pair_temperature`; needs no labels;
     * cosine: labels are the similarity of a pair, from -1 to 1, by squared error;
     * classification: labels are classes of a pair, a linear layer on both embeddings and their absolute difference,
       Reimers and Gurevych 2019 (arXiv:1908.10084).
@@ -94,8 +93,9 @@ class MemencForTextPairs(MemencPreTrainedModel):
         first, second = (output.pooler_output for output in read)
         logits, loss = self._compared(first, second, labels)
         own = [output.auxiliary_loss for output in read if output.auxiliary_loss is not None]
-        loss = loss if loss is None or not own else loss + torch.stack(own).mean()
-        output = TextPairOutput(loss=loss, logits=logits, first=first, second=second)
+        auxiliary = torch.stack(own).mean() if own else None
+        loss = loss if loss is None or auxiliary is None else loss + auxiliary
+        output = TextPairOutput(loss=loss, logits=logits, first=first, second=second, auxiliary_loss=auxiliary)
         return output if return_dict is not False else output.to_tuple()
 
     def _compared(self, first: Tensor, second: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -110,8 +110,20 @@ class MemencForTextPairs(MemencPreTrainedModel):
             return cosines, None if labels is None else functional.mse_loss(cosines, labels.to(cosines))
         if labels is not None:
             raise ValueError("pair_loss='contrastive' takes no labels: every pair belongs together; leave them out")
-        every = functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T
-        return every, functional.cross_entropy(every / TEMPERATURE, torch.arange(len(every), device=every.device))
+        loss, every = contrastive_loss(first, second, self.config.pair_temperature)
+        return every, loss
+
+
+def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """InfoNCE with in-batch negatives, van den Oord et al. 2018 (arXiv:1807.03748), and the cosines it looks at.
+
+    Args:
+        first: (batch, hidden).
+        second: (batch, hidden), of the documents that belong to them.
+        temperature: cosines (batch, batch) are divided by it.
+    """
+    every = functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T
+    return functional.cross_entropy(every / temperature, torch.arange(len(every), device=every.device)), every
 
 
 def collate_pairs(collate: Any, pairs: list[dict[str, Any]]) -> dict[str, Tensor]:

@@ -56,6 +56,8 @@ class MemencForTokenClassification(MemencPreTrainedModel):
         labels: Tensor | None = None,
         memory: MemoryState | None = None,
         token_type_ids: Tensor | None = None,
+        instruction_ids: Tensor | None = None,
+        instruction_mask: Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> MemencTokenClassifierOutput | tuple:
@@ -67,6 +69,8 @@ class MemencForTokenClassification(MemencPreTrainedModel):
             labels: (documents, tokens) numbers, -100 where a token has none.
             memory: state of the same documents, to go on from.
             token_type_ids: as tokenizers give them; must be zeros.
+            instruction_ids: (documents, instruction tokens) in the place of the configuration's instruction.
+            instruction_mask: (documents, instruction tokens), 0 at padding.
             return_dict: False gives a tuple.
             kwargs: refused by name unless None.
 
@@ -74,7 +78,14 @@ class MemencForTokenClassification(MemencPreTrainedModel):
             ValueError: labels that do not fit the tokens, or that the head does not have.
         """
         self._refuse(kwargs)
-        read = self.memenc(input_ids, attention_mask, memory=memory, token_type_ids=token_type_ids)
+        read = self.memenc(
+            input_ids,
+            attention_mask,
+            memory=memory,
+            token_type_ids=token_type_ids,
+            instruction_ids=instruction_ids,
+            instruction_mask=instruction_mask,
+        )
         logits = self.classifier(self.dropout(read.last_hidden_state.to(self.classifier.weight.dtype)))
         loss = None
         if labels is not None:

@@ -1,27 +1,25 @@
-"""Masked-language-model training on documents without labels, by the Hugging Face Trainer."""
+"""Masked-language-model training on documents without labels, by the trainer of all tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast, final
 
+import numpy as np
 import torch
-from transformers import (
-    DataCollatorForLanguageModeling,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
-from transformers.trainer_callback import PrinterCallback
+from torch import Tensor
+from torch.nn import functional
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
 
-from memenc.tasks import MemencForMaskedLM
-from memenc.training.adaptation import adapted
+from memenc.tasks.masked_lm import IGNORED
 from memenc.training.documents import TokenizedDocuments
-from memenc.training.settings import Way
-from memenc.training.trainer import parameter_groups
+from memenc.training.settings import TrainingSettings, Way
+from memenc.training.tasks import Examples
+from memenc.training.tasks.base import documents_collator
+from memenc.training.tasks.objective import Item, Objective, Parts, Run
 
 
 @dataclass(frozen=True)
@@ -36,10 +34,12 @@ class PretrainingSettings:
         gate_learning_rate: peak, of the memories' gates.
         weight_decay: of matrices of the backbone and the head.
         documents_per_step: documents behind one optimiser step.
+        tokens_per_batch: padded tokens that go forward and backward at once; it bounds the memory.
         mask_share: share of the tokens that are to be predicted.
         bf16: automatic mixed precision in bfloat16.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.
         seed: of initialisation, order and masks.
+        save_steps: optimiser steps between two checkpoints within an epoch, for epochs that take long; 0 for none.
     """
 
     adapt: Way = "full"
@@ -49,10 +49,12 @@ class PretrainingSettings:
     gate_learning_rate: float = 1e-2
     weight_decay: float = 0.01
     documents_per_step: int = 8
+    tokens_per_batch: int = 4_096
     mask_share: float = 0.15
     bf16: bool = False
     activation_checkpointing: bool = False
     seed: int = 0
+    save_steps: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.mask_share < 1:
@@ -61,87 +63,79 @@ class PretrainingSettings:
             raise ValueError(
                 "--adapt prefix trains for a task and not for language; choose full, frozen, lora or bitfit"
             )
+        self.as_training()
+
+    def as_training(self) -> TrainingSettings:
+        """The same for the trainer; language is never learned to the end, so nothing stops early."""
+        shared = {name: value for name, value in asdict(self).items() if name != "mask_share"}
+        return TrainingSettings(**shared, patience=0)
 
 
-class LanguageModelTrainer(Trainer):
-    """One document goes forward and backward at a time, so that none is padded to a longer neighbour.
+@final
+class MaskedTokens(Objective):
+    """Masked tokens are predicted: other ones in every epoch, or those that an item says under "labels".
 
-    Args:
-        settings: ours, beside the TrainingArguments made from them.
-        trainer_arguments: whatever transformers' Trainer takes.
-    """
-
-    def __init__(self, settings: PretrainingSettings, **trainer_arguments: Any) -> None:
-        super().__init__(**trainer_arguments)
-        self.settings = settings
-
-    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """AdamW with the groups of :func:`parameter_groups`."""
-        if self.optimizer is None:
-            groups = parameter_groups(self.model, self.settings)  # pyright: ignore[reportArgumentType]
-            self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
-        return self.optimizer
-
-
-def train_masked_lm(
-    model: MemencForMaskedLM,
-    tokenizer: PreTrainedTokenizerBase,
-    documents: TokenizedDocuments,
-    settings: PretrainingSettings,
-    output: str,
-    device: str | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> list[dict[str, Any]]:
-    """Train `model` in place and return the log.
+    Source: Devlin et al. 2019, BERT (arXiv:1810.04805).
 
     Args:
-        model: to train.
-        tokenizer: of its backbone; has a mask token.
-        documents: without labels; empty ones are left out.
-        settings: of training.
-        output: folder the Trainer may use.
-        device: "cpu" keeps the accelerator idle.
-        callbacks: of the trainer.
+        tokenizer: of the backbone; has a mask token.
+        mask_share: share of the tokens that are to be predicted.
 
     Raises:
-        ValueError: there is nothing to read, or the tokenizer has no mask token.
+        ValueError: the tokenizer has no mask token.
     """
-    filled = documents.subset([index for index, length in enumerate(documents.lengths) if length])
-    if len(filled) == 0:
-        raise ValueError("there are no documents with text to train on")
-    if tokenizer.mask_token is None:
-        raise ValueError(f"{type(tokenizer).__name__} has no mask token, so nothing can be masked")
-    set_seed(settings.seed)
-    model.memenc.encoder.checkpointing = settings.activation_checkpointing
-    with adapted(model, settings.adapt):
-        trainer = LanguageModelTrainer(
-            settings,
-            model=model,
-            args=_arguments(settings, output, device),
-            train_dataset=filled,
-            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=settings.mask_share),
-            callbacks=list(callbacks),
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    return trainer.state.log_history
 
+    main_score, higher_is_better, same_every_epoch = "loss", False, False
 
-def _arguments(settings: PretrainingSettings, output: str, device: str | None) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=output,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        warmup_steps=0.1,
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=settings.documents_per_step,
-        bf16=settings.bf16,
-        save_strategy="no",
-        logging_steps=5,
-        seed=settings.seed,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        use_cpu=device == "cpu",
-    )
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, mask_share: float) -> None:
+        if tokenizer.mask_token is None:
+            raise ValueError(f"{type(tokenizer).__name__} has no mask token, so nothing can be masked")
+        self.mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=mask_share)
+
+    def masked(self, ids: Any) -> Item:
+        """A document (tokens) with masks, and what they hide."""
+        found = self.mask([{"input_ids": np.asarray(ids, dtype=np.int64)}])
+        return {name: cast(Tensor, found[name])[0].numpy() for name in ("input_ids", "labels")}
+
+    def fixed(self, documents: TokenizedDocuments, seed: int) -> Examples:
+        """Documents whose masks are drawn once and for all."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Examples([self.masked(ids) for ids in documents.token_ids])
+
+    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
+        """Documents with masks, and the hidden tokens."""
+        ready = [item if "labels" in item else self.masked(item["input_ids"]) for item in items]
+        found = documents_collator(model)([{"input_ids": item["input_ids"]} for item in ready])
+        labels = torch.full_like(found["input_ids"], IGNORED)
+        for row, item in enumerate(ready):
+            labels[row, : len(item["labels"])] = torch.from_numpy(item["labels"])
+        return {**found, "labels": labels}
+
+    def losses(self, parts: Parts, run: Run, count: int) -> Iterator[Tensor]:
+        """Losses of the parts of a step, by how many tokens each hides, so that every hidden token counts the same."""
+        # All masks are drawn before anything is read: they do not depend on how a step is cut into parts.
+        there = list(parts)
+        hidden = [int((part["labels"] != IGNORED).sum()) * bool(indices) for indices, part in there]
+        for (_, part), number in zip(there, hidden, strict=True):
+            yield cast(Tensor, run(part)["loss"]) * number / max(1, sum(hidden))
+
+    def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[float]:
+        """Sum of the negative log probabilities of every document's hidden tokens."""
+        logits = cast(Tensor, output["logits"]).float()
+        hidden = [torch.from_numpy(item["labels"][item["labels"] != IGNORED]) for item in items]
+        surprise = functional.cross_entropy(logits, torch.cat(hidden).to(logits.device), reduction="none")
+        return [float(part.sum()) for part in surprise.split([len(part) for part in hidden])]
+
+    def truth(self, item: Item) -> int:
+        """How many tokens are hidden."""
+        return int((item["labels"] != IGNORED).sum())
+
+    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Mean over all hidden tokens, and its exponential."""
+        loss = sum(predictions) / max(1, sum(truths))
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "masked_tokens": sum(truths)}
+
+    def cut(self, item: Item, start: int, end: int) -> Item:
+        """A stretch of a document is a document."""
+        return {name: values[start:end] for name, values in item.items()}

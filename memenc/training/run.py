@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +29,9 @@ from memenc.training.checkpoints import FiniteGradients, SaveEvery, SealedCheckp
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
-from memenc.training.tasks import Examples, Task
+from memenc.training.tasks import Examples
 from memenc.training.tasks.base import documents_collator
+from memenc.training.tasks.objective import Objective
 from memenc.training.tasks.sequence_classification import SequenceClassification
 from memenc.training.trainer import DocumentTrainer
 
@@ -62,7 +64,7 @@ def train_classifier(
 
 def fine_tune(
     model: MemencPreTrainedModel,
-    task: Task,
+    task: Objective,
     training: Documents,
     validation: Documents | None,
     settings: TrainingSettings,
@@ -95,7 +97,7 @@ def fine_tune(
     with (
         tempfile.TemporaryDirectory() as temporary,
         adapted(model, settings.adapt),
-        cached_lower_layers(encoder, temporary) as constant,
+        cached_lower_layers(encoder, temporary) if task.same_every_epoch else nullcontext(0) as constant,
     ):
         if constant and not quiet:
             Console(stderr=True).print(f"the lower {constant} layers stay as they are: computed once, kept on disk")
@@ -121,7 +123,9 @@ def predict_logits(
     return rows.numpy()
 
 
-def answered(model: MemencPreTrainedModel, task: Task, examples: Documents, tokens_per_batch: int = 8_192) -> Answered:
+def answered(
+    model: MemencPreTrainedModel, task: Objective, examples: Documents, tokens_per_batch: int = 8_192
+) -> Answered:
     """What a model says of examples, in their order, read in parts of similar length."""
     predictions: list[Any] = [None] * len(examples)
     losses: list[float] = []
@@ -131,6 +135,11 @@ def answered(model: MemencPreTrainedModel, task: Task, examples: Documents, toke
             predictions[index] = prediction
         losses += [] if output.loss is None else [float(output.loss) * len(indices)]
     return Answered(predictions, sum(losses) / max(1, len(examples)) if losses else None)
+
+
+def scored(model: MemencPreTrainedModel, task: Objective, examples: Examples) -> dict[str, float]:
+    """Scores of what a model says of examples."""
+    return task.scores(answered(model, task, examples).predictions, [task.truth(item) for item in examples.items])
 
 
 @torch.no_grad()
@@ -146,7 +155,7 @@ def outputs_of(
 
 def _trainer(
     model: MemencPreTrainedModel,
-    task: Task,
+    task: Objective,
     training: Documents,
     validation: Documents | None,
     settings: TrainingSettings,
@@ -159,7 +168,7 @@ def _trainer(
         model,
         task,
         partial(answered, model, task),
-        args=_arguments(settings, output, task.main_score, validation is not None, device),
+        args=_arguments(settings, output, task, validation is not None, device),
         train_dataset=training,
         eval_dataset=validation,
     )
@@ -192,7 +201,7 @@ def memenc_of(model: Any) -> MemencModel:
 
 
 def _arguments(
-    settings: TrainingSettings, output: Path, main_score: str, validates: bool, device: str | None
+    settings: TrainingSettings, output: Path, task: Objective, validates: bool, device: str | None
 ) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(output),
@@ -210,8 +219,8 @@ def _arguments(
         # How long early stopping has waited.
         restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=validates,
-        metric_for_best_model=main_score if validates else None,
-        greater_is_better=True if validates else None,
+        metric_for_best_model=task.main_score if validates else None,
+        greater_is_better=task.higher_is_better if validates else None,
         logging_steps=5,
         seed=settings.seed,
         report_to="none",

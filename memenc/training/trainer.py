@@ -21,7 +21,8 @@ from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.groups import grouped
 from memenc.training.settings import TrainingSettings
-from memenc.training.tasks import Examples, Task
+from memenc.training.tasks import Examples
+from memenc.training.tasks.objective import Objective
 
 MEMORY_PARTS = (".memories.", ".top_memory.", ".row_tokens.", ".document_memory.")
 
@@ -41,7 +42,7 @@ class DocumentTrainer(Trainer):
         self,
         settings: TrainingSettings,
         model: Any,
-        task: Task,
+        task: Objective,
         answered: Callable[[Any], Any] | None = None,
         **trainer_arguments: Any,
     ) -> None:
@@ -62,10 +63,13 @@ class DocumentTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
         model.train()
-        losses = []
-        for indices, part in self._parts(self._cropped(inputs)):
+
+        def run(part: dict[str, Tensor]) -> Any:
             with self.compute_loss_context_manager():
-                loss = cast(Tensor, self.compute_loss(model, part)) * len(indices) / len(inputs["documents"])
+                return self.compute_loss(model, part, return_outputs=True)[1]
+
+        losses = []
+        for loss in self.task.losses(self._parts(self._cropped(inputs)), run, len(inputs["documents"])):
             self.accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum() / self.args.gradient_accumulation_steps
@@ -130,6 +134,11 @@ class DocumentTrainer(Trainer):
         """AdamW with the groups of :func:`parameter_groups`."""
         if self.optimizer is None:
             groups = parameter_groups(cast(nn.Module, self.model), self.settings)
+            if not groups:
+                raise ValueError(
+                    f"adapt={self.settings.adapt!r} leaves nothing to be trained: this model has no parameters outside "
+                    "its backbone; choose adapt='full', or a memory or readout that learns"
+                )
             self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
         return self.optimizer
 

@@ -1,4 +1,6 @@
 import json
+import math
+import shutil
 
 import pytest
 import torch
@@ -20,15 +22,20 @@ def encoder(backbone, tmp_path_factory):
     return folder
 
 
+def arguments_of(encoder, output, *more):
+    steps = ["--documents-per-step", "4", "--save-steps", "3", "--device", "cpu"]
+    shares = ["--validation-share", "0.2", "--new-learning-rate", "1e-2", "--learning-rate", "1e-3"]
+    return ["--backbone", encoder, "--output", output, *SMALL, "--epochs", "2", *steps, *shares, *more]
+
+
 @pytest.fixture(scope="module")
 def pretrained(memenc, encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     rows = [{"text": row["text"]} for row in reviews(16)] + [{"text": ""}]
     path = write_lines(folder / "documents.jsonl", rows)
-    said = memenc(
-        "pretrain", "--data", path, "--backbone", encoder, "--output", folder / "model", *SMALL, "--epochs", "2"
-    )
-    assert "next: memenc train --backbone" in said.err
+    said = memenc("pretrain", "--data", path, *arguments_of(encoder, folder / "model"))
+    assert "next: memenc train --backbone" in said.err and "perplexity" in said.out
+    assert said.err.index("before training: validation loss") < said.err.index("epoch 1.00  validation loss")
     return folder / "model"
 
 
@@ -41,6 +48,49 @@ def test_memory_has_learned_and_is_written_down(pretrained, encoder):
     before, after = fresh.state_dict(), load_file(pretrained / "model.safetensors")
     for name in ("memenc.encoder.memories.1.slot_bias", "memenc.encoder.memories.1.window_bias"):
         assert not torch.equal(before[name], after[name]), name
+
+
+def test_held_out_documents_are_scored_before_in_every_epoch_and_at_the_end(pretrained):
+    results = json.loads((pretrained / "results.json").read_text())
+    epochs = [record["eval_loss"] for record in results["records"] if "eval_loss" in record]
+    before, after = (results["validation"][name] for name in ("before", "after"))
+    assert len(epochs) == 2 and after["loss"] == pytest.approx(min(epochs), rel=1e-5)
+    assert after["loss"] < before["loss"] and before["masked_tokens"] == after["masked_tokens"] > 0
+    assert before["perplexity"] == pytest.approx(math.exp(before["loss"]))
+
+
+def test_after_a_kill_it_goes_on_to_the_same_weights(memenc, encoder, tmp_path):
+    path, output = write_lines(tmp_path / "documents.jsonl", reviews(21)), tmp_path / "model"
+    arguments = ["pretrain", "--data", path, *arguments_of(encoder, output)]
+    memenc(*arguments)
+    whole, first = load_file(output / "model.safetensors"), (output / "results.json").read_text()
+    for step in steps_of(output):
+        if step > 9:
+            shutil.rmtree(output / "checkpoints" / f"checkpoint-{step}")
+    assert steps_of(output)[-1] == 9, "no step of the second epoch, which ends with the tenth"
+    assert "add --resume or --overwrite" in memenc(*arguments, code=1).err
+    assert "mask_share 0.15, this one 0.5" in memenc(*arguments, "--resume", "--mask-share", "0.5", code=1).err
+    memenc(*arguments, "--resume")
+    resumed, second = load_file(output / "model.safetensors"), (output / "results.json").read_text()
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert json.loads(first)["validation"] == json.loads(second)["validation"]
+    memenc(*arguments, "--overwrite", "--seed", "1")
+    other = load_file(output / "model.safetensors")
+    assert not all(torch.equal(whole[name], other[name]) for name in whole)
+
+
+def steps_of(output):
+    return sorted(int(folder.name.split("-")[1]) for folder in (output / "checkpoints").glob("checkpoint-*"))
+
+
+def test_a_file_of_its_own_is_held_out(memenc, encoder, lines, tmp_path):
+    rows, other = reviews(6), lines([*reviews(3, seed=1), {"text": ""}], "other.jsonl")
+    memenc("pretrain", "--data", lines(rows), *arguments_of(encoder, tmp_path / "out", "--validation", other))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["corpus"]["documents"] == 6 and results["validation"]["before"]["loss"] > 0
+    nothing = ["--validation", lines([{"text": ""}], "empty.jsonl"), "--overwrite"]
+    said = memenc("pretrain", "--data", lines(rows), *arguments_of(encoder, tmp_path / "out", *nothing), code=1).err
+    assert "empty.jsonl holds no documents with text" in said
 
 
 def test_training_starts_from_it(pretrained, memenc, lines, tmp_path):
@@ -59,7 +109,12 @@ def test_training_starts_from_it(pretrained, memenc, lines, tmp_path):
 
 @pytest.mark.parametrize(
     "options, message",
-    [(["--mask-share", "0"], "--mask-share 0.0"), (["--adapt", "prefix"], "trains for a task and not for language")],
+    [
+        (["--mask-share", "0"], "--mask-share 0.0"),
+        (["--adapt", "prefix"], "trains for a task and not for language"),
+        (["--validation-share", "1"], "--validation-share 1.0"),
+        (["--save-steps", "-1"], "save_steps=-1"),
+    ],
 )
 def test_refuses(options, message, memenc, encoder, lines, tmp_path):
     path = lines([{"text": "word1"}])

@@ -7,8 +7,10 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from torch.nn import functional
+from transformers import AutoTokenizer
 
-from memenc import LongDocumentClassifier
+from memenc import LongDocumentClassifier, MemencModel
 from memenc.cli.options import TaskName
 from memenc.training.tasks import TASKS, TaskOptions
 from memenc.training.tasks.question_answering import SpanQuestions
@@ -51,11 +53,25 @@ def tagged(count, seed=0):
     return rows
 
 
+def paired(count, seed=0, similar=False):
+    """Documents with a stretch of themselves, or with another and the share of words that both have."""
+    rows = [{"id": row["id"], "text": row["document"]} for row in asked(count, seed)]
+    for place, row in enumerate(rows):
+        words, following = row["text"].split(), rows[(place + 1) % count]["text"].split()
+        row["other"] = " ".join(words[place % 5 :][:12])
+        if similar:
+            row["other"] = " ".join(words[: 3 * place] + following[:20])
+            row["label"] = len(set(words) & set(row["other"].split())) / len(set(words))
+    return rows
+
+
 KINDS = {
     "question-answering": (asked, []),
     "question-answering, last": (lambda count, seed=0: asked(count, seed, True), ["--question-position", "last"]),
     "multiple-choice": (chosen, []),
     "token-classification": (tagged, []),
+    "embedding": (paired, ["--temperature", "0.1"]),
+    "embedding, similar": (lambda count, seed=0: paired(count, seed, True), []),
 }
 
 
@@ -91,24 +107,24 @@ def test_scores_are_those_of_predictions(memenc, folder_of, lines, tmp_path, kin
     memenc("evaluate", "--model", folder, "--data", path, "--output", tmp_path / "scores.json")
     (scores,) = json.loads((tmp_path / "scores.json").read_text())["records"]
     assert scores["documents"] == 5
-    right = RIGHT[kind](rows, found)
-    assert scores[SCORE[kind]] == pytest.approx(sum(right) / len(right))
+    right = RIGHT[kind](rows, found, folder)
+    assert scores[SCORE[kind]] == pytest.approx(sum(right) / len(right), abs=1e-6)
 
 
-def right_answers(rows, found):
+def right_answers(rows, found, folder):
     questions = [question for row in rows for question in row["questions"]]
     assert [line["id"] for line in found] == [question["id"] for question in questions]
     return [line["answer"] == question["answers"][0]["text"] for line, question in zip(found, questions, strict=True)]
 
 
-def right_options(rows, found):
+def right_options(rows, found, folder):
     questions = [question for row in rows for question in row["questions"]]
     assert [len(line["probabilities"]) for line in found] == [len(question["options"]) for question in questions]
     assert all(abs(sum(line["probabilities"]) - 1) < 1e-4 for line in found)
     return [line["option"] == question["answer"] for line, question in zip(found, questions, strict=True)]
 
 
-def right_words(rows, found):
+def right_words(rows, found, folder):
     assert [line["empty"] for line in found] == [not row["words"] for row in rows]
     for row, line in zip(rows, found, strict=True):
         text = " ".join(row["words"])
@@ -121,17 +137,42 @@ def right_words(rows, found):
     ]
 
 
+def embedded(folder, rows):
+    """Embeddings of both documents of every pair, by the folder as an encoder."""
+    model, tokenizer = MemencModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    return [
+        functional.normalize(model.encode([row[name] for row in rows], tokenizer), dim=1) for name in ("text", "other")
+    ]
+
+
+def found_others(rows, found, folder):
+    first, second = embedded(folder, rows)
+    assert [line["similarity"] for line in found] == pytest.approx((first * second).sum(1).tolist(), abs=1e-5)
+    assert json.loads((folder / "config.json").read_text())["pair_temperature"] == 0.1
+    return [int(best) == place for place, best in enumerate((first @ second.T).argmax(1))]
+
+
+def squared_errors(rows, found, folder):
+    first, second = embedded(folder, rows)
+    assert [line["similarity"] for line in found] == pytest.approx((first * second).sum(1).tolist(), abs=1e-5)
+    return [(line["similarity"] - row["label"]) ** 2 for line, row in zip(found, rows, strict=True)]
+
+
 SCORE = {
     "question-answering": "exact_match",
     "question-answering, last": "exact_match",
     "multiple-choice": "accuracy",
     "token-classification": "accuracy",
+    "embedding": "accuracy_at_1",
+    "embedding, similar": "mean_squared_error",
 }
 RIGHT = {
     "question-answering": right_answers,
     "question-answering, last": right_answers,
     "multiple-choice": right_options,
     "token-classification": right_words,
+    "embedding": found_others,
+    "embedding, similar": squared_errors,
 }
 
 
@@ -200,6 +241,11 @@ BAD = {
     "no option is right": (changed(chosen(3), answer=None), "has no 'answer'"),
     "labels of words": ([*tagged(3), {"words": ["a", "b"], "labels": ["O"]}], "line 4: 2 words but 1 labels"),
     "words with spaces": ([*tagged(3), {"words": ["a b"], "labels": ["O"]}], "word 0 is 'a b'"),
+    "other no text": ([*paired(3), {"text": "a", "other": 3}], "line 4: the other document must be text"),
+    "no cosine": (
+        [*paired(3, 0, True), {"text": "a", "other": "b", "label": "2"}],
+        "line 4: 'label' must be a similarity from -1 to 1, found '2'",
+    ),
     "label unknown to words": ([{"words": ["a"], "labels": ["O"]}], "at least 2 labels"),
 }
 
@@ -208,11 +254,27 @@ BAD = {
 def test_bad_records_are_named(memenc, backbone, tmp_path, lines, name):
     rows, message = BAD[name]
     task = "token-classification" if "words" in rows[0] else "question-answering"
+    task = "embedding" if "other" in rows[0] else task
     task = "multiple-choice" if "options" in json.dumps(rows[0]) else task
     path = lines(rows)
     common = ["--train", path, "--backbone", backbone, "--output", tmp_path / "out", "--task", task]
     said = memenc("train", *common, *SMALL, *FAST, code=1).err
     assert (message in said and str(path) in said) or ("at least 2 labels" in message and message in said)
+
+
+def test_pairs_of_two_kinds_are_refused(memenc, backbone, folder_of, lines, tmp_path):
+    common = ["--backbone", backbone, "--output", tmp_path / "out", "--task", "embedding", *SMALL, *FAST]
+    rows = [*paired(3, 0, True), *paired(1, 1)]
+    assert "line 4: a pair without 'label'" in memenc("train", "--train", lines(rows), *common, code=1).err
+    said = memenc("evaluate", "--model", folder_of("embedding, similar"), "--data", lines(paired(2)), code=1).err
+    assert "line 1: a pair without 'label'" in said
+    curriculum = ["--segment-curriculum", "1,2"]
+    said = memenc("train", "--train", lines(paired(10)), *common, *curriculum, code=1).err
+    assert "segment_curriculum cannot cut pairs" in said
+    said = memenc("train", "--train", lines(paired(10)), *common, "--temperature", "0", code=1, env={})
+    assert "temperature=0.0" in said.err
+    said = memenc("train", "--train", lines(paired(10)), *common, code=1, env={"WORLD_SIZE": "2"}).err
+    assert "which must be in one process" in said
 
 
 def test_bad_records_can_be_left_out(memenc, folder_of, lines):

@@ -17,7 +17,6 @@ from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
 from memenc.diagnostics.probing.reading import Told, answers_of, silence
 from memenc.encoded import Keep
 from memenc.model import MemencModel
-from memenc.segments import cut_into_segments
 from memenc.state import MemoryState, grown
 
 Scored = Callable[[Tensor], Tensor]
@@ -109,10 +108,7 @@ def _score(model: MemencModel | HasMemenc, vector: Tensor) -> tuple[str, Scored]
 def _without(model: MemencModel, document: Tensor, index: int, score: Scored) -> float:
     ids, state = document.flatten()[None], model.encoder.initial_state(1)
     mask = torch.ones_like(ids, dtype=torch.bool)
-    segments = cut_into_segments(
-        ids, mask, model.encoder.special, model.config.segment_length, model.encoder.pending(state)
-    )
-    chosen = without_writes_of(segments, torch.tensor([index], device=ids.device))
+    chosen = without_writes_of(model.segments_of(ids, mask, state), torch.tensor([index], device=ids.device))
     encoded = model.encoder(chosen, state, 1, Keep(token_states=False))
     return float(score(model.read_out(encoded.state))[0])
 

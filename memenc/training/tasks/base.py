@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -13,16 +13,15 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.generic import ModelOutput
 
 from memenc.data.collate import LongDocumentCollator
 from memenc.data.questions import called
 from memenc.data.records import Record, Understanding
 from memenc.pretrained import MemencPreTrainedModel
+from memenc.training.tasks.objective import Item, Objective
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 QuestionPosition = Literal["every_segment", "last"]
-Item = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,19 @@ class TaskOptions:
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
             last, for labels and a document that is read once.
         max_answer_tokens: tokens of the longest answer that question-answering gives.
+        temperature: by which embedding divides cosines of pairs without similarities.
     """
 
     problem_type: ProblemType | None = None
     question_position: QuestionPosition = "every_segment"
     max_answer_tokens: int = 30
+    temperature: float = 0.05
 
     def __post_init__(self) -> None:
         if self.max_answer_tokens < 1:
             raise ValueError(f"max_answer_tokens={self.max_answer_tokens}: give at least 1")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature={self.temperature}: give a number above 0")
 
 
 class Examples(Dataset):
@@ -84,7 +87,7 @@ class Examples(Dataset):
         return self.items[index]
 
 
-class Task(ABC):
+class Task(Objective):
     """One kind of work on documents, with what was learned of it from the training records.
 
     A task is one final class in one file of this folder and one line in its table.
@@ -95,8 +98,6 @@ class Task(ABC):
     label_column: ClassVar[str] = "label"
     # Questions stand in the label column and are needed to predict, labels are not.
     predicts_from_labels: ClassVar[bool] = False
-    # Score by which the best epoch is chosen; higher is better.
-    main_score: str
     # What was asked for, as far as reading records goes.
     options: TaskOptions = TaskOptions()
     head: ClassVar[type[MemencPreTrainedModel]]
@@ -177,32 +178,8 @@ class Task(ABC):
                     )
 
     @abstractmethod
-    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
-        """Items as arguments of the model."""
-
-    @abstractmethod
-    def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[Any]:
-        """What the model says, one value per item, small enough to be held for all of them."""
-
-    @abstractmethod
-    def truth(self, item: Item) -> Any:
-        """What is right, as `scores` wants it."""
-
-    @abstractmethod
-    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How good predictions are."""
-
-    @abstractmethod
     def answers(self, item: Item, prediction: Any) -> Iterator[dict[str, Any]]:
         """What is said of one item, as plain JSON: one or more lines of output."""
-
-    def cut(self, item: Item, start: int, end: int) -> Item:
-        """The item with a stretch of its document's tokens only.
-
-        Raises:
-            ValueError: the task cannot do with a part of a document.
-        """
-        return item | {"input_ids": item["input_ids"][start:end]}
 
 
 def parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -212,13 +189,9 @@ def parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 def documents_collator(model: Any) -> LongDocumentCollator:
     """Pads documents to whole segments of this model."""
-    special = model.memenc.encoder.special
-    return LongDocumentCollator(special.padding, model.config.segment_length, special.per_segment)
-
-
-def room_beside(model: Any, question_tokens: int) -> int:
-    """Own tokens of a segment in which a question stands."""
-    return model.memenc.own_tokens_per_segment - len(model.memenc.encoder.special.separator) - question_tokens
+    length = model.config.segment_length
+    around = length - model.memenc.own_tokens_per_segment
+    return LongDocumentCollator(model.memenc.encoder.special.padding, length, around)
 
 
 def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int = 0) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,8 @@ from memenc.data.questions import QuestionsWithOptions, questions_of
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator, padded, parts, room_beside
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.objective import Item
 
 # Questions put to one reading of a document; each of their options holds a copy of its state while it is scored.
 QUESTIONS_PER_READING = 8
@@ -81,7 +82,7 @@ class MultipleChoice(Task):
 
     def question_room(self, model: Any) -> int:
         """A token of its options fits beside it."""
-        return room_beside(model, 1)
+        return model.memenc.own_tokens_beside(1)
 
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
         """Documents, their questions below each other, and a table of options."""

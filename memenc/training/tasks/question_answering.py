@@ -19,7 +19,8 @@ from memenc.tasks import MemencForQuestionAnswering
 from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans
 from memenc.training.answer_metrics import answer_scores
 from memenc.training.tasks.answers import AnswerFound, answer_of, label_answer, spans_of
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator, padded, parts, room_beside
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.objective import Item
 from memenc.training.tasks.sequence_classification import named_labels
 
 
@@ -120,7 +121,7 @@ class SpanQuestions(QuestionAnswering):
 
     def question_room(self, model: Any) -> int:
         """A token of the document fits beside it."""
-        return room_beside(model, 1)
+        return model.memenc.own_tokens_beside(1)
 
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
         """A document and a question per row, and the tokens of its answers."""
@@ -141,7 +142,7 @@ class SpanQuestions(QuestionAnswering):
         spans, total = best_spans(logits, self.options.max_answer_tokens), logits.log_total()
         none = (logits.none - total).exp().tolist()
         score = (spans.score - total).exp().tolist()
-        rooms = [room_beside(model, len(item["question_ids"][0])) for item in items]
+        rooms = [model.memenc.own_tokens_beside(len(item["question_ids"][0])) for item in items]
         found = zip(items, spans.start.tolist(), spans.end.tolist(), score, none, rooms, strict=True)
         return [[answer_of(item["placed"], *rest)] for item, *rest in found]
 

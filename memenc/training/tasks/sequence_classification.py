@@ -16,7 +16,8 @@ from memenc.data.records import Record
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.metrics import MAIN_SCORE, scores
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator
+from memenc.training.tasks.objective import Item
 
 
 @final

@@ -18,13 +18,13 @@ from memenc.data.offsets import PlacedTokens
 from memenc.data.records import Record, Understanding
 from memenc.tasks import MemencForTokenClassification
 from memenc.tasks.token_classification import IGNORED
+from memenc.training.entities import OUTSIDE, Entity, Scheme, entity_scores
 from memenc.training.metrics import f1
-from memenc.training.tasks.base import Item, Task, TaskOptions, documents_collator
+from memenc.training.tasks.base import Task, TaskOptions, documents_collator
+from memenc.training.tasks.objective import Item
 from memenc.training.tasks.sequence_classification import named_labels
 
 WORD = re.compile(r"\S+")
-# What words have that belong to nothing; it does not count in F1, as usual for entities.
-OUTSIDE = "O"
 
 
 class Words(Understanding):
@@ -82,6 +82,7 @@ class TokenClassification(Task):
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.numbers = {name: number for number, name in enumerate(self.names)}
+        self.scheme = Scheme.of(self.names)
 
     @classmethod
     def of(cls, records: Sequence[Record], options: TaskOptions) -> Self:
@@ -161,30 +162,31 @@ class TokenClassification(Task):
         return item["labels"]
 
     def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Accuracy over words, micro F1 over the labels other than O, macro F1 over all."""
+        """Accuracy over words, micro F1 over the labels other than O, macro F1 over all; F1 of whole entities."""
         said, right = np.concatenate([found.labels for found in predictions]), np.concatenate(truths)
         inside = [number for name, number in self.numbers.items() if name != OUTSIDE]
+        entities = [[self._named(each.labels) for each in predictions], [self._named(each) for each in truths]]
         options: Any = {"labels": inside, "average": "micro", "zero_division": 0}
         return {
             "words": len(right),
             "accuracy": float(metrics.accuracy_score(right, said)),
             "f1": float(metrics.f1_score(right, said, **options)),
             "macro_f1": f1(right, said, "macro"),
+            **entity_scores(self.scheme, *entities),
         }
 
     def answers(self, item: Item, prediction: Tagged) -> Iterator[dict[str, Any]]:
         """One line per document: labels of all words, and every stretch of words that is not outside."""
-        labels = [self.names[number] for number in prediction.labels]
+        labels = self._named(prediction.labels)
         tokens = len(item["input_ids"])
         yield {
             "id": item["id"],
             "line": item["line"],
             "labels": labels,
-            "entities": [entity | {"text": item["text"][entity["start"] : entity["end"]]} for entity in
-                         entities(labels, item["words"])],
+            "entities": [placed(entity, item["words"], item["text"]) for entity in self.scheme.entities(labels)],
             "tokens_seen": tokens,
             "empty": tokens == 0,
-        }  # fmt: skip
+        }
 
     def cut(self, item: Item, start: int, end: int) -> Item:
         """A stretch of the document with the words that start in it."""
@@ -192,23 +194,16 @@ class TokenClassification(Task):
         firsts, labels = item["firsts"][inside] - start, item["labels"][inside]
         return item | {"input_ids": item["input_ids"][start:end], "firsts": firsts, "labels": labels}
 
+    def _named(self, numbers: np.ndarray) -> list[str]:
+        return [self.names[number] for number in numbers]
+
     def _number(self, label: str, source: str, line: int) -> int:
         if label not in self.numbers:
             raise ValueError(f"{source}, line {line}: unknown label {label!r}; trained were {', '.join(self.names)}")
         return self.numbers[label]
 
 
-def entities(labels: Sequence[str], words: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
-    """Stretches of words of one kind, in characters of the text; B- and I- before a kind begin and continue it."""
-    found: list[dict[str, Any]] = []
-    before = OUTSIDE
-    for label, (start, end) in zip(labels, words, strict=True):
-        kind = label[2:] if label[:2] in ("B-", "I-") else label
-        if label == OUTSIDE:
-            before = OUTSIDE
-        elif kind == before and not label.startswith("B-"):
-            found[-1]["end"] = end
-        else:
-            found.append({"label": kind, "start": start, "end": end})
-            before = kind
-    return found
+def placed(entity: Entity, words: Sequence[tuple[int, int]], text: str) -> dict[str, Any]:
+    """An entity in characters of the text, `words` being first character and the one behind the last of each."""
+    start, end = words[entity.start][0], words[entity.end - 1][1]
+    return {"label": entity.kind, "start": start, "end": end, "text": text[start:end]}

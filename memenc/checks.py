@@ -1,0 +1,61 @@
+"""What a model refuses: configurations that do not fit their backbone, and inputs that do not fit each other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memenc.backbone import maximum_segment_length
+from memenc.config import MemencConfig
+
+
+def check_segment_length(config: MemencConfig, backbone: PreTrainedModel) -> None:
+    """Refuse segments that the backbone has no positions for, or no room in.
+
+    Raises:
+        ValueError: they are such.
+    """
+    limit = maximum_segment_length(backbone.config)
+    if limit is not None and config.segment_length > limit:
+        raise ValueError(f"segment_length={config.segment_length}, but the backbone has positions for {limit} tokens")
+    named = config.special_tokens or {}
+    special = len(named.get("prefix", ())) + len(named.get("suffix", ()))
+    if config.segment_length <= special:
+        raise ValueError(f"segment_length={config.segment_length} leaves no room beside {special} special tokens")
+
+
+def check_readout_layers(config: MemencConfig) -> None:
+    """Refuse layers to read out that the backbone does not have.
+
+    Raises:
+        ValueError: there is one.
+    """
+    count = len(config.attention_layers or [])
+    wrong = [layer for layer in config.readout_layers or () if not -count - 1 <= layer <= count]
+    if wrong:
+        raise ValueError(f"readout_layers has {wrong}, but the backbone has states 0 to {count}, or -1 from the last")
+
+
+def checked_mask(input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
+    """The mask (batch, tokens) of a batch of documents, bool.
+
+    Raises:
+        ValueError: ids that are none, no documents, token types, or a mask that does not fit.
+    """
+    if input_ids.dim() != 2 or input_ids.is_floating_point():
+        raise ValueError(
+            f"input_ids must be whole numbers of shape (batch, tokens), received {input_ids.dtype} "
+            f"{tuple(input_ids.shape)}"
+        )
+    if len(input_ids) == 0:
+        raise ValueError("received a batch of no documents")
+    if token_type_ids is not None and bool(token_type_ids.any()):
+        raise ValueError("token_type_ids other than 0 received: memenc reads documents, not pairs of texts")
+    if attention_mask is None:
+        return torch.ones_like(input_ids, dtype=torch.bool)
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"attention_mask {tuple(attention_mask.shape)} does not fit input_ids {tuple(input_ids.shape)}"
+        )
+    return attention_mask.bool()

@@ -1,0 +1,83 @@
+"""Runs that leave checkpoints in their output folder: begun, gone on from, stopped, and scored at their end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from memenc.cli import console
+from memenc.files import write_whole
+from memenc.pretrained import MemencPreTrainedModel
+from memenc.training.run import scored
+from memenc.training.tasks import Examples
+from memenc.training.tasks.objective import Objective
+
+CHECKPOINTS = "checkpoints"
+RUN_FILE = "run.json"
+# They change the memory that training needs, not its result.
+FREE_ON_RESUME = ("tokens_per_batch", "activation_checkpointing", "save_steps")
+
+
+def check_checkpoints(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Make sure that checkpoints of two runs do not mix.
+
+    Raises:
+        ValueError: there are checkpoints, and nobody said what to do with them.
+    """
+    found = any(folder.glob("checkpoint-*"))
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite contradict each other; give one of them")
+    if found and not (resume or overwrite):
+        raise ValueError(
+            f"{folder} holds checkpoints of an earlier run; add --resume or --overwrite, or change --output"
+        )
+    if resume and not found:
+        console.note(f"no checkpoint in {folder}: starting from the beginning", style="yellow")
+
+
+def start_run(folder: Path, run: dict[str, Any], resume: bool) -> None:
+    """Write down what is trained on what; when going on from a checkpoint, make sure that it is the same.
+
+    Raises:
+        ValueError: the earlier run was another one.
+    """
+    file = folder / RUN_FILE
+    if resume and file.is_file():
+        changed = differences(json.loads(file.read_text(encoding="utf-8")), run)
+        if changed:
+            raise ValueError(f"--resume: the earlier run had {'; '.join(changed)}. Give the same, or another --output")
+    elif not resume:
+        # Only now, when nothing can be wrong with what was asked for any more.
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(file, json.dumps(run, indent=2))
+
+
+def differences(earlier: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two runs, in words, except for settings that leave the result as it is."""
+    if not (isinstance(earlier, dict) and isinstance(now, dict)):
+        return [] if earlier == now else [f"{name} {earlier!r}, this one {now!r}"]
+    keys = [key for key in {**earlier, **now} if key not in FREE_ON_RESUME]
+    return [text for key in keys for text in differences(earlier.get(key), now.get(key), key)]
+
+
+@contextmanager
+def hint_when_stopped() -> Iterator[None]:
+    """Say how to go on when somebody stops the training."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note("stopped; the same command with --resume goes on from the last checkpoint", style="yellow")
+        raise
+
+
+def show_scores(model: MemencPreTrainedModel, objective: Objective, validation: Examples) -> dict[str, float]:
+    """Scores of a trained model on the validation documents, as a table and as plain values."""
+    found = scored(model, objective, validation)
+    documents = len(validation.document_lengths)
+    console.out().print(console.facts("validation", {"documents": documents, **found}))
+    return found

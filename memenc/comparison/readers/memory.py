@@ -15,7 +15,7 @@ from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
 from memenc.memory import MEMORIES, LayerSizes
 from memenc.memory.budget import OPTION, within_budget
-from memenc.tasks.sequence_classification import MemencClassifierOutput, MemencForSequenceClassification
+from memenc.tasks import MemencClassifierOutput, MemencForSequenceClassification
 
 # Of a piece, when nothing but the state in the end matters.
 TOKENS = 1_024

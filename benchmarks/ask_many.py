@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from memenc import MemencForQuestionAnswering
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parent / "results" / "ask_many.csv"
 PIECE = 16_384

@@ -30,7 +30,7 @@ from schedules import write
 from transformers import AutoModel, AutoTokenizer
 
 from memenc import MemencModel
-from memenc.results import version_of
+from memenc.storage.results import version_of
 
 WORDS = "time year people way day man thing woman life child world school state family student group country problem"
 SHORTEST, LONGEST = 100, 100_000

@@ -8,7 +8,7 @@ Random weights in the sizes of BERT-base, ModernBERT-base and Longformer-base, b
 backward and AdamW; "replay" computes activations again, one group of segments at a time. Plain backbones read rows of
 the length they are made for, or of the whole document. Rows are appended as they are finished and skipped when they are
 there, the most important first; a row that fails, out of memory for one, says why. The rows over segments per call are
-what TOKENS_PER_CALL in memenc/schedule.py is chosen by.
+what TOKENS_PER_CALL in memenc/encoder/schedule.py is chosen by.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from memenc import MemencModel
-from memenc.results import environment_columns
+from memenc.storage.results import environment_columns
 
 RESULTS = Path(__file__).parent / "results"
 DESIGNS = {

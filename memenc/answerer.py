@@ -18,9 +18,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
 from memenc.estimator import ESTIMATOR_FILE
-from memenc.files import check_sealed, whole_folder, write_whole
 from memenc.pretrained import load_whole
 from memenc.state import MemoryState
+from memenc.storage.files import check_sealed, whole_folder, write_whole
 from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, ReadDocuments
 from memenc.tasks.spans import SpanLogits, best_spans
 from memenc.training.tasks import TASKS

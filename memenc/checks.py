@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memenc.backbone import maximum_segment_length
+from memenc.backbones.loading import maximum_segment_length
 from memenc.config import MemencConfig
 
 

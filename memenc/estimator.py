@@ -22,7 +22,7 @@ from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.files import check_if_sealed, whole_folder
+from memenc.storage.files import check_if_sealed, whole_folder
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import Cost, CostCallback

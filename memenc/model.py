@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from memenc.backbone import backbone_from_config, find_attention_layers
+from memenc.backbones.loading import backbone_from_config, find_attention_layers
 from memenc.checks import check_readout_layers, check_segment_length, checked_mask
 from memenc.config import MemencConfig
 from memenc.data.batches import parts_of
-from memenc.encoded import Keep, token_states_at
-from memenc.encoder import SegmentEncoder, part_of
+from memenc.encoder.encoded import Keep, token_states_at
+from memenc.encoder.places import choose_sizes
+from memenc.encoder.schedule import resolve_segments_per_call
+from memenc.encoder.segment_encoder import SegmentEncoder, part_of
 from memenc.lead import Question
 from memenc.output import MemencOutput
-from memenc.places import choose_sizes
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
-from memenc.schedule import resolve_segments_per_call
 from memenc.segments import Segments, cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
 from memenc.texts import read_texts

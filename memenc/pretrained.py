@@ -13,16 +13,16 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
-from memenc.backbone import load_backbone
+from memenc.backbones.loading import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import instruction_tokens, pair_tokens_of, special_tokens_of
-from memenc.embedding_files import write_embedding_files
-from memenc.encoder import SegmentEncoder
-from memenc.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
+from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.memory import LayerMemory, RowTokens
 from memenc.memory.compression import Compressor
 from memenc.memory.document import DocumentMemory
 from memenc.readout import Readout
+from memenc.storage.embedding_files import write_embedding_files
+from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
 
 LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
 

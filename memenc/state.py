@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from memenc.files import whole_file
+from memenc.storage.files import whole_file
 
 FORMAT = "memenc.memory_state"
 VERSION = 1

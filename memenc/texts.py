@@ -14,7 +14,7 @@ from memenc.data.batches import parts_of
 from memenc.data.collate import SHORT_MULTIPLE
 from memenc.data.token_buffer import TokenBuffer
 from memenc.data.tokens import stream_token_ids
-from memenc.schedule import tokens_per_backbone_call
+from memenc.encoder.schedule import tokens_per_backbone_call
 from memenc.state import MemoryState
 
 

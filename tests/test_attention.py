@@ -8,7 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from memenc import MemencModel, MemoryState
-from memenc.attention import UNSUPPORTED, attention_function, attention_mask_function
+from memenc.backbones.attention import UNSUPPORTED, attention_function, attention_mask_function
 from memenc.memory import NoMemory
 from tests.backbones import SEGMENT, tiny_backbone
 from tests.memory.checks import CAPACITY, SPECIAL, assert_close, build, enliven, read, tokens

@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-import memenc.attention
+import memenc.backbones.attention
 from memenc import MemencModel
-from memenc.backbone import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
-from memenc.rotary import match_rotary, rotate
+from memenc.backbones.loading import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
+from memenc.backbones.rotary import match_rotary, rotate
 from tests.backbones import BACKBONES, HEADS, HIDDEN, REFUSED, SEGMENT, SIZES, tiny_backbone, tiny_config
 
 every_backbone = pytest.mark.parametrize("kind", BACKBONES)
@@ -106,9 +106,9 @@ def test_the_dry_run_leaves_training_as_it_was():
 
 
 def test_importing_registers_nothing_twice_and_registering_is_repeatable():
-    memenc.attention.register()
-    memenc.attention.register()
-    assert take(tiny_backbone()).backbone.config._attn_implementation == memenc.attention.ATTENTION_NAME
+    memenc.backbones.attention.register()
+    memenc.backbones.attention.register()
+    assert take(tiny_backbone()).backbone.config._attn_implementation == memenc.backbones.attention.ATTENTION_NAME
 
 
 @pytest.mark.parametrize("interleaved", (False, True))

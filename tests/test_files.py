@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from memenc import LongDocumentClassifier, MemencModel
-from memenc.files import (
+from memenc.storage.files import (
     CHECKSUMS,
     COMPLETE,
     OF_OTHERS,
@@ -23,7 +23,7 @@ from memenc.files import (
     whole_folder,
     write_whole,
 )
-from memenc.results import write_results
+from memenc.storage.results import write_results
 from tests.memory.checks import build, tokens
 from tests.tiny import TINY_MEMORY, TINY_MODEL, save_tiny_backbone, tiny_documents
 

@@ -17,7 +17,7 @@ import numpy as np
 from real import documents
 
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 from memenc.training.adaptation import ADAPTATIONS
 
 RESULTS = Path(__file__).parents[1] / "results" / "adaptation.csv"

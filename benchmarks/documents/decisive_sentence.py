@@ -19,7 +19,7 @@ import numpy as np
 from memenc.baselines import BASELINES
 from memenc.data.decisive_sentence import generate
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "decisive_sentence.csv"
 # Chunks of about 60 tokens -> documents to test on: fewer of the long ones, which cost sixty times as much.

@@ -18,7 +18,7 @@ import numpy as np
 from memenc.data.decisive_sentence import generate
 from memenc.diagnostics.attribution import segments_of_passage
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "explain.csv"
 

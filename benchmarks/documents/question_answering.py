@@ -33,7 +33,7 @@ from memenc import MemencForQuestionAnswering
 from memenc.data import read_records
 from memenc.data.questions import AskedQuestion, QuestionsWithAnswers, questions_of
 from memenc.data.records import Record
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 from memenc.training.answer_metrics import best, exact_match, overlap_f1
 from memenc.training.run import answered, fine_tune
 from memenc.training.settings import TrainingSettings

@@ -21,7 +21,7 @@ from sklearn.metrics import f1_score
 from memenc.baselines import BASELINES
 from memenc.data import read_records
 from memenc.estimator import LongDocumentClassifier
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_documents.csv"
 

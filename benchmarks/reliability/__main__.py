@@ -29,7 +29,7 @@ from benchmarks.reliability.pickles import attacks_on_models, payloads, sealed_a
 from benchmarks.reliability.saves import SAVES, stopped_while_saving
 from benchmarks.reliability.training import KINDS, Job
 from memenc import MemencForSequenceClassification, MemencModel, MemoryState
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 from tests.backbones import tiny_backbone
 from tests.data.tiny_tokenizers import tiny_tokenizer
 

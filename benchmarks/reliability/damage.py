@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.mutations import ANY_FILE, SAFETENSORS
-from memenc.files import OF_OTHERS
+from memenc.storage.files import OF_OTHERS
 from memenc.training.checkpoints import newest_whole
 
 

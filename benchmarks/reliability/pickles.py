@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from memenc.files import CHECKSUMS, seal
+from memenc.storage.files import CHECKSUMS, seal
 
 MODULE = "import pathlib\npathlib.Path({target!r}).write_text('ran')\nclass Evil: pass\n"
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from benchmarks.reliability.golden import configuration, model_of
 from benchmarks.reliability.kills import CONTEXT, SECONDS
 from memenc import MemencModel, MemoryState
-from memenc.files import check_sealed
-from memenc.results import write_results
+from memenc.storage.files import check_sealed
+from memenc.storage.results import write_results
 
 NUMBERS = 200_000
 

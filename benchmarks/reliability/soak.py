@@ -22,7 +22,7 @@ import torch
 
 from memenc import MemencForSequenceClassification, MemoryState
 from memenc.data.batches import parts_of
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 from tests.backbones import tiny_backbone
 from tests.memory.checks import SPECIAL, ragged
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from memenc import MemencModel
-from memenc.encoded import Keep
+from memenc.encoder.encoded import Keep
 from memenc.segments import cut_into_segments
 from memenc_kernels.dispatch import use_implementation
 

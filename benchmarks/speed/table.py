@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from memenc.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns
 
 DEADLINE = "MEMENC_BENCHMARK_DEADLINE"
 

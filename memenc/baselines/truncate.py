@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoConfig, AutoTokenizer
 
-from memenc.backbone import maximum_segment_length
+from memenc.backbones.loading import maximum_segment_length
 from memenc.baselines.plain import without_memory
 from memenc.data.tokens import special_tokens_of, stream_tokens_with_offsets
 

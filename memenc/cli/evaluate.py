@@ -12,7 +12,7 @@ import typer
 from memenc.cli import console, options
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
-from memenc.results import write_results
+from memenc.storage.results import write_results
 
 
 @spread

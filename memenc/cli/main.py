@@ -18,7 +18,7 @@ from memenc.cli.predict import predict
 from memenc.cli.pretrain import pretrain
 from memenc.cli.probe import probe
 from memenc.cli.train import train
-from memenc.results import memenc_version
+from memenc.storage.results import memenc_version
 
 app = typer.Typer(
     name="memenc",

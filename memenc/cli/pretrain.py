@@ -15,9 +15,9 @@ from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
 from memenc.estimator import DEFAULT_BACKBONE, split_validation
-from memenc.files import whole_folder
 from memenc.lockstep import is_first_process
-from memenc.results import plain, write_results
+from memenc.storage.files import whole_folder
+from memenc.storage.results import plain, write_results
 from memenc.tasks import MemencForMaskedLM
 from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from memenc.cli import console
-from memenc.files import write_whole
 from memenc.pretrained import MemencPreTrainedModel
+from memenc.storage.files import write_whole
 from memenc.training.run import scored
 from memenc.training.tasks import Examples
 from memenc.training.tasks.objective import Objective

@@ -19,7 +19,7 @@ from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.lockstep import is_first_process
 from memenc.pretrained import MemencPreTrainedModel
-from memenc.results import plain, write_results
+from memenc.storage.results import plain, write_results
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import CostCallback
 from memenc.training.run import fine_tune

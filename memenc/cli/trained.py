@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from memenc.data.records import Record, batches_of
 from memenc.data.tokens import instruction_tokens, without_limit
 from memenc.estimator import DEFAULT_TASK, ESTIMATOR_FILE
-from memenc.files import check_if_sealed, whole_folder
 from memenc.pretrained import MemencPreTrainedModel, load_whole
+from memenc.storage.files import check_if_sealed, whole_folder
 from memenc.training.run import answered, memenc_of
 from memenc.training.tasks import Examples, Task, task_named
 

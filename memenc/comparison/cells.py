@@ -12,7 +12,7 @@ from memenc.comparison.contenders import Contender
 from memenc.comparison.recipe import Recipe
 from memenc.comparison.settings import ComparisonSettings, EncoderSizes, TaskSettings, Testing
 from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
-from memenc.results import memenc_version, plain
+from memenc.storage.results import memenc_version, plain
 
 # Counts up when cells of before are no longer comparable, as with another way of training.
 FORMAT = 2

@@ -10,7 +10,7 @@ from memenc.comparison.readers.base import Reader, Tell
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.recipe import right_answers
 from memenc.data.memory_tasks import MemoryTask
-from memenc.results import environment_columns
+from memenc.storage.results import environment_columns
 
 # Of the long documents there are fewer, but never less.
 FEWEST_DOCUMENTS = 64

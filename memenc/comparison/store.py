@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from memenc.comparison.cells import Cell
-from memenc.files import write_whole
-from memenc.results import plain
+from memenc.storage.files import write_whole
+from memenc.storage.results import plain
 
 Status = Literal["done", "not run", "failed"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memenc.corpus_encoding.identity import short
-from memenc.files import whole_file
+from memenc.storage.files import whole_file
 
 FORMAT, VERSION = "memenc.encoded_shard", 1
 SHARD_FILE = re.compile(r"shard-(\d+)-of-(\d+)(\.part-\d+\.parquet|\.failed\.json|\.json)$")

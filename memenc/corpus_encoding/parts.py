@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from memenc.files import whole_file
+from memenc.storage.files import whole_file
 
 IDENTITY, DOCUMENTS = b"memenc.identity", b"memenc.documents"
 

@@ -14,9 +14,9 @@ from memenc.corpus_encoding.manifest import Shard, folder_status, read_json, ref
 from memenc.corpus_encoding.parts import Origin, origin_of, write_part
 from memenc.data.records import Record, RecordReader, batches_of
 from memenc.data.tokens import clean_text
-from memenc.files import remove_leftovers
-from memenc.results import environment
 from memenc.state import fingerprint_of
+from memenc.storage.files import remove_leftovers
+from memenc.storage.results import environment
 
 # Of one part at most: what is held at a time, and what a killed process has to do again.
 CHARACTERS_PER_PART = 16_000_000

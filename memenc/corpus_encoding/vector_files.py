@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet
 
 from memenc.corpus_encoding.parts import vector_schema, vector_table
-from memenc.files import whole_file
+from memenc.storage.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
-from memenc.attention import AttentionContext, GroupContext, HandedDown
+from memenc.backbones.attention import AttentionContext, GroupContext, HandedDown
+from memenc.backbones.row import LayerCall
 from memenc.diagnostics.knockout import Place
 from memenc.model import MemencModel
-from memenc.row import LayerCall
 
 
 @final

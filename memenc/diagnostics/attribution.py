@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from memenc.data.tokens import tokenize_document
-from memenc.encoded import Keep
-from memenc.schedule import resolve_segments_per_call
+from memenc.encoder.encoded import Keep
+from memenc.encoder.schedule import resolve_segments_per_call
 from memenc.segments import Pending, Segments
 from memenc.tasks import MemencForSequenceClassification
 

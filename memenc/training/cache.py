@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from memenc.attention import GroupContext, HandedDown
-from memenc.encoder import SegmentEncoder
+from memenc.backbones.attention import GroupContext, HandedDown
+from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.memory.none import NoMemory
 
 # Of the space that is free, so much may be taken; segments beyond it are computed every time.

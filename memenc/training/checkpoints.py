@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from memenc.files import check_sealed, checksums, seal
+from memenc.storage.files import check_sealed, checksums, seal
 
 # The Trainer writes it last, so that checksums which name it were written when all was there.
 STATE_FILE = "trainer_state.json"

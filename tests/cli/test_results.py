@@ -4,7 +4,7 @@ import json
 import numpy
 import torch
 
-from memenc.results import environment, write_results
+from memenc.storage.results import environment, write_results
 
 
 def test_files_hold_plain_values(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memenc.attention import GroupContext
+from memenc.backbones.attention import GroupContext
 from memenc.memory.gated import GatedMemory
 from memenc.memory.linear import LinearMemory
 from memenc.memory.windowed import WindowedMemory

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from memenc import MemencConfig, MemencForSequenceClassification, MemencModel, MemoryState
-from memenc.files import CHECKSUMS
+from memenc.storage.files import CHECKSUMS
 from tests.backbones import BACKBONES, SEGMENT, VOCABULARY, tiny_backbone
 from tests.memory.checks import CAPACITY, SPECIAL, assert_states_equal, build, documents_of, ragged, tokens
 from tests.memory.designs import DESIGNS

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from memenc.backbones.placement import begins, placed, share_entries
+from memenc.backbones.rotary import rotate
 from memenc.memory import LayerSizes, Segment, WritePlan, build_memory
 from memenc.memory import scan as scanning
 from memenc.memory.scan import scan_in_order
-from memenc.placement import begins, placed, share_entries
-from memenc.rotary import rotate
 from memenc_kernels.memory_attention.gather import gathered
 
 SIZES = LayerSizes(heads=4, key_value_heads=2, head_dim=6, segment_length=8)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from memenc import MemoryState
+from memenc.backbones.row import LayerCall, Row
 from memenc.memory.base import START_SHARE
-from memenc.row import LayerCall, Row
 from tests.backbones import SEGMENT
 from tests.memory.checks import CAPACITY, assert_close, build, tokens
 from tests.memory.designs import Design

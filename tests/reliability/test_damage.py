@@ -18,7 +18,7 @@ from benchmarks.reliability.kills import finish, start
 from benchmarks.reliability.pickles import Payload, attacks_on_models, payloads, saved_by_torch, sealed_again
 from benchmarks.reliability.training import KINDS, Job
 from memenc import MemencModel, MemoryState
-from memenc.files import CHECKSUMS
+from memenc.storage.files import CHECKSUMS
 from tests.memory.checks import build
 
 

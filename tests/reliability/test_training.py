@@ -11,7 +11,7 @@ import torch
 from benchmarks.reliability.damage import checkpoints_in, damage_file, files_of, passed_over_aloud
 from benchmarks.reliability.kills import finish, killed_and_resumed
 from benchmarks.reliability.training import KINDS, Job
-from memenc.files import CHECKSUMS, check_sealed, seal
+from memenc.storage.files import CHECKSUMS, check_sealed, seal
 
 STEPS = 13
 OURS, ACCUMULATED, STREAM = KINDS

@@ -108,7 +108,7 @@ def sharded_gradients(rank, processes, folder, design, options, in_step=True):
     """FSDP2, weights gathered layer by layer."""
     from torch.distributed.fsdp import fully_shard
 
-    import memenc.encoder
+    import memenc.encoder.segment_encoder
 
     model = classifier(design, **options)
     if processes == 1:
@@ -119,7 +119,7 @@ def sharded_gradients(rank, processes, folder, design, options, in_step=True):
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     if not in_step:
-        memenc.encoder.gathers_weights = lambda module: False
+        memenc.encoder.segment_encoder.gathers_weights = lambda module: False
     return gradients_of(model, rank, processes)
 
 

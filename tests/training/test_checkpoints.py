@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from memenc import MemencForSequenceClassification
-from memenc.files import check_sealed
+from memenc.storage.files import check_sealed
 from memenc.training.checkpoints import SaveEvery, check_checkpoint, epochs_if_stopped, newest_whole
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import train_classifier

@@ -12,8 +12,8 @@ from memenc.comparison.report import page
 from memenc.comparison.report.markdown import markdown_statements, markdown_table
 from memenc.comparison.report.plots import save_plots
 from memenc.comparison.report.tables import tables_of
-from memenc.files import write_whole
-from memenc.results import environment, plain, write_results
+from memenc.storage.files import write_whole
+from memenc.storage.results import environment, plain, write_results
 
 if TYPE_CHECKING:
     from memenc.comparison.run import Comparison

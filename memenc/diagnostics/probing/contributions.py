@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from memenc.diagnostics.attribution import without_writes_of
 from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
 from memenc.diagnostics.probing.reading import Told, answers_of, silence
-from memenc.encoded import Keep
+from memenc.encoder.encoded import Keep
 from memenc.model import MemencModel
 from memenc.state import MemoryState, grown
 

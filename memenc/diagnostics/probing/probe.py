@@ -22,7 +22,7 @@ from memenc.diagnostics.probing.long_reading import LongReading, long_reading
 from memenc.diagnostics.probing.reading import Told, silence
 from memenc.diagnostics.probing.retention import Retention, retention
 from memenc.model import MemencModel
-from memenc.results import plain
+from memenc.storage.results import plain
 from memenc.tasks import MemencForSequenceClassification
 
 # Retention needs no labels and little statistics: a few of the longest documents say it.

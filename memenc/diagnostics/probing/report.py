@@ -11,8 +11,8 @@ from string import Template
 from typing import Any
 
 from memenc.diagnostics.probing.probe import Probe
-from memenc.files import write_whole
-from memenc.results import environment, plain, write_results
+from memenc.storage.files import write_whole
+from memenc.storage.results import environment, plain, write_results
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>$title</title>

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memenc.backbone import layer_sizes
+from memenc.backbones.loading import layer_sizes
 from memenc.config import MemencConfig
 from memenc.memory import LayerMemory, LayerSizes, RowSizes, RowTokens, build_memory, build_row_tokens
 from memenc.memory.budget import within_budget

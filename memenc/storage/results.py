@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from memenc.files import whole_file, write_whole
+from memenc.storage.files import whole_file, write_whole
 
 PACKAGES = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft", "numpy")
 
@@ -76,7 +76,7 @@ def cpu_model() -> str:
 
 def commit() -> str | None:
     """Commit of the checkout memenc runs from, with "+changes" if files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     head, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain", "--untracked-files=no")

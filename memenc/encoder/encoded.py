@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memenc.attention import GroupContext
+from memenc.backbones.attention import GroupContext
 
 
 @dataclass(frozen=True)

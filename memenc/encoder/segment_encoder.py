@@ -12,18 +12,18 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from memenc.attention import GroupContext, HandedDown
-from memenc.backbone import first_position, layer_rotary
+from memenc.backbones.attention import GroupContext, HandedDown
+from memenc.backbones.loading import first_position, layer_rotary
+from memenc.backbones.row import Row
 from memenc.config import MemencConfig
-from memenc.encoded import Encoded, Keep, Through, together
+from memenc.encoder.encoded import Encoded, Keep, Through, together
+from memenc.encoder.places import layer_memories, row_tokens, top_place
+from memenc.encoder.schedule import Group, groups_of
 from memenc.lead import SpecialTokens
 from memenc.lockstep import gathers_weights, in_step
 from memenc.memory import LayerMemory, Segment, build_memory
 from memenc.memory.document import DocumentMemory
 from memenc.memory.scan import detached
-from memenc.places import layer_memories, row_tokens, top_place
-from memenc.row import Row
-from memenc.schedule import Group, groups_of
 from memenc.segments import Pending, Segments
 
 Tensors = dict[str, Tensor]

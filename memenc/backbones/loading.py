@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
-from memenc.attention import ATTENTION_NAME, AttentionContext, attention_function, register
+from memenc.backbones.attention import ATTENTION_NAME, AttentionContext, attention_function, register
+from memenc.backbones.rotary import Rotary, match_rotary
+from memenc.backbones.row import LayerCall
 from memenc.config import places_memory_by_position
 from memenc.memory import LayerSizes
-from memenc.rotary import Rotary, match_rotary
-from memenc.row import LayerCall
 
 DRY_RUN_TOKENS = 4
 

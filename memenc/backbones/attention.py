@@ -12,11 +12,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from memenc.backbones.placement import begins, placed, share_entries
+from memenc.backbones.rotary import Rotary
+from memenc.backbones.row import LayerCall, Row
 from memenc.memory import LayerMemory, Scanned, Segment, State, WritePlan
 from memenc.memory.values import Joined
-from memenc.placement import begins, placed, share_entries
-from memenc.rotary import Rotary
-from memenc.row import LayerCall, Row
 from memenc_kernels import Line, memory_attention, memory_attention_with_log_weight
 
 ATTENTION_NAME = "memenc"

@@ -1,0 +1,1 @@
+"""Hugging Face encoders as they are, with our attention in their layers."""

@@ -1,0 +1,1 @@
+"""Segments through a backbone, group by group, with the memory carried along."""

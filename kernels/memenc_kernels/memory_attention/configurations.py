@@ -41,7 +41,7 @@ HALF = {
 }
 # Where an architecture has fewer registers or less memory for the same.
 HALF_ELSEWHERE = {
-    ("sm_80", "entries", 64): Configuration(32, 64, 8),
+    ("sm_80", "entries", 64): Configuration(64, 32, 8),
     ("sm_80", "tokens", 64): Configuration(64, 64, 8),
     ("gfx942", "forward", 64): Configuration(64, 64, 4),
     ("gfx942", "forward", 128): Configuration(64, 64, 4),

@@ -62,9 +62,16 @@ def _backward(
     from memenc_kernels.linear_memory import launcher
 
     gradients = retrieved_gradient, matrix_gradient, normaliser_gradient
-    ends = torch.tensor(cuts, dtype=torch.uint8, device=queries.device) if any(cuts) else None
     before = matrices, normalisers, removed
+    ends = _mask_of(cuts, queries.device) if any(cuts) else None
     return launcher.backward(gradients, queries, keys, values, before, complete, known, delta, ends)
+
+
+def _mask_of(cuts: Sequence[bool], device: torch.device) -> Tensor:
+    """The cuts as kernels read them."""
+    # A copy from the host would wait for the device; these are filled and joined there.
+    either = torch.zeros(1, dtype=torch.uint8, device=device), torch.ones(1, dtype=torch.uint8, device=device)
+    return torch.cat([either[cut] for cut in cuts])
 
 
 def _backward_shapes(*arguments: Any) -> tuple[Tensor, ...]:

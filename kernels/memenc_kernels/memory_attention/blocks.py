@@ -15,13 +15,6 @@ import triton.language as tl
 LOG2_E = tl.constexpr(1.4426950408889634)
 
 
-class Array(NamedTuple):
-    """A tensor as kernels take it; strides in numbers, of the axes that are addressed."""
-
-    start: Any
-    strides: Any
-
-
 class Entries(NamedTuple):
     """A `Line` as kernels take it: arrays, a pointer to positions, whole numbers; None for what is not there."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from memenc_kernels.ahead import Build, Constant
 from memenc_kernels.architectures import Architecture
+from memenc_kernels.arrays import Array
 from memenc_kernels.memory_attention.configurations import DIMS, KERNELS, SHORT, configuration
 
 MODULES = {"forward": "triton", "queries": "triton_backward", "entries": "triton_backward", "tokens": "triton_backward"}
@@ -44,13 +45,13 @@ def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[
     """Types of a kernel's arguments."""
     from memenc_kernels.memory_attention import blocks, triton, triton_backward
 
-    vectors = blocks.Array(f"*{kind}:16", ("i32:16",) * 3)
-    bodies = blocks.Array(f"*{kind}:16", ("i32:16",) * 4)
-    valid = blocks.Array("*u8:16", ("i32:16", "i32:16", Constant(1)))
-    bias = blocks.Array(f"*{kind}:16", ("i32:16", Constant(1)))
+    vectors = Array(f"*{kind}:16", ("i32:16",) * 3)
+    bodies = Array(f"*{kind}:16", ("i32:16",) * 4)
+    valid = Array("*u8:16", ("i32:16", "i32:16", Constant(1)))
+    bias = Array(f"*{kind}:16", ("i32:16", Constant(1)))
     positions = "*fp32:16" if sliding else NONE
     line = blocks.Entries(vectors, vectors, bodies, bodies, valid, bias, positions, "i32", "i32")
-    own = blocks.Array("*u8:16", ("i32:16", Constant(1)))
+    own = Array("*u8:16", ("i32:16", Constant(1)))
     sizes = dict.fromkeys(("segments", "tokens", "heads", "group"), "i32")
     window = "i32" if sliding else NONE
     known: dict[str, Any] = {
@@ -58,8 +59,8 @@ def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[
         "asked": triton_backward.Asked(vectors, vectors, "*fp32:16", "*fp32:16"),
         "gradients": line._replace(valid=NONE, bias=NONE, positions=NONE),
         "log_weight": "*fp32:16",
-        "log_weight_gradient": blocks.Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
-        "bias_gradient": blocks.Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
+        "log_weight_gradient": Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
+        "bias_gradient": Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
         "places": "i32",
         "scaling": "fp32",
         **{name: Constant(dim) for name in ("DIM", "BLOCK_DIM")},

@@ -37,6 +37,7 @@ def build_of(
 
 
 def _aligned(kind: Any) -> Any:
-    if isinstance(kind, Array):
-        return kind._replace(start=_aligned(kind.start))
+    if isinstance(kind, tuple):
+        inner = [_aligned(each) for each in kind]
+        return tuple(inner) if type(kind) is tuple else type(kind)(*inner)
     return f"{kind}:16" if kind.startswith("*") else kind

@@ -26,7 +26,7 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 def _build(architecture: Architecture, size: tuple[int, int, int], kernel: str, dtype: str) -> Build:
     from memenc_kernels.document_pooling import triton
 
-    weighing = triton.Weighing("*fp32:16", "*fp32:16", "*fp32:16", "i32", "i32", "i32")
+    weighing = triton.Weighing("*fp32", "*fp32", "*fp32", "i32", "i32", "i32")
     kinds = {"states": vectors(TYPES[dtype], 2), "valid": "*u8", "weighing": weighing}
     kinds |= dict.fromkeys(("query", "state_gradient"), TYPES[dtype]) | dict.fromkeys(NUMBERS, "i32")
     return build_of(

@@ -3,9 +3,6 @@
 A *head* is one query at one scale; heads of a query stand side by side.
 """
 
-# Type checkers take the language of kernels for Python.
-# pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from typing import Any, NamedTuple

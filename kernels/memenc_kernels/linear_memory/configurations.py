@@ -82,7 +82,7 @@ class Configuration:
             return self.asked
         if kernel in ("normaliser_kernel", "normaliser_backward_kernel"):
             return Tiles(columns=0, inner=0, tokens=0, warps=1)
-        if kernel == "queries_backward_kernel" and block_of(self.dim) > 64:
+        if kernel == "queries_backward_kernel" and block_of(self.dim) > 32:
             # With wider tiles it spills.
             return replace(self.tokens, columns=16)
         return self.tokens

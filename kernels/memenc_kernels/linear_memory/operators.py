@@ -38,9 +38,9 @@ def _forward_shapes(*arguments: Any) -> tuple[Tensor, ...]:
 def _backward(*arguments: Any) -> tuple[Tensor, ...]:
     from memenc_kernels.linear_memory import launcher
 
-    gradients, (*states, removed, complete, known, delta, cuts) = arguments[:3], arguments[3:]
+    gradients, before, (removed, *masks, delta, cuts) = arguments[:3], arguments[3:8], arguments[8:]
     ends = _mask_of(cuts, removed.device) if any(cuts) else None
-    return launcher.backward(gradients, Given(*states, complete, known), removed, delta, ends)
+    return launcher.backward(gradients, Given._make((*before, *masks)), removed, delta, ends)
 
 
 def _mask_of(cuts: Sequence[bool], device: torch.device) -> Tensor:

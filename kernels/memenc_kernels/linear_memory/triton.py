@@ -1,5 +1,8 @@
 """Triton kernels of linear memory, forward; sizes and names as in README.md beside this file."""
 
+# Kernels are written in Triton's language, whose types differ from Python's.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import triton
@@ -28,8 +31,8 @@ def inverse_of(weight):
 def rows_of(array, row, segments, heads):
     """Where the tokens of `row`, which numbers (batch, segment, head), begin, and how far apart they lie."""
     batch, segment, head = row // (segments * heads), row // heads % segments, row % heads
-    begin = array.start + batch * array.strides[0] + segment * array.strides[1] + head * array.strides[2]
-    return begin, array.strides[3]
+    offset = batch * array.strides[0] + segment * array.strides[1] + head * array.strides[2]
+    return array.start + offset, array.strides[3]
 
 
 @triton.jit

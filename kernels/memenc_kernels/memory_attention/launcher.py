@@ -140,7 +140,8 @@ def _start(kernel: Any, like: Tensor, sizes: tuple[int, int, int], **arguments: 
     name = kernel.__name__.removesuffix("_kernel")
     tokens, dim = like.shape[2:]
     block_dim = rounded_dim(dim)
-    chosen = configuration(architecture_of(like.device), name, block_dim, like.element_size(), tokens)
+    sliding = arguments["seen"].window is not None
+    chosen = configuration(architecture_of(like.device), name, block_dim, like.element_size(), tokens, sliding)
     rows, places, heads = sizes
     block = chosen.queries if name in ("forward", "queries") else chosen.keys
     launch.start(

@@ -57,6 +57,13 @@ def type_refusal(tensor: Tensor) -> str | None:
     return f"tensors are {tensor.dtype}, kernels take {', '.join(str(dtype) for dtype in TRITON_TYPES)}"
 
 
+def width_refusal(tensor: Tensor, widest: int) -> str | None:
+    """Why a Triton kernel that holds vectors of up to `widest` numbers cannot take these, None if it can."""
+    if tensor.shape[-1] > widest:
+        return f"vectors have {tensor.shape[-1]} numbers, the kernel takes {widest} at most"
+    return type_refusal(tensor)
+
+
 def with_unit_stride(tensor: Tensor) -> Tensor:
     """The same numbers with neighbours along the last axis, copied only if they are not: gradients may be expanded."""
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()

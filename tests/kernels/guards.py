@@ -65,7 +65,9 @@ def guarded_results():
 
 @contextmanager
 def nothing_waits():
-    """Within, no kernel starts, and asking for the numbers of a tensor is an error: a GPU would have to be waited for.
+    """Within, no kernel starts, and it is an error to ask for the numbers of a tensor or to make one of numbers.
+
+    A GPU would have to be waited for; and neither can be captured in a CUDA graph.
 
     Gives the names of the kernels that would have started.
     """
@@ -78,6 +80,8 @@ def nothing_waits():
         patched.setattr(launch, "start", lambda kernel, *arguments, **options: names.append(kernel.__name__))
         for name in ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__"):
             patched.setattr(torch.Tensor, name, refuse)
+        for name in ("tensor", "as_tensor", "asarray", "from_numpy"):
+            patched.setattr(torch, name, refuse)
         yield names
 
 

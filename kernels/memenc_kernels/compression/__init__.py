@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_shape, type_refusal
+from memenc_kernels.checks import require_alike, require_shape, width_refusal
 from memenc_kernels.compression import reference
 from memenc_kernels.compression.configurations import WIDEST
 from memenc_kernels.compression.operators import forward
@@ -46,7 +46,7 @@ def compress(
         ValueError: shapes, types or options do not fit, or Triton was asked for and cannot run.
     """
     _check(keys, values, rate, kind, query, kernels)
-    chosen = choose("compression", implementation, keys.device, _refusal(keys))
+    chosen = choose("compression", implementation, keys.device, width_refusal(keys, WIDEST))
     run = forward if chosen == "triton" else reference.compress
     short_keys, short_values = run(keys, values, rate, "mean" if kind == "convolution" else kind, query)
     if kernels is None:
@@ -80,13 +80,6 @@ def _check(
         require_shape("query", query, heads=heads, dim=dim)
     for kernel in kernels or ():
         require_shape("kernels", kernel, rate=rate, dim=dim, out=dim)
-
-
-def _refusal(keys: Tensor) -> str | None:
-    """Why the Triton kernel cannot take these, None if it can."""
-    if keys.shape[-1] > WIDEST:
-        return f"keys have {keys.shape[-1]} numbers, the kernel takes {WIDEST} at most"
-    return type_refusal(keys)
 
 
 __all__ = ["Compression", "compress"]

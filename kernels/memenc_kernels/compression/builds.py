@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.compression.configurations import configuration_of
-from memenc_kernels.signatures import TYPES, signature
+from memenc_kernels.signatures import TYPES, build_of, vectors
 
 DIMS = (32, 64, 80, 128, 256)
 KINDS = ("mean", "max", "learned_query")
-STRIDES = ("key_batch", "key_head", "key_token", "value_batch", "value_head", "value_token")
 
 
 def builds(architecture: Architecture) -> Iterator[Build]:
@@ -27,16 +25,15 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 def _build(dim: int, kernel: str, dtype: str, kind: str) -> Build:
     from memenc_kernels.compression import triton
 
-    constants: dict[str, Any] = configuration_of(dim) | {"KIND": kind}
-    options = {"num_warps": constants.pop("num_warps")}
+    constants = configuration_of(dim) | {"KIND": kind}
     if kind != "learned_query":
         constants["query"] = None
-    kinds = {"asked_gradient": "*fp32"} | dict.fromkeys((*STRIDES, "heads", "slots", "rate", "slot_blocks"), "i32")
-    return Build(
-        name=f"compression {kernel.removesuffix('_kernel')} {kind} {dtype} {dim}",
-        module="memenc_kernels.compression.triton",
-        kernel=kernel,
-        signature=signature(getattr(triton, kernel).arg_names, constants, lambda name: kinds.get(name, TYPES[dtype])),
-        options=options,
+    kinds = {"asked_gradient": "*fp32"} | dict.fromkeys(("keys", "values"), vectors(TYPES[dtype], 3))
+    kinds |= dict.fromkeys(("heads", "slots", "rate", "slot_blocks"), "i32")
+    return build_of(
+        f"compression {kernel.removesuffix('_kernel')} {kind} {dtype} {dim}",
+        getattr(triton, kernel),
+        constants,
+        lambda name: kinds.get(name, TYPES[dtype]),
         everyday=dim == 64 and dtype == "bfloat16",
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from memenc_kernels import launch
-from memenc_kernels.checks import with_unit_stride
+from memenc_kernels.arrays import of_vectors
 from memenc_kernels.compression import triton as kernels
 from memenc_kernels.compression.configurations import SLOTS, configuration_of
 
@@ -43,14 +43,11 @@ def backward(
 
 def _shared(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None) -> dict[str, Any]:
     """Arguments that both kernels have in common."""
-    keys, values = with_unit_stride(keys), with_unit_stride(values)
     slots = keys.shape[2] // rate
     return {
-        "keys": keys,
-        "values": values,
+        "keys": of_vectors(keys),
+        "values": of_vectors(values),
         "query": None if query is None else query.contiguous(),
-        **dict(zip(("key_batch", "key_head", "key_token"), keys.stride(), strict=False)),
-        **dict(zip(("value_batch", "value_head", "value_token"), values.stride(), strict=False)),
         "heads": keys.shape[1],
         "slots": slots,
         "rate": rate,

@@ -33,28 +33,40 @@ def logsumexp_of(keys, asked, slot, slots, rate, stride_token, DIM: tl.constexpr
 
 
 @triton.jit
+def slots_of_program(keys, values, heads, slots, slot_blocks, BLOCK_SLOTS: tl.constexpr):
+    """Of this program: its document and head as one `row`, the head, where its keys and values begin, its slots."""
+    program = tl.program_id(0).to(tl.int64)
+    row, slot = program // slot_blocks, program % slot_blocks * BLOCK_SLOTS + tl.arange(0, BLOCK_SLOTS)
+    batch, head = row // heads, row % heads
+    key_row = keys.start + batch * keys.strides[0] + head * keys.strides[1]
+    value_row = values.start + batch * values.strides[0] + head * values.strides[1]
+    return row, head, key_row, value_row, slot
+
+
+@triton.jit
+def numbers_of(row, slot, slots, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
+    """Places of the numbers of slots, where slots lie side by side, and which of them there are."""
+    dim = tl.arange(0, BLOCK_DIM)
+    return (row * slots + slot)[:, None] * DIM + dim[None, :], (slot[:, None] < slots) & (dim[None, :] < DIM)
+
+
+@triton.jit
 def compress_kernel(
-    keys, values, query, short_keys, short_values,
-    key_batch, key_head, key_token, value_batch, value_head, value_token, heads, slots, rate, slot_blocks,
+    keys, values, query, short_keys, short_values, heads, slots, rate, slot_blocks,
     KIND: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_SLOTS: tl.constexpr,
 ):  # fmt: skip
     """A block of slots of one document and head."""
-    program = tl.program_id(0).to(tl.int64)
-    row, block = program // slot_blocks, program % slot_blocks
-    batch, head = row // heads, row % heads
-    keys += batch * key_batch + head * key_head
-    values += batch * value_batch + head * value_head
-    slot = block * BLOCK_SLOTS + tl.arange(0, BLOCK_SLOTS)
+    row, head, key_row, value_row, slot = slots_of_program(keys, values, heads, slots, slot_blocks, BLOCK_SLOTS)
     dim = tl.arange(0, BLOCK_DIM)
     start = float("-inf") if KIND == "max" else 0.0
     short_key = tl.full([BLOCK_SLOTS, BLOCK_DIM], start, tl.float32)
     short_value = tl.full([BLOCK_SLOTS, BLOCK_DIM], start, tl.float32)
     if KIND == "learned_query":
         asked = tl.load(query + head * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
-        whole = logsumexp_of(keys, asked, slot, slots, rate, key_token, DIM, BLOCK_DIM)
+        whole = logsumexp_of(key_row, asked, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
     for member in range(rate):
-        key = tile_of(keys, member, slot, slots, rate, key_token, DIM, BLOCK_DIM)
-        value = tile_of(values, member, slot, slots, rate, value_token, DIM, BLOCK_DIM)
+        key = tile_of(key_row, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+        value = tile_of(value_row, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
         if KIND == "max":
             short_key = tl.maximum(short_key, key)
             short_value = tl.maximum(short_value, value)
@@ -64,8 +76,7 @@ def compress_kernel(
                 weight = tl.exp(tl.sum(key * asked[None, :], 1) - whole)
             short_key += weight[:, None] * key
             short_value += weight[:, None] * value
-    inside = (slot[:, None] < slots) & (dim[None, :] < DIM)
-    place = (row * slots + slot)[:, None] * DIM + dim[None, :]
+    place, inside = numbers_of(row, slot, slots, DIM, BLOCK_DIM)
     tl.store(short_keys + place, short_key.to(short_keys.dtype.element_ty), mask=inside)
     tl.store(short_values + place, short_value.to(short_values.dtype.element_ty), mask=inside)
 
@@ -93,26 +104,20 @@ def max_backward(
 @triton.jit
 def compress_backward_kernel(
     keys, values, query, short_key_gradient, short_value_gradient, key_gradient, value_gradient, asked_gradient,
-    key_batch, key_head, key_token, value_batch, value_head, value_token, heads, slots, rate, slot_blocks,
+    heads, slots, rate, slot_blocks,
     KIND: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_SLOTS: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the tokens of a block of slots, and what these ask of the query."""
-    program = tl.program_id(0).to(tl.int64)
-    row, block = program // slot_blocks, program % slot_blocks
-    batch, head = row // heads, row % heads
-    keys += batch * key_batch + head * key_head
-    values += batch * value_batch + head * value_head
-    slot = block * BLOCK_SLOTS + tl.arange(0, BLOCK_SLOTS)
+    row, head, key_row, value_row, slot = slots_of_program(keys, values, heads, slots, slot_blocks, BLOCK_SLOTS)
     dim = tl.arange(0, BLOCK_DIM)
-    inside = (slot[:, None] < slots) & (dim[None, :] < DIM)
-    place = (row * slots + slot)[:, None] * DIM + dim[None, :]
+    place, inside = numbers_of(row, slot, slots, DIM, BLOCK_DIM)
     to_key = tl.load(short_key_gradient + place, mask=inside, other=0.0).to(tl.float32)
     to_value = tl.load(short_value_gradient + place, mask=inside, other=0.0).to(tl.float32)
     key_gradient += row * slots * rate * DIM
     value_gradient += row * slots * rate * DIM
     if KIND == "max":
-        max_backward(keys, to_key, key_gradient, key_token, slot, slots, rate, DIM, BLOCK_DIM)
-        max_backward(values, to_value, value_gradient, value_token, slot, slots, rate, DIM, BLOCK_DIM)
+        max_backward(key_row, to_key, key_gradient, keys.strides[2], slot, slots, rate, DIM, BLOCK_DIM)
+        max_backward(value_row, to_value, value_gradient, values.strides[2], slot, slots, rate, DIM, BLOCK_DIM)
     elif KIND == "mean":
         for member in range(rate):
             here = (slot * rate + member)[:, None] * DIM + dim[None, :]
@@ -120,16 +125,16 @@ def compress_backward_kernel(
             tl.store(value_gradient + here, (to_value / rate).to(value_gradient.dtype.element_ty), mask=inside)
     else:
         asked = tl.load(query + head * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
-        whole = logsumexp_of(keys, asked, slot, slots, rate, key_token, DIM, BLOCK_DIM)
+        whole = logsumexp_of(key_row, asked, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
         mean = tl.zeros([BLOCK_SLOTS], tl.float32)
         for member in range(rate):
-            key = tile_of(keys, member, slot, slots, rate, key_token, DIM, BLOCK_DIM)
-            value = tile_of(values, member, slot, slots, rate, value_token, DIM, BLOCK_DIM)
+            key = tile_of(key_row, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+            value = tile_of(value_row, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
             mean += tl.exp(tl.sum(key * asked[None, :], 1) - whole) * tl.sum(to_key * key + to_value * value, 1)
         change = tl.zeros([BLOCK_DIM], tl.float32)
         for member in range(rate):
-            key = tile_of(keys, member, slot, slots, rate, key_token, DIM, BLOCK_DIM)
-            value = tile_of(values, member, slot, slots, rate, value_token, DIM, BLOCK_DIM)
+            key = tile_of(key_row, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+            value = tile_of(value_row, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
             weight = tl.exp(tl.sum(key * asked[None, :], 1) - whole)
             slope = weight * (tl.sum(to_key * key + to_value * value, 1) - mean)
             change += tl.sum(slope[:, None] * key, 0)
@@ -138,4 +143,4 @@ def compress_backward_kernel(
             tl.store(key_gradient + here, moved.to(key_gradient.dtype.element_ty), mask=inside)
             moved = (weight[:, None] * to_value).to(value_gradient.dtype.element_ty)
             tl.store(value_gradient + here, moved, mask=inside)
-        tl.store(asked_gradient + program * DIM + dim, change, mask=dim < DIM)
+        tl.store(asked_gradient + tl.program_id(0).to(tl.int64) * DIM + dim, change, mask=dim < DIM)

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.document_pooling.configurations import configuration_of
-from memenc_kernels.signatures import TYPES, signature
+from memenc_kernels.signatures import TYPES, build_of, vectors
 
 # Hidden size, queries, scales.
 SIZES = ((384, 4, 8), (384, 4, 1), (768, 4, 8), (1024, 8, 8))
 KERNELS = ("logits_kernel", "pool_kernel", "slopes_kernel", "states_backward_kernel", "query_backward_kernel")
-# In the type of the tokens; all other pointers are to the state.
-TOKENS = ("states", "query", "state_gradient")
-NUMBERS = ("stride_batch", "stride_token", "tokens", "queries", "heads", "scale_count", "token_blocks", "splits")
+NUMBERS = ("tokens", "queries", "heads", "token_blocks", "splits", "split_tokens")
 
 
 def builds(architecture: Architecture) -> Iterator[Build]:
@@ -28,23 +26,13 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 def _build(architecture: Architecture, size: tuple[int, int, int], kernel: str, dtype: str) -> Build:
     from memenc_kernels.document_pooling import triton
 
-    function = getattr(triton, kernel)
-    constants = configuration_of(architecture, *size)
-    options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
-    constants = {name: value for name, value in constants.items() if name in function.arg_names}
-    return Build(
-        name=f"document_pooling {kernel.removesuffix('_kernel')} {dtype} {'x'.join(map(str, size))}",
-        module="memenc_kernels.document_pooling.triton",
-        kernel=kernel,
-        signature=signature(function.arg_names, constants, lambda name: _kind(name, dtype)),
-        options=options,
+    weighing = triton.Weighing("*fp32", "*fp32", "*fp32", "i32", "i32", "i32")
+    kinds = {"states": vectors(TYPES[dtype], 2), "valid": "*u8", "weighing": weighing}
+    kinds |= dict.fromkeys(("query", "state_gradient"), TYPES[dtype]) | dict.fromkeys(NUMBERS, "i32")
+    return build_of(
+        f"document_pooling {kernel.removesuffix('_kernel')} {dtype} {'x'.join(map(str, size))}",
+        getattr(triton, kernel),
+        configuration_of(architecture, *size),
+        lambda name: kinds.get(name, "*fp32"),
         everyday=size == SIZES[0] and dtype == "bfloat16",
     )
-
-
-def _kind(name: str, dtype: str) -> str:
-    if name in TOKENS:
-        return TYPES[dtype]
-    if name == "valid":
-        return "*u8"
-    return "i32" if name in (*NUMBERS, "split_tokens") else "*fp32"

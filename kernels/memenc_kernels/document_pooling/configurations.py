@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memenc_kernels.architectures import Architecture
+from memenc_kernels.tiles import block_of, precision_of
 
 # Queries times scales that one tile holds.
 MOST_HEADS = 64
@@ -21,12 +22,7 @@ def configuration_of(architecture: Architecture, hidden: int, queries: int, scal
         "BLOCK_HEADS": block_of(queries * scales),
         "BLOCK_TOKENS": TOKENS,
         "BLOCK_COLUMNS": 64 if queries * scales <= 32 else 32,
-        "PRECISION": "tf32x3" if architecture.backend == "cuda" else "ieee",
+        "PRECISION": precision_of(architecture),
         "num_warps": 8 if queries * scales > 32 else 4,
         "num_stages": 2,
     }
-
-
-def block_of(count: int) -> int:
-    """The power of two that holds so many; products of matrices want 16 at least."""
-    return max(16, 1 << (count - 1).bit_length())

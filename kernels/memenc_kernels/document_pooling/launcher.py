@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from memenc_kernels import launch
 from memenc_kernels.architectures import architecture_of
-from memenc_kernels.checks import with_unit_stride
+from memenc_kernels.arrays import of_vectors
 from memenc_kernels.document_pooling import triton as kernels
 from memenc_kernels.document_pooling.configurations import SPLIT_TOKENS, TOKENS, configuration_of
 
@@ -22,14 +23,10 @@ def forward(
     batch, tokens, hidden = states.shape
     heads = (len(query), len(scales))
     logits = launch.empty((batch, len(query), tokens), before)
-    blocks = -(-tokens // TOKENS)
-    _start(
-        kernels.logits_kernel, (batch * blocks,), query=query.contiguous(), logits=logits, token_blocks=blocks, **shared
-    )
+    launch.start(kernels.logits_kernel, (batch * shared["token_blocks"],), states, logits=logits, **shared)
     maxima = torch.maximum(before, logits.amax(-1))
-    splits = -(-tokens // SPLIT_TOKENS)
     parts = {
-        name: launch.empty((batch, splits, *shape), before)
+        name: launch.empty((batch, shared["splits"], *shape), before)
         for name, shape in {
             "totals": (hidden,),
             "highest": (hidden,),
@@ -38,9 +35,9 @@ def forward(
             "weighted": (*heads, hidden),
         }.items()
     }
-    _start(
-        kernels.pool_kernel, (batch * splits, -(-hidden // shared["BLOCK_COLUMNS"])),
-        logits=logits, maxima=maxima, splits=splits, split_tokens=SPLIT_TOKENS, **parts, **shared,
+    launch.start(
+        kernels.pool_kernel, (batch * shared["splits"], shared["columns"]), states,
+        weighing=_weighing(logits, maxima, scales), **parts, **shared,
     )  # fmt: skip
     highest = parts["highest"].amax(1)
     counts = (parts["counts"] * (parts["highest"] == highest[:, None])).sum(1)
@@ -49,57 +46,60 @@ def forward(
 
 
 def backward(
-    gradients: tuple[Tensor, Tensor, Tensor, Tensor],
-    states: Tensor,
-    valid: Tensor,
-    query: Tensor,
-    scales: Tensor,
-    kept: tuple[Tensor, Tensor, Tensor, Tensor],
+    gradients: Sequence[Tensor], states: Tensor, valid: Tensor, query: Tensor, scales: Tensor, kept: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of states and query, from those of total, highest, sum and weighted sum."""
+    """Gradients of states and query.
+
+    Args:
+        gradients: of total, highest, sum and weighted sum.
+        states: as in the forward pass, like the next three.
+        valid: likewise.
+        query: likewise.
+        scales: likewise.
+        kept: highest, maximum, how often the highest occurs, and the logits of the forward pass.
+    """
     highest, maxima, counts, logits = kept
     total_gradient, highest_gradient, sum_gradient, weighted_gradient = (x.contiguous() for x in gradients)
-    shared = _shared(states, valid, query, scales)
     batch, tokens, hidden = states.shape
-    heads = len(query) * len(scales)
-    blocks, columns = -(-tokens // TOKENS), -(-hidden // shared["BLOCK_COLUMNS"])
-    slopes = launch.empty((batch, heads, tokens), logits)
-    weighing = {"logits": logits, "maxima": maxima, "weighted_gradient": weighted_gradient, "slopes": slopes, **shared}
-    _start(kernels.slopes_kernel, (batch * blocks,), sum_gradient=sum_gradient, token_blocks=blocks, **weighing)
+    shared = _shared(states, valid, query, scales)
+    shared |= {
+        "weighing": _weighing(logits, maxima, scales),
+        "weighted_gradient": weighted_gradient,
+        "slopes": launch.empty((batch, shared["heads"], tokens), logits),
+    }
+    rows = batch * shared["token_blocks"]
+    launch.start(kernels.slopes_kernel, (rows,), states, sum_gradient=sum_gradient, **shared)
     state_gradient = launch.empty(states.shape, states)
-    _start(
-        kernels.states_backward_kernel, (batch * blocks, columns),
-        query=query.contiguous(), highest=highest, total_gradient=total_gradient,
-        highest_gradient=highest_gradient / counts.clamp(min=1), state_gradient=state_gradient,
-        token_blocks=blocks, **weighing,
+    launch.start(
+        kernels.states_backward_kernel, (rows, shared["columns"]), states, highest=highest,
+        total_gradient=total_gradient, highest_gradient=highest_gradient / counts.clamp(min=1),
+        state_gradient=state_gradient, **shared,
     )  # fmt: skip
-    splits = -(-tokens // SPLIT_TOKENS)
-    asked = launch.empty((batch, splits, len(query), len(scales), hidden), logits)
-    _start(
-        kernels.query_backward_kernel, (batch * splits, columns),
-        slopes=slopes, asked=asked, heads=heads, splits=splits, split_tokens=SPLIT_TOKENS, **shared,
-    )  # fmt: skip
+    asked = launch.empty((batch, shared["splits"], len(query), len(scales), hidden), logits)
+    grid = (batch * shared["splits"], shared["columns"])
+    launch.start(kernels.query_backward_kernel, grid, states, asked=asked, **shared)
     return state_gradient, asked.sum((0, 1, 3)).to(query.dtype)
 
 
 def _shared(states: Tensor, valid: Tensor, query: Tensor, scales: Tensor) -> dict[str, Any]:
-    """Arguments that kernels have in common."""
-    states = with_unit_stride(states)
-    configuration = configuration_of(architecture_of(states.device), states.shape[2], len(query), len(scales))
+    """Arguments that kernels have in common, and how many blocks of `columns` there are."""
+    _, tokens, hidden = states.shape
+    configuration = configuration_of(architecture_of(states.device), hidden, len(query), len(scales))
     return {
-        "states": states,
-        "stride_batch": states.stride(0),
-        "stride_token": states.stride(1),
+        "states": of_vectors(states),
         "valid": valid.to(torch.uint8).contiguous(),
-        "scales": scales.contiguous(),
-        "tokens": states.shape[1],
+        "query": query.contiguous(),
+        "tokens": tokens,
         "queries": len(query),
-        "scale_count": len(scales),
+        "heads": len(query) * len(scales),
+        "token_blocks": -(-tokens // TOKENS),
+        "splits": -(-tokens // SPLIT_TOKENS),
+        "split_tokens": SPLIT_TOKENS,
+        "columns": -(-hidden // configuration["BLOCK_COLUMNS"]),
         **configuration,
     }
 
 
-def _start(kernel: Any, grid: tuple[int, ...], **arguments: Any) -> None:
-    wanted = (*kernel.arg_names, "num_warps", "num_stages")
-    kept = {name: value for name, value in arguments.items() if name in wanted}
-    launch.start(kernel, grid, arguments["states"], **kept)
+def _weighing(logits: Tensor, maxima: Tensor, scales: Tensor) -> kernels.Weighing:
+    _, queries, tokens = logits.shape
+    return kernels.Weighing(logits, maxima, scales.contiguous(), tokens, queries, len(scales))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_bool, require_shape, type_refusal
+from memenc_kernels.checks import require_alike, require_bool, require_shape, type_refusal, width_refusal
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.gated_update import reference
+from memenc_kernels.gated_update.arguments import Update
 from memenc_kernels.gated_update.configurations import WIDEST
 from memenc_kernels.gated_update.operators import forward
 
@@ -49,17 +50,16 @@ def gated_update(
     require_bool("fresh", fresh)
     require_shape("longest", longest, batch=batch, kinds=kinds, heads=heads)
     require_alike({"slots": slots, "content": content})
-    tensors = (slots, content, keep, take, fresh, longest)
+    given = Update(slots, content, keep, take, fresh, longest)
     if choose("gated_update", implementation, slots.device, _refusal(slots, keep, longest)) == "triton":
-        return forward(*tensors)
-    return reference.gated_update(*tensors)
+        return forward(*given)
+    return reference.gated_update(given)
 
 
-def _refusal(*tensors: Tensor) -> str | None:
+def _refusal(slots: Tensor, *others: Tensor) -> str | None:
     """Why the Triton kernel cannot take these, None if it can."""
-    if tensors[0].shape[-1] > WIDEST:
-        return f"slots have {tensors[0].shape[-1]} numbers, the kernel takes {WIDEST} at most"
-    return next((refusal for tensor in tensors if (refusal := type_refusal(tensor))), None)
+    refusals = (width_refusal(slots, WIDEST), *map(type_refusal, others))
+    return next((refusal for refusal in refusals if refusal), None)
 
 
 __all__ = ["gated_update"]

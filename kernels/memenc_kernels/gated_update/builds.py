@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.gated_update.configurations import configuration_of
-from memenc_kernels.signatures import TYPES, signature
+from memenc_kernels.signatures import TYPES, build_of
 
 DIMS = (32, 64, 80, 128, 256)
 GATES = ("ema", "lstm")
@@ -26,17 +26,13 @@ def _build(dim: int, kernel: str, dtype: str, gate: str) -> Build:
     from memenc_kernels.gated_update import triton
 
     constants = configuration_of(dim) | {"LSTM": gate == "lstm"}
-    options = {"num_warps": constants.pop("num_warps")}
     if gate == "ema":
         constants["take"] = None
-    names = getattr(triton, kernel).arg_names
-    numbers = ("keep_batch", "heads", "slot_count", "slot_blocks")
-    kinds = {"fresh": "*u8"} | dict.fromkeys(numbers, "i32")
-    return Build(
-        name=f"gated_update {kernel.removesuffix('_kernel')} {gate} {dtype} {dim}",
-        module="memenc_kernels.gated_update.triton",
-        kernel=kernel,
-        signature=signature(names, constants, lambda name: kinds.get(name, TYPES[dtype])),
-        options=options,
+    kinds = {"fresh": "*u8"} | dict.fromkeys(("keep_batch", "heads", "slot_count", "slot_blocks"), "i32")
+    return build_of(
+        f"gated_update {kernel.removesuffix('_kernel')} {gate} {dtype} {dim}",
+        getattr(triton, kernel),
+        constants,
+        lambda name: kinds.get(name, TYPES[dtype]),
         everyday=dim == 64 and dtype == "bfloat16",
     )

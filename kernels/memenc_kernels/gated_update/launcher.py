@@ -9,32 +9,23 @@ from torch import Tensor
 
 from memenc_kernels import launch
 from memenc_kernels.gated_update import triton as kernels
+from memenc_kernels.gated_update.arguments import Update
 from memenc_kernels.gated_update.configurations import SLOTS, configuration_of
 
 
-def forward(
-    slots: Tensor, content: Tensor, keep: Tensor, take: Tensor | None, fresh: Tensor, longest: Tensor
-) -> Tensor:
+def forward(given: Update) -> Tensor:
     """Slots after the update."""
-    shared = _shared(slots, content, keep, take, fresh, longest)
+    slots = given.slots
     after = launch.empty(slots.shape, slots)
     blocks = -(-slots.shape[3] // SLOTS)
     rows = slots.shape[:3].numel()
-    launch.start(kernels.update_kernel, (rows * blocks,), slots, after=after, slot_blocks=blocks, **shared)
+    launch.start(kernels.update_kernel, (rows * blocks,), slots, after=after, slot_blocks=blocks, **_shared(given))
     return after
 
 
-def backward(
-    gradient: Tensor,
-    slots: Tensor,
-    content: Tensor,
-    keep: Tensor,
-    take: Tensor | None,
-    fresh: Tensor,
-    longest: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def backward(gradient: Tensor, given: Update) -> tuple[Tensor, ...]:
     """Gradients of slots, content, keep, take (empty if there is none) and longest."""
-    shared = _shared(slots, content, keep, take, fresh, longest)
+    slots, content, keep, take, _, longest = given
     found = {
         "slot_gradient": launch.empty(slots.shape, slots),
         "content_gradient": launch.empty(content.shape, content),
@@ -43,14 +34,15 @@ def backward(
         "longest_gradient": launch.empty(longest.shape, longest),
     }
     rows = slots.shape[:3].numel()
-    launch.start(kernels.update_backward_kernel, (rows,), slots, gradient=gradient.contiguous(), **found, **shared)
-    return tuple(found.values())  # pyright: ignore[reportReturnType]
+    launch.start(
+        kernels.update_backward_kernel, (rows,), slots, gradient=gradient.contiguous(), **found, **_shared(given)
+    )
+    return tuple(found.values())
 
 
-def _shared(
-    slots: Tensor, content: Tensor, keep: Tensor, take: Tensor | None, fresh: Tensor, longest: Tensor
-) -> dict[str, Any]:
+def _shared(given: Update) -> dict[str, Any]:
     """Arguments that both kernels have in common."""
+    slots, content, keep, take, fresh, longest = given
     # The same for all documents, or one behind the other.
     fits = keep[:1].is_contiguous() and keep.stride(0) in (0, keep[:1].numel())
     kept = keep if fits else keep.contiguous()

@@ -7,26 +7,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memenc_kernels.gated_update.arguments import Update
 from memenc_kernels.library import define
 
 ARGUMENTS = "Tensor slots, Tensor content, Tensor keep, Tensor? take, Tensor fresh, Tensor longest"
 
 
-def _forward(*arguments: Any) -> Tensor:
+def _forward(*tensors: Any) -> Tensor:
     from memenc_kernels.gated_update import launcher
 
-    return launcher.forward(*arguments)
+    return launcher.forward(Update(*tensors))
 
 
-def _backward(*arguments: Any) -> tuple[Tensor, ...]:
+def _backward(gradient: Tensor, *tensors: Any) -> tuple[Tensor, ...]:
     from memenc_kernels.gated_update import launcher
 
-    return launcher.backward(*arguments)
+    return launcher.backward(gradient, Update(*tensors))
 
 
-def _backward_shapes(
-    gradient: Tensor, slots: Tensor, content: Tensor, keep: Tensor, take: Tensor | None, fresh: Tensor, longest: Tensor
-) -> tuple[Tensor, ...]:
+def _backward_shapes(gradient: Tensor, *tensors: Any) -> tuple[Tensor, ...]:
+    slots, content, keep, take, _, longest = Update(*tensors)
     taken = slots.new_empty((0,)) if take is None else take.new_empty(take.shape)
     first = (x.new_empty(x.shape) for x in (slots, content, keep))
     return *first, taken, longest.new_empty(longest.shape)

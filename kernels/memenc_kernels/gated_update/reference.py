@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from memenc_kernels.gated_update.arguments import Update
 
-def gated_update(
-    slots: Tensor, content: Tensor, keep: Tensor, take: Tensor | None, fresh: Tensor, longest: Tensor
-) -> Tensor:
-    """Slots after the update; arguments as the public function's."""
+
+def gated_update(given: Update) -> Tensor:
+    """Slots after the update."""
+    slots, content, keep, take, fresh, longest = given
     kept = keep.sigmoid().to(slots.dtype)
     if take is None:
         mixed = torch.lerp(content, slots, kept.expand_as(slots))

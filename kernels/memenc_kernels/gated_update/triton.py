@@ -10,6 +10,15 @@ from triton import language as tl
 
 
 @triton.jit
+def places_of(row, slot, keep_batch, heads, slot_count, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
+    """Places of the numbers of slots and of their gates, and which of them there are."""
+    dim = tl.arange(0, BLOCK_DIM)
+    within = slot[:, None] * DIM + dim[None, :]
+    kept_place = row // heads * keep_batch + row % heads * slot_count * DIM + within
+    return row * slot_count * DIM + within, kept_place, (slot[:, None] < slot_count) & (dim[None, :] < DIM)
+
+
+@triton.jit
 def mix(slots, content, keep, take, place, kept_place, inside, new, LSTM: tl.constexpr):
     """Old slots, content, both gates and their mixture."""
     old = tl.load(slots + place, mask=inside, other=0.0).to(tl.float32)
@@ -37,11 +46,7 @@ def update_kernel(
     program = tl.program_id(0).to(tl.int64)
     row, block = program // slot_blocks, program % slot_blocks
     slot = block * BLOCK_SLOTS + tl.arange(0, BLOCK_SLOTS)
-    dim = tl.arange(0, BLOCK_DIM)
-    inside = (slot[:, None] < slot_count) & (dim[None, :] < DIM)
-    within = slot[:, None] * DIM + dim[None, :]
-    place = row * slot_count * DIM + within
-    kept_place = row // heads * keep_batch + row % heads * slot_count * DIM + within
+    place, kept_place, inside = places_of(row, slot, keep_batch, heads, slot_count, DIM, BLOCK_DIM)
     new = tl.load(fresh + row // heads) != 0
     _, _, _, _, mixed = mix(slots, content, keep, take, place, kept_place, inside, new, LSTM)
     length = length_of(mixed)
@@ -57,16 +62,12 @@ def update_backward_kernel(
 ):  # fmt: skip
     """Gradients of all slots of one document's keys or values of one head."""
     row = tl.program_id(0).to(tl.int64)
-    dim = tl.arange(0, BLOCK_DIM)
     new = tl.load(fresh + row // heads) != 0
     limit = tl.load(longest + row).to(tl.float32)
     total = tl.zeros([BLOCK_SLOTS], tl.float32)
     for start in range(0, slot_count, BLOCK_SLOTS):
         slot = (start + tl.arange(0, BLOCK_SLOTS)).to(tl.int64)
-        inside = (slot[:, None] < slot_count) & (dim[None, :] < DIM)
-        within = slot[:, None] * DIM + dim[None, :]
-        place = row * slot_count * DIM + within
-        kept_place = row // heads * keep_batch + row % heads * slot_count * DIM + within
+        place, kept_place, inside = places_of(row, slot, keep_batch, heads, slot_count, DIM, BLOCK_DIM)
         old, found, kept, taken, mixed = mix(slots, content, keep, take, place, kept_place, inside, new, LSTM)
         length = length_of(mixed)
         ratio = limit / length

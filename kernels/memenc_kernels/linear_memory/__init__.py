@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_bool, require_shape, type_refusal
+from memenc_kernels.checks import require_alike, require_bool, require_shape, width_refusal
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.linear_memory import reference
+from memenc_kernels.linear_memory.arguments import Given
 from memenc_kernels.linear_memory.configurations import WIDEST
 from memenc_kernels.linear_memory.operators import run
 from memenc_kernels.linear_memory.reference import inverse_of
@@ -68,23 +69,15 @@ def linear_memory(
     """
     if rule not in get_args(Rule):
         raise ValueError(f"rule={rule!r}: choose one of {get_args(Rule)}")
-    _check(queries, keys, values, matrix, normaliser, complete, known, cuts)
-    tensors = (queries, keys, values, matrix, normaliser, complete, known)
+    given = Given(queries, keys, values, matrix, normaliser, complete, known)
+    _check(given, cuts)
     if choose("linear_memory", implementation, queries.device, _refusal(queries, matrix)) == "triton":
-        return LinearMemoryOutput(*run(*tensors, rule == "delta", tuple(cuts)))
-    return LinearMemoryOutput(*reference.linear_memory(*tensors, rule == "delta", cuts))
+        return LinearMemoryOutput(*run(*given, rule == "delta", tuple(cuts)))
+    return LinearMemoryOutput(*reference.linear_memory(given, rule == "delta", cuts))
 
 
-def _check(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    matrix: Tensor,
-    normaliser: Tensor,
-    complete: Tensor,
-    known: Tensor,
-    cuts: Sequence[bool],
-) -> None:
+def _check(given: Given, cuts: Sequence[bool]) -> None:
+    queries, keys, values, matrix, normaliser, complete, known = given
     require_shape("queries", queries, batch=None, segments=None, heads=None, tokens=None, dim=None)
     batch, segments, heads, _, dim = queries.shape
     require_shape("keys", keys, batch=batch, segments=segments, heads=None, tokens=None, dim=dim)
@@ -107,9 +100,7 @@ def _refusal(queries: Tensor, matrix: Tensor) -> str | None:
     """Why the Triton kernel cannot take these, None if it can."""
     if matrix.dtype != torch.float32:
         return f"the state is {matrix.dtype}, the kernel keeps it in torch.float32"
-    if queries.shape[-1] > WIDEST:
-        return f"heads have {queries.shape[-1]} numbers, the kernel takes {WIDEST} at most"
-    return type_refusal(queries)
+    return width_refusal(queries, WIDEST)
 
 
 __all__ = ["LinearMemoryOutput", "Rule", "inverse_of", "linear_memory"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.linear_memory.configurations import Configuration, configuration_of
-from memenc_kernels.signatures import TYPES, signature
+from memenc_kernels.signatures import TYPES, build_of, vectors
 
 DIMS = (32, 48, 64, 80, 96, 128)
 FORWARD = ("written_kernel", "removed_kernel", "matrix_kernel", "look_up_kernel", "normaliser_kernel")
@@ -21,8 +22,10 @@ BACKWARD = (
 )
 OF_STATE = ("matrix_kernel", "matrix_backward_kernel", "normaliser_kernel", "normaliser_backward_kernel")
 # In the type of the tokens; all other pointers are to the state or to masks.
-TOKENS = ("queries", "keys", "values", "gradient", "retrieved", "query_gradient", "key_gradient", "value_gradient")
+TOKENS = ("retrieved", "query_gradient", "key_gradient", "value_gradient")
+INPUTS = ("queries", "keys", "values", "gradient")
 MASKS = ("complete", "known", "cuts")
+NUMBERS = ("segments", "heads", "group", "tokens", "width", "token_blocks")
 
 
 def builds(architecture: Architecture) -> Iterator[Build]:
@@ -38,24 +41,20 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 def _build(module: str, kernel: str, dtype: str, configuration: Configuration, everyday: bool) -> Build:
     from memenc_kernels.linear_memory import triton, triton_backward
 
-    function = getattr(triton if module == "triton" else triton_backward, kernel)
-    constants = configuration.of(function)
-    options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
-    constants |= {name: True for name in ("DELTA", "CUT") if name in function.arg_names}
-    return Build(
-        name=f"linear_memory {kernel.removesuffix('_kernel')} {dtype} {configuration.dim}",
-        module=f"memenc_kernels.linear_memory.{module}",
-        kernel=kernel,
-        signature=signature(function.arg_names, constants, lambda name: _kind(name, dtype)),
-        options=options,
-        everyday=everyday,
+    return build_of(
+        f"linear_memory {kernel.removesuffix('_kernel')} {dtype} {configuration.dim}",
+        getattr(triton if module == "triton" else triton_backward, kernel),
+        configuration.of(kernel) | {"DELTA": True, "CUT": True},
+        lambda name: _kind(name, dtype),
+        everyday,
     )
 
 
-def _kind(name: str, dtype: str) -> str:
+def _kind(name: str, dtype: str) -> Any:
+    if name in INPUTS:
+        return vectors(TYPES[dtype], 4)
     if name in TOKENS:
         return TYPES[dtype]
     if name in MASKS:
         return "*u8"
-    numbers = ("segments", "heads", "group", "tokens", "width", "token_blocks")
-    return "i32" if name in numbers or name.endswith(("_batch", "_segment", "_head", "_token")) else "*fp32"
+    return "i32" if name in NUMBERS else "*fp32"

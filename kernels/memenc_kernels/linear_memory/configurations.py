@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memenc_kernels.architectures import Architecture
+from memenc_kernels.tiles import block_of, precision_of
 
 WIDEST = 128
 
@@ -57,19 +58,19 @@ class Configuration:
     asked: Tiles
     scan: Tiles
 
-    def of(self, kernel: Any) -> dict[str, Any]:
-        """Constants and options of a kernel."""
-        names, tiles = kernel.arg_names, self.tiles_of(kernel.fn.__name__)
-        constants = {
+    def of(self, kernel: str) -> dict[str, Any]:
+        """Constants and options of the kernel of this name."""
+        tiles = self.tiles_of(kernel)
+        return {
             "DIM": self.dim,
             "BLOCK_DIM": block_of(self.dim),
             "BLOCK_COLUMNS": tiles.columns,
             "BLOCK_INNER": tiles.inner,
             "BLOCK_TOKENS": tiles.tokens,
             "PRECISION": self.precision,
+            "num_warps": tiles.warps,
+            "num_stages": tiles.stages,
         }
-        kept = {name: value for name, value in constants.items() if name in names}
-        return kept | {"num_warps": tiles.warps, "num_stages": tiles.stages}
 
     def tiles_of(self, kernel: str) -> Tiles:
         """Tiles of the kernel of this name."""
@@ -81,7 +82,7 @@ class Configuration:
             return self.asked
         if kernel in ("normaliser_kernel", "normaliser_backward_kernel"):
             return Tiles(columns=0, inner=0, tokens=0, warps=1)
-        if kernel == "queries_backward_kernel" and block_of(self.dim) > 64:
+        if kernel == "queries_backward_kernel" and block_of(self.dim) > 32:
             # With wider tiles it spills.
             return replace(self.tokens, columns=16)
         return self.tokens
@@ -89,8 +90,7 @@ class Configuration:
 
 def configuration_of(architecture: Architecture, dim: int) -> Configuration:
     """The shipped tiles for heads of this size."""
-    precision = "tf32x3" if architecture.backend == "cuda" else "ieee"
-    width = block_of(dim)
+    precision, width = precision_of(architecture), block_of(dim)
     narrow = min(32, width)
     if width <= 64:
         tokens = Tiles(columns=narrow, inner=width, tokens=64, warps=8)
@@ -101,8 +101,3 @@ def configuration_of(architecture: Architecture, dim: int) -> Configuration:
     keys = Tiles(columns=16, inner=32, tokens=16, warps=8, stages=1)
     asked = Tiles(columns=32, inner=32, tokens=32, warps=8, stages=1)
     return Configuration(dim, precision, tokens, keys, asked, Tiles(16, 32, 0, warps=8, stages=1))
-
-
-def block_of(dim: int) -> int:
-    """The power of two that holds a head; products of matrices want 16 at least."""
-    return max(16, 1 << (dim - 1).bit_length())

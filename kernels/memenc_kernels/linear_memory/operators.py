@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memenc_kernels.library import define
+from memenc_kernels.linear_memory.arguments import Given
 
 STATE = "Tensor queries, Tensor keys, Tensor values, Tensor {matrix}, Tensor {normaliser}"
 MASKS = "Tensor complete, Tensor known, bool delta, bool[] cuts"
@@ -19,52 +20,34 @@ def run(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return forward(*arguments)[:3]
 
 
-def _forward(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    matrix: Tensor,
-    normaliser: Tensor,
-    complete: Tensor,
-    known: Tensor,
-    delta: bool,
-    cuts: Sequence[bool],
-) -> tuple[Tensor, ...]:
+def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     from memenc_kernels.linear_memory import launcher
 
-    return launcher.forward(queries, keys, values, matrix, normaliser, complete, known, delta)
+    *tensors, delta, _ = arguments
+    return launcher.forward(Given(*tensors), delta)
 
 
-def _forward_shapes(
-    queries: Tensor, keys: Tensor, values: Tensor, matrix: Tensor, normaliser: Tensor, complete: Tensor, *options: Any
-) -> tuple[Tensor, ...]:
-    each = complete.shape
-    before = (x.new_empty((*each, *x.shape[1:])) for x in (matrix, normaliser))
-    removed = matrix.new_empty((*each, *matrix.shape[1:]) if options[1] else (0,))
+def _forward_shapes(*arguments: Any) -> tuple[Tensor, ...]:
+    *tensors, delta, _ = arguments
+    queries, _, _, matrix, normaliser, complete, _ = Given(*tensors)
+    before = [x.new_empty((*complete.shape, *x.shape[1:])) for x in (matrix, normaliser)]
+    removed = matrix.new_empty(before[0].shape if delta else (0,))
     return (*(x.new_empty(x.shape) for x in (queries, matrix, normaliser)), *before, removed)
 
 
-def _backward(
-    retrieved_gradient: Tensor,
-    matrix_gradient: Tensor,
-    normaliser_gradient: Tensor,
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    matrices: Tensor,
-    normalisers: Tensor,
-    removed: Tensor,
-    complete: Tensor,
-    known: Tensor,
-    delta: bool,
-    cuts: Sequence[bool],
-) -> tuple[Tensor, ...]:
+def _backward(*arguments: Any) -> tuple[Tensor, ...]:
     from memenc_kernels.linear_memory import launcher
 
-    gradients = retrieved_gradient, matrix_gradient, normaliser_gradient
-    ends = torch.tensor(cuts, dtype=torch.uint8, device=queries.device) if any(cuts) else None
-    before = matrices, normalisers, removed
-    return launcher.backward(gradients, queries, keys, values, before, complete, known, delta, ends)
+    gradients, before, (removed, *masks, delta, cuts) = arguments[:3], arguments[3:8], arguments[8:]
+    ends = _mask_of(cuts, removed.device) if any(cuts) else None
+    return launcher.backward(gradients, Given._make((*before, *masks)), removed, delta, ends)
+
+
+def _mask_of(cuts: Sequence[bool], device: torch.device) -> Tensor:
+    """The cuts as kernels read them."""
+    # A copy from the host would wait for the device; these are filled and joined there.
+    either = torch.zeros(1, dtype=torch.uint8, device=device), torch.ones(1, dtype=torch.uint8, device=device)
+    return torch.cat([either[cut] for cut in cuts])
 
 
 def _backward_shapes(*arguments: Any) -> tuple[Tensor, ...]:

@@ -9,21 +9,13 @@ from einops import repeat
 from torch import Tensor
 from torch.nn import functional
 
+from memenc_kernels.linear_memory.arguments import Given
 from memenc_kernels.precision import exact
 
 
-def linear_memory(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    matrix: Tensor,
-    normaliser: Tensor,
-    complete: Tensor,
-    known: Tensor,
-    delta: bool,
-    cuts: Sequence[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
+def linear_memory(given: Given, delta: bool, cuts: Sequence[bool]) -> tuple[Tensor, Tensor, Tensor]:
     """What every segment retrieves, and matrix and normaliser after the last; arguments as the public function's."""
+    queries, keys, values, matrix, normaliser, complete, known = given
     with exact(queries):
         whole = complete[:, :, None, None, None]
         # Sums over another layout round otherwise, and the layout must not decide a document's state.

@@ -1,5 +1,8 @@
 """Triton kernels of linear memory, forward; sizes and names as in README.md beside this file."""
 
+# Kernels are written in Triton's language, whose types differ from Python's.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import triton
@@ -25,10 +28,30 @@ def inverse_of(weight):
 
 
 @triton.jit
-def row_of(row, segments, heads, stride_batch, stride_segment, stride_head):
-    """Offset of the tokens of `row`, which numbers (batch, segment, head)."""
+def rows_of(array, row, segments, heads):
+    """Where the tokens of `row`, which numbers (batch, segment, head), begin, and how far apart they lie."""
     batch, segment, head = row // (segments * heads), row // heads % segments, row % heads
-    return batch * stride_batch + segment * stride_segment + head * stride_head
+    offset = batch * array.strides[0] + segment * array.strides[1] + head * array.strides[2]
+    return array.start + offset, array.strides[3]
+
+
+@triton.jit
+def tokens_of_program(token_blocks, BLOCK_TOKENS: tl.constexpr):
+    """Row and places of this program, which has one block of tokens."""
+    program = tl.program_id(0).to(tl.int64)
+    return program // token_blocks, program % token_blocks * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
+
+
+@triton.jit
+def columns_of_program(BLOCK_COLUMNS: tl.constexpr):
+    """Columns of a matrix that are this program's."""
+    return tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+
+
+@triton.jit
+def tile_of(dim, column, DIM: tl.constexpr):
+    """Places of some columns of a matrix (DIM, DIM), and which of them there are."""
+    return dim[:, None] * DIM + column[None, :], (dim[:, None] < DIM) & (column[None, :] < DIM)
 
 
 @triton.jit
@@ -46,24 +69,25 @@ def features_at(rows, stride, place, dim, limit, DIM: tl.constexpr):
 
 @triton.jit
 def product(
-    left, right, row, column, DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr
+    rows, stride, place, limit, matrix, column,
+    FEATURES: tl.constexpr, DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Rows and columns of the product of two matrices (DIM, DIM) in memory."""
-    result = tl.zeros([row.shape[0], column.shape[0]], tl.float32)
+    """Columns of the product of rows, or of their features, and a matrix (DIM, DIM); zeros from `limit` on."""
+    result = tl.zeros([place.shape[0], column.shape[0]], tl.float32)
     for start in range(0, DIM, BLOCK_INNER):
         inner = start + tl.arange(0, BLOCK_INNER)
-        first = numbers_of(left, DIM, row[:, None], inner[None, :], DIM, DIM)
-        second = numbers_of(right, DIM, inner[:, None], column[None, :], DIM, DIM)
-        result += tl.dot(first, second, input_precision=PRECISION)
+        if FEATURES:
+            left = features_at(rows, stride, place[:, None], inner[None, :], limit, DIM)
+        else:
+            left = numbers_of(rows, stride, place[:, None], inner[None, :], limit, DIM)
+        right = numbers_of(matrix, DIM, inner[:, None], column[None, :], DIM, DIM)
+        result += tl.dot(left, right, input_precision=PRECISION)
     return result
 
 
 @triton.jit
 def written_kernel(
-    keys, values, complete, added, sums,
-    key_batch, key_segment, key_head, key_token,
-    value_batch, value_segment, value_head, value_token,
-    segments, heads, tokens,
+    keys, values, complete, added, sums, segments, heads, tokens,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -72,20 +96,20 @@ def written_kernel(
     if tl.load(complete + row // heads) == 0:
         return
     dim = tl.arange(0, BLOCK_DIM)
-    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    column = columns_of_program(BLOCK_COLUMNS)
     token = tl.arange(0, BLOCK_TOKENS)
-    keys += row_of(row, segments, heads, key_batch, key_segment, key_head)
-    values += row_of(row, segments, heads, value_batch, value_segment, value_head)
+    key_row, key_token = rows_of(keys, row, segments, heads)
+    value_row, value_token = rows_of(values, row, segments, heads)
     product = tl.zeros([BLOCK_DIM, BLOCK_COLUMNS], tl.float32)
     total = tl.zeros([BLOCK_DIM], tl.float32)
     for start in range(0, tokens, BLOCK_TOKENS):
         place = (start + token).to(tl.int64)
-        feature = features_at(keys, key_token, place[None, :], dim[:, None], tokens, DIM)
-        value = numbers_of(values, value_token, place[:, None], column[None, :], tokens, DIM)
+        feature = features_at(key_row, key_token, place[None, :], dim[:, None], tokens, DIM)
+        value = numbers_of(value_row, value_token, place[:, None], column[None, :], tokens, DIM)
         product += tl.dot(feature, value, input_precision=PRECISION)
         total += tl.sum(feature, 1)
-    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-    tl.store(added + row * DIM * DIM + dim[:, None] * DIM + column[None, :], product, mask=inside)
+    tile, inside = tile_of(dim, column, DIM)
+    tl.store(added + row * DIM * DIM + tile, product, mask=inside)
     if tl.program_id(1) == 0:
         tl.store(sums + row * DIM + dim, total, mask=dim < DIM)
 
@@ -110,8 +134,7 @@ def normaliser_kernel(
 
 @triton.jit
 def removed_kernel(
-    keys, normalisers, complete, removed,
-    key_batch, key_segment, key_head, key_token, segments, heads, tokens,
+    keys, normalisers, complete, removed, segments, heads, tokens,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -119,19 +142,19 @@ def removed_kernel(
     row = tl.program_id(0).to(tl.int64)
     tokens = tl.where(tl.load(complete + row // heads) != 0, tokens, 0)
     dim = tl.arange(0, BLOCK_DIM)
-    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    column = columns_of_program(BLOCK_COLUMNS)
     token = tl.arange(0, BLOCK_TOKENS)
-    keys += row_of(row, segments, heads, key_batch, key_segment, key_head)
+    key_row, key_token = rows_of(keys, row, segments, heads)
     normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
     product = tl.zeros([BLOCK_DIM, BLOCK_COLUMNS], tl.float32)
     for start in range(0, tokens, BLOCK_TOKENS):
         place = (start + token).to(tl.int64)
-        feature = features_at(keys, key_token, place[None, :], dim[:, None], tokens, DIM)
+        feature = features_at(key_row, key_token, place[None, :], dim[:, None], tokens, DIM)
         inverse = inverse_of(tl.sum(feature * normaliser[:, None], 0))
-        other = features_at(keys, key_token, place[:, None], column[None, :], tokens, DIM)
+        other = features_at(key_row, key_token, place[:, None], column[None, :], tokens, DIM)
         product += tl.dot(feature, other * inverse[:, None], input_precision=PRECISION)
-    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-    tl.store(removed + row * DIM * DIM + dim[:, None] * DIM + column[None, :], product, mask=inside)
+    tile, inside = tile_of(dim, column, DIM)
+    tl.store(removed + row * DIM * DIM + tile, product, mask=inside)
 
 
 @triton.jit
@@ -145,9 +168,8 @@ def matrix_kernel(
     program = tl.program_id(0).to(tl.int64)
     batch, head = program // heads, program % heads
     dim = tl.arange(0, BLOCK_DIM)
-    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
-    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-    tile = dim[:, None] * DIM + column[None, :]
+    column = columns_of_program(BLOCK_COLUMNS)
+    tile, inside = tile_of(dim, column, DIM)
     matrix = tl.load(start + program * DIM * DIM + tile, mask=inside, other=0.0)
     for segment in range(segments):
         row = (batch * segments + segment) * heads + head
@@ -158,31 +180,30 @@ def matrix_kernel(
                 # The other threads of this program stored parts of what it reads again.
                 tl.debug_barrier()
                 offset = row * DIM * DIM
-                change -= product(removed + offset, before + offset, dim, column, DIM, BLOCK_INNER, PRECISION)
+                change -= product(
+                    removed + offset, DIM, dim, DIM, before + offset, column, False, DIM, BLOCK_INNER, PRECISION
+                )
             matrix += change
     tl.store(after + program * DIM * DIM + tile, matrix, mask=inside)
 
 
 @triton.jit
 def look_up_kernel(
-    queries, matrices, normalisers, known, retrieved,
-    query_batch, query_segment, query_head, query_token, segments, heads, group, tokens, token_blocks,
+    queries, matrices, normalisers, known, retrieved, segments, heads, group, tokens, token_blocks,
     DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """``Q M / Q z`` for a block of queries of one segment and head, a block of columns."""
-    program = tl.program_id(0).to(tl.int64)
-    row, block = program // token_blocks, program % token_blocks
+    row, place = tokens_of_program(token_blocks, BLOCK_TOKENS)
     # Query heads of one group stand side by side and read the same matrix.
     written = row // group
-    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
-    place = block * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
-    queries += row_of(row, segments, heads, query_batch, query_segment, query_head)
+    column = columns_of_program(BLOCK_COLUMNS)
+    query_row, query_token = rows_of(queries, row, segments, heads)
     weight = tl.zeros([BLOCK_TOKENS], tl.float32)
     found = tl.zeros([BLOCK_TOKENS, BLOCK_COLUMNS], tl.float32)
     for start in range(0, DIM, BLOCK_INNER):
         dim = start + tl.arange(0, BLOCK_INNER)
-        feature = features_at(queries, query_token, place[:, None], dim[None, :], tokens, DIM)
+        feature = features_at(query_row, query_token, place[:, None], dim[None, :], tokens, DIM)
         normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
         weight += tl.sum(feature * normaliser[None, :], 1)
         matrix = numbers_of(matrices + written * DIM * DIM, DIM, dim[:, None], column[None, :], DIM, DIM)

@@ -1,55 +1,42 @@
 """Triton kernels of linear memory, backward; sizes and names as in README.md beside this file."""
 
+# Kernels are written in Triton's language, whose types differ from Python's.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import triton
 from triton import language as tl
 
 from memenc_kernels.linear_memory.triton import (
+    columns_of_program,
     features_at,
     features_of,
     inverse_of,
     numbers_of,
     product,
-    row_of,
+    rows_of,
     slope_of,
+    tile_of,
+    tokens_of_program,
 )
-
-
-@triton.jit
-def looked_up(
-    keys, key_token, place, tokens, matrix, column,
-    DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """Columns of ``f(K) M`` for the keys at these places; zeros from `tokens` on."""
-    result = tl.zeros([place.shape[0], column.shape[0]], tl.float32)
-    for start in range(0, DIM, BLOCK_INNER):
-        dim = start + tl.arange(0, BLOCK_INNER)
-        feature = features_at(keys, key_token, place[:, None], dim[None, :], tokens, DIM)
-        other = numbers_of(matrix, DIM, dim[:, None], column[None, :], DIM, DIM)
-        result += tl.dot(feature, other, input_precision=PRECISION)
-    return result
 
 
 @triton.jit
 def queries_backward_kernel(
     queries, matrices, normalisers, known, gradient, query_gradient, fades,
-    query_batch, query_segment, query_head, query_token,
-    gradient_batch, gradient_segment, gradient_head, gradient_token,
     segments, heads, group, tokens, token_blocks,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradient of a block of queries, and per query what the gradient of the normaliser needs."""
-    program = tl.program_id(0).to(tl.int64)
-    row, block = program // token_blocks, program % token_blocks
+    row, place = tokens_of_program(token_blocks, BLOCK_TOKENS)
     written = row // group
     dim = tl.arange(0, BLOCK_DIM)
-    place = block * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
-    queries += row_of(row, segments, heads, query_batch, query_segment, query_head)
-    gradient += row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
+    query_row, query_token = rows_of(queries, row, segments, heads)
+    gradient_row, gradient_token = rows_of(gradient, row, segments, heads)
     inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
-    query = tl.load(queries + place[:, None] * query_token + dim[None, :], mask=inside, other=0.0).to(tl.float32)
+    query = numbers_of(query_row, query_token, place[:, None], dim[None, :], tokens, DIM)
     feature = tl.where(inside, features_of(query), 0.0)
     normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
     divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)
@@ -57,12 +44,9 @@ def queries_backward_kernel(
     change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
     for start in range(0, DIM, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
-        tile = (place[:, None] < tokens) & (column[None, :] < DIM)
-        found = tl.load(gradient + place[:, None] * gradient_token + column[None, :], mask=tile, other=0.0)
-        tile = (dim[:, None] < DIM) & (column[None, :] < DIM)
-        offset = written * DIM * DIM + dim[:, None] * DIM + column[None, :]
-        matrix = tl.load(matrices + offset, mask=tile, other=0.0)
-        change += tl.dot(found.to(tl.float32), tl.trans(matrix), input_precision=PRECISION)
+        found = numbers_of(gradient_row, gradient_token, place[:, None], column[None, :], tokens, DIM)
+        matrix = numbers_of(matrices + written * DIM * DIM, DIM, dim[:, None], column[None, :], DIM, DIM)
+        change += tl.dot(found, tl.trans(matrix), input_precision=PRECISION)
     change = change / weight[:, None]
     fade = tl.where(divided, tl.sum(change * feature, 1) / weight, 0.0)
     change = (change - fade[:, None] * normaliser[None, :]) * slope_of(query)
@@ -75,8 +59,6 @@ def queries_backward_kernel(
 @triton.jit
 def look_up_backward_kernel(
     queries, normalisers, known, gradient, fades, matrix_gradient, normaliser_gradient,
-    query_batch, query_segment, query_head, query_token,
-    gradient_batch, gradient_segment, gradient_head, gradient_token,
     segments, heads, group, tokens,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -84,7 +66,7 @@ def look_up_backward_kernel(
     """What the look-ups of one segment ask of one matrix, a block of columns, and of its normaliser."""
     written = tl.program_id(0).to(tl.int64)
     dim = tl.arange(0, BLOCK_DIM)
-    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    column = columns_of_program(BLOCK_COLUMNS)
     token = tl.arange(0, BLOCK_TOKENS)
     normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
     divided = tl.where(tl.load(known + written // (heads // group)) != 0, tokens, 0)
@@ -92,8 +74,8 @@ def look_up_backward_kernel(
     faded = tl.zeros([BLOCK_DIM], tl.float32)
     for member in range(group):
         row = written * group + member
-        query_row = queries + row_of(row, segments, heads, query_batch, query_segment, query_head)
-        gradient_row = gradient + row_of(row, segments, heads, gradient_batch, gradient_segment, gradient_head)
+        query_row, query_token = rows_of(queries, row, segments, heads)
+        gradient_row, gradient_token = rows_of(gradient, row, segments, heads)
         for start in range(0, tokens, BLOCK_TOKENS):
             place = (start + token).to(tl.int64)
             feature = features_at(query_row, query_token, place[None, :], dim[:, None], tokens, DIM)
@@ -102,8 +84,8 @@ def look_up_backward_kernel(
             change += tl.dot(feature, found / weight[:, None], input_precision=PRECISION)
             fade = tl.load(fades + row * tokens + place, mask=place < tokens, other=0.0)
             faded += tl.sum(feature * fade[None, :], 1)
-    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-    tl.store(matrix_gradient + written * DIM * DIM + dim[:, None] * DIM + column[None, :], change, mask=inside)
+    tile, inside = tile_of(dim, column, DIM)
+    tl.store(matrix_gradient + written * DIM * DIM + tile, change, mask=inside)
     if tl.program_id(1) == 0:
         tl.store(normaliser_gradient + written * DIM + dim, -faded, mask=dim < DIM)
 
@@ -119,9 +101,8 @@ def matrix_backward_kernel(
     program = tl.program_id(0).to(tl.int64)
     batch, head = program // heads, program % heads
     dim = tl.arange(0, BLOCK_DIM)
-    column = tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
-    inside = (dim[:, None] < DIM) & (column[None, :] < DIM)
-    tile = dim[:, None] * DIM + column[None, :]
+    column = columns_of_program(BLOCK_COLUMNS)
+    tile, inside = tile_of(dim, column, DIM)
     gradient = tl.load(last + program * DIM * DIM + tile, mask=inside, other=0.0)
     for step in range(segments):
         segment = segments - 1 - step
@@ -133,7 +114,9 @@ def matrix_backward_kernel(
                 tl.debug_barrier()
                 # What is removed is symmetric, and so its own transpose.
                 offset = row * DIM * DIM
-                gradient -= product(removed + offset, after + offset, dim, column, DIM, BLOCK_INNER, PRECISION)
+                gradient -= product(
+                    removed + offset, DIM, dim, DIM, after + offset, column, False, DIM, BLOCK_INNER, PRECISION
+                )
         gradient += tl.load(asked + row * DIM * DIM + tile, mask=inside, other=0.0)
         if CUT:
             gradient = tl.where(tl.load(cuts + segment) != 0, 0.0, gradient)
@@ -142,8 +125,7 @@ def matrix_backward_kernel(
 
 @triton.jit
 def known_backward_kernel(
-    keys, matrices, normalisers, complete, after, slopes, asked,
-    key_batch, key_segment, key_head, key_token, segments, heads, tokens, width,
+    keys, matrices, normalisers, complete, after, slopes, asked, segments, heads, tokens, width,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -153,22 +135,24 @@ def known_backward_kernel(
         return
     dim = tl.arange(0, BLOCK_DIM)
     token = tl.arange(0, BLOCK_TOKENS)
-    keys += row_of(row, segments, heads, key_batch, key_segment, key_head)
+    key_row, key_token = rows_of(keys, row, segments, heads)
     normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
     total = tl.zeros([BLOCK_DIM], tl.float32)
     for start in range(0, tokens, BLOCK_TOKENS):
         place = (start + token).to(tl.int64)
-        feature = features_at(keys, key_token, place[:, None], dim[None, :], tokens, DIM)
+        feature = features_at(key_row, key_token, place[:, None], dim[None, :], tokens, DIM)
         inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
         slope = tl.zeros([BLOCK_TOKENS], tl.float32)
         # Not DIM: the compiler would unroll the loop and run out of registers.
         for first in range(0, width, BLOCK_COLUMNS):
             column = first + tl.arange(0, BLOCK_COLUMNS)
             offset = row * DIM * DIM
-            retrieved = looked_up(
-                keys, key_token, place, tokens, matrices + offset, column, DIM, BLOCK_INNER, PRECISION
+            retrieved = product(
+                key_row, key_token, place, tokens, matrices + offset, column, True, DIM, BLOCK_INNER, PRECISION
             )
-            moved = looked_up(keys, key_token, place, tokens, after + offset, column, DIM, BLOCK_INNER, PRECISION)
+            moved = product(
+                key_row, key_token, place, tokens, after + offset, column, True, DIM, BLOCK_INNER, PRECISION
+            )
             slope += tl.sum(retrieved * moved, 1)
         slope *= inverse * inverse
         tl.store(slopes + row * tokens + place, slope, mask=place < tokens)
@@ -200,26 +184,22 @@ def normaliser_backward_kernel(
 @triton.jit
 def keys_backward_kernel(
     keys, values, matrices, normalisers, complete, after, sums_after, slopes, key_gradient, value_gradient,
-    key_batch, key_segment, key_head, key_token,
-    value_batch, value_segment, value_head, value_token,
     segments, heads, tokens, width, token_blocks, DELTA: tl.constexpr,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a block of keys and values of one segment and head; zeros where it is not written."""
-    program = tl.program_id(0).to(tl.int64)
-    row, block = program // token_blocks, program % token_blocks
+    row, place = tokens_of_program(token_blocks, BLOCK_TOKENS)
     # Where nothing is written there is nothing to read.
     limit = tl.where(tl.load(complete + row // heads) != 0, tokens, 0)
     dim = tl.arange(0, BLOCK_DIM)
-    place = block * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
-    keys += row_of(row, segments, heads, key_batch, key_segment, key_head)
-    values += row_of(row, segments, heads, value_batch, value_segment, value_head)
+    key_row, key_token = rows_of(keys, row, segments, heads)
+    value_row, value_token = rows_of(values, row, segments, heads)
     key_gradient += row * tokens * DIM
     value_gradient += row * tokens * DIM
     inside = (place[:, None] < tokens) & (dim[None, :] < DIM)
     loaded = (place[:, None] < limit) & (dim[None, :] < DIM)
-    key = numbers_of(keys, key_token, place[:, None], dim[None, :], limit, DIM)
+    key = numbers_of(key_row, key_token, place[:, None], dim[None, :], limit, DIM)
     feature = tl.where(loaded, features_of(key), 0.0)
     normaliser = tl.load(normalisers + row * DIM + dim, mask=dim < DIM, other=0.0)
     inverse = inverse_of(tl.sum(feature * normaliser[None, :], 1))
@@ -228,11 +208,13 @@ def keys_backward_kernel(
     for first in range(0, width, BLOCK_COLUMNS):
         column = first + tl.arange(0, BLOCK_COLUMNS)
         here = (place[:, None] < tokens) & (column[None, :] < DIM)
-        value = numbers_of(values, value_token, place[:, None], column[None, :], limit, DIM)
+        value = numbers_of(value_row, value_token, place[:, None], column[None, :], limit, DIM)
         offset = row * DIM * DIM
-        moved = looked_up(keys, key_token, place, limit, after + offset, column, DIM, BLOCK_INNER, PRECISION)
+        moved = product(key_row, key_token, place, limit, after + offset, column, True, DIM, BLOCK_INNER, PRECISION)
         if DELTA:
-            retrieved = looked_up(keys, key_token, place, limit, matrices + offset, column, DIM, BLOCK_INNER, PRECISION)
+            retrieved = product(
+                key_row, key_token, place, limit, matrices + offset, column, True, DIM, BLOCK_INNER, PRECISION
+            )
             value -= retrieved * inverse[:, None]
             matrix = numbers_of(matrices + offset, DIM, dim[None, :], column[:, None], DIM, DIM)
             change -= tl.dot(moved * inverse[:, None], matrix, input_precision=PRECISION)

@@ -15,13 +15,6 @@ import triton.language as tl
 LOG2_E = tl.constexpr(1.4426950408889634)
 
 
-class Array(NamedTuple):
-    """A tensor as kernels take it; strides in numbers, of the axes that are addressed."""
-
-    start: Any
-    strides: Any
-
-
 class Entries(NamedTuple):
     """A `Line` as kernels take it: arrays, a pointer to positions, whole numbers; None for what is not there."""
 
@@ -147,6 +140,26 @@ def line_range(seen, row, index: tl.constexpr):
 
 
 @triton.jit
+def widened(first, last, place, outside, length):
+    """The range [first, last) with all places in it that are not `outside`; (length, 0) is the empty one."""
+    first = tl.minimum(first, tl.min(tl.where(outside, length, place), 0))
+    return first, tl.maximum(last, tl.max(tl.where(outside, 0, place + 1), 0))
+
+
+@triton.jit
+def near_range(line, earliest, latest, window, BLOCK: tl.constexpr):
+    """The range of the entries of a line that the queries `earliest` to `latest` may see."""
+    first, last = line.entries, 0
+    for begin in range(0, line.entries, BLOCK):
+        entry = begin + tl.arange(0, BLOCK)
+        position = tl.load(line.positions + entry, mask=entry < line.entries, other=float("inf"))
+        # What is not a number is neither, and near to all.
+        far = (position <= earliest - window) | (position >= latest + window)
+        first, last = widened(first, last, entry, far, line.entries)
+    return first, last
+
+
+@triton.jit
 def own_range(seen, row):
     """The same for own tokens, and whether all count because none is valid."""
     first, last, forced = 0, seen.tokens, 0
@@ -200,6 +213,9 @@ def over_keys(
     for index in tl.static_range(LINES):
         line = seen.lines[index]
         first, last = line_range(seen, row, index)
+        if line.positions is not None:
+            nearest, behind = near_range(line, start, start + BLOCK_QUERIES - 1, seen.window, BLOCK=1024)
+            first, last = tl.maximum(first, nearest), tl.minimum(last, behind)
         for begin in range(first // BLOCK_KEYS * BLOCK_KEYS, last, BLOCK_KEYS):
             entry = begin + tl.arange(0, BLOCK_KEYS)
             inside = entry < line.entries

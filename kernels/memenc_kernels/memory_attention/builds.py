@@ -8,6 +8,7 @@ from typing import Any
 
 from memenc_kernels.ahead import Build, Constant
 from memenc_kernels.architectures import Architecture
+from memenc_kernels.arrays import Array
 from memenc_kernels.memory_attention.configurations import DIMS, KERNELS, SHORT, configuration
 
 MODULES = {"forward": "triton", "queries": "triton_backward", "entries": "triton_backward", "tokens": "triton_backward"}
@@ -18,39 +19,38 @@ NONE = Constant(None)
 def builds(architecture: Architecture) -> Iterator[Build]:
     """Every kernel in every shipped configuration, with two lines that have all they can have."""
     here = "memenc_kernels.memory_attention"
-    ranges = _signature("ranges", "bf16", 64) | {"BLOCK": Constant(1024)}
+    ranges = _signature("ranges", "bf16", 64, False) | {"BLOCK": Constant(1024)}
     yield Build("memory_attention ranges", f"{here}.triton", "ranges_kernel", ranges, {"num_warps": 4}, everyday=True)
-    for kernel, kind, dim, tokens in product(KERNELS, BYTES, DIMS, (SHORT, SHORT + 1)):
-        chosen = configuration(architecture, kernel, dim, BYTES[kind], tokens)
-        for sliding in (False, True) if (kind, dim) == ("bf16", 64) else (False,):
-            signature = _signature(kernel, kind, dim, sliding) | {
-                "BLOCK_QUERIES": Constant(chosen.queries),
-                "BLOCK_KEYS": Constant(chosen.keys),
-            }
-            words = ["memory_attention", kernel, kind, dim, "short" if tokens <= SHORT else "long"]
-            yield Build(
-                " ".join(map(str, words + ["sliding"] * sliding)),
-                f"{here}.{MODULES[kernel]}",
-                f"{kernel}_kernel",
-                signature,
-                {"num_warps": chosen.warps, "num_stages": chosen.stages},
-                # Hopper's instructions take 64 rows; smaller blocks multiply with those of its predecessors.
-                matrix=kind != "fp32" and min(chosen.queries, chosen.keys) >= 64,
-                everyday=(kind, dim) == ("bf16", 64) and tokens > SHORT and not sliding,
-            )
+    lengths = {"short": SHORT, "long": SHORT + 1}
+    for kernel, kind, dim, length, sliding in product(KERNELS, BYTES, DIMS, lengths, (False, True)):
+        chosen = configuration(architecture, kernel, dim, BYTES[kind], lengths[length], sliding)
+        signature = _signature(kernel, kind, dim, sliding) | {
+            "BLOCK_QUERIES": Constant(chosen.queries),
+            "BLOCK_KEYS": Constant(chosen.keys),
+        }
+        yield Build(
+            f"memory_attention {kernel} {kind} {dim} {length}{' sliding' if sliding else ''}",
+            f"{here}.{MODULES[kernel]}",
+            f"{kernel}_kernel",
+            signature,
+            {"num_warps": chosen.warps, "num_stages": chosen.stages},
+            # Hopper's instructions take 64 rows; smaller blocks multiply with those of its predecessors.
+            matrix=kind != "fp32" and min(chosen.queries, chosen.keys) >= 64,
+            everyday=(kind, dim, length, sliding) == ("bf16", 64, "long", False),
+        )
 
 
-def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[str, Any]:
+def _signature(kernel: str, kind: str, dim: int, sliding: bool) -> dict[str, Any]:
     """Types of a kernel's arguments."""
     from memenc_kernels.memory_attention import blocks, triton, triton_backward
 
-    vectors = blocks.Array(f"*{kind}:16", ("i32:16",) * 3)
-    bodies = blocks.Array(f"*{kind}:16", ("i32:16",) * 4)
-    valid = blocks.Array("*u8:16", ("i32:16", "i32:16", Constant(1)))
-    bias = blocks.Array(f"*{kind}:16", ("i32:16", Constant(1)))
+    vectors = Array(f"*{kind}:16", ("i32:16",) * 3)
+    bodies = Array(f"*{kind}:16", ("i32:16",) * 4)
+    valid = Array("*u8:16", ("i32:16", "i32:16", Constant(1)))
+    bias = Array(f"*{kind}:16", ("i32:16", Constant(1)))
     positions = "*fp32:16" if sliding else NONE
     line = blocks.Entries(vectors, vectors, bodies, bodies, valid, bias, positions, "i32", "i32")
-    own = blocks.Array("*u8:16", ("i32:16", Constant(1)))
+    own = Array("*u8:16", ("i32:16", Constant(1)))
     sizes = dict.fromkeys(("segments", "tokens", "heads", "group"), "i32")
     window = "i32" if sliding else NONE
     known: dict[str, Any] = {
@@ -58,8 +58,8 @@ def _signature(kernel: str, kind: str, dim: int, sliding: bool = False) -> dict[
         "asked": triton_backward.Asked(vectors, vectors, "*fp32:16", "*fp32:16"),
         "gradients": line._replace(valid=NONE, bias=NONE, positions=NONE),
         "log_weight": "*fp32:16",
-        "log_weight_gradient": blocks.Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
-        "bias_gradient": blocks.Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
+        "log_weight_gradient": Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
+        "bias_gradient": Array("*fp32:16", ("i32:16", "i32:16", Constant(1))),
         "places": "i32",
         "scaling": "fp32",
         **{name: Constant(dim) for name in ("DIM", "BLOCK_DIM")},

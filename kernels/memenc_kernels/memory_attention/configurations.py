@@ -41,7 +41,7 @@ HALF = {
 }
 # Where an architecture has fewer registers or less memory for the same.
 HALF_ELSEWHERE = {
-    ("sm_80", "entries", 64): Configuration(32, 64, 8),
+    ("sm_80", "entries", 64): Configuration(64, 32, 8),
     ("sm_80", "tokens", 64): Configuration(64, 64, 8),
     ("gfx942", "forward", 64): Configuration(64, 64, 4),
     ("gfx942", "forward", 128): Configuration(64, 64, 4),
@@ -66,8 +66,28 @@ FULL_ELSEWHERE = {
 }
 
 
+# By architecture, kernel, dim and bytes per number, of rows of any length: where positions and a sliding window take
+# more registers than there are beside the blocks above.
+SLIDING = {
+    ("sm_80", "entries", 32, 2): Configuration(32, 64, 8),
+    ("sm_80", "forward", 128, 4): Configuration(16, 16, 4),
+    ("sm_80", "queries", 128, 4): Configuration(16, 16, 4),
+    ("sm_80", "tokens", 64, 4): Configuration(16, 16, 4),
+    ("sm_80", "tokens", 128, 4): Configuration(16, 16, 4),
+    ("sm_90", "tokens", 128, 2): HALF["tokens", 128],
+    ("sm_90", "tokens", 128, 4): Configuration(16, 16, 8),
+    ("gfx942", "entries", 32, 2): Configuration(32, 64, 4),
+    ("gfx942", "entries", 32, 4): Configuration(16, 16, 4),
+    ("gfx942", "entries", 64, 4): Configuration(16, 16, 4),
+    ("gfx942", "entries", 128, 2): Configuration(16, 32, 4),
+    ("gfx942", "entries", 128, 4): Configuration(16, 16, 4),
+    ("gfx942", "queries", 128, 2): Configuration(32, 32, 4),
+    ("gfx942", "queries", 128, 4): Configuration(16, 16, 4),
+}
+
+
 def configuration(
-    architecture: Architecture, kernel: str, dim: int, bytes_per_number: int, tokens: int
+    architecture: Architecture, kernel: str, dim: int, bytes_per_number: int, tokens: int, sliding: bool = False
 ) -> Configuration:
     """The configuration to launch.
 
@@ -77,8 +97,12 @@ def configuration(
         dim: of a head, rounded up to one of DIMS.
         bytes_per_number: 2 or 4.
         tokens: of a row.
+        sliding: whether there is a sliding window.
     """
-    if tokens <= SHORT and (architecture.name, kernel, dim, bytes_per_number) not in NEVER_SHORT:
+    key = (architecture.name, kernel, dim, bytes_per_number)
+    if sliding and key in SLIDING:
+        return SLIDING[key]
+    if tokens <= SHORT and key not in NEVER_SHORT:
         # Gradients of wide keys and values need more registers than four warps have, the entries' first.
         widest = {"entries": 128, "tokens": 256, "forward": 256}.get(kernel, 512)
         warps = 8 if dim * bytes_per_number > widest else 4

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from memenc_kernels import launch
 from memenc_kernels.architectures import architecture_of
-from memenc_kernels.checks import with_unit_stride
+from memenc_kernels.arrays import Array, of_numbers, of_vectors
 from memenc_kernels.memory_attention import triton as forward_kernels
 from memenc_kernels.memory_attention import triton_backward as backward_kernels
-from memenc_kernels.memory_attention.blocks import Array, Entries, Seen
+from memenc_kernels.memory_attention.blocks import Entries, Seen
 from memenc_kernels.memory_attention.configurations import configuration, rounded_dim
 from memenc_kernels.memory_attention.line import Line
 
@@ -124,11 +124,8 @@ def _entries(line: Line) -> Entries:
 
 
 def _array(tensor: Tensor) -> Array:
-    """A tensor as kernels read it: masks as bytes, the numbers of vectors (four axes or more) side by side."""
-    if tensor.dim() < 4:
-        return Array(tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor, tensor.stride())
-    tensor = with_unit_stride(tensor)
-    return Array(tensor, tensor.stride()[:-1])
+    """A tensor as kernels read it: vectors have four axes or more."""
+    return of_numbers(tensor) if tensor.dim() < 4 else of_vectors(tensor)
 
 
 def _is_aligned(lines: Sequence[Entries]) -> bool:
@@ -143,7 +140,8 @@ def _start(kernel: Any, like: Tensor, sizes: tuple[int, int, int], **arguments: 
     name = kernel.__name__.removesuffix("_kernel")
     tokens, dim = like.shape[2:]
     block_dim = rounded_dim(dim)
-    chosen = configuration(architecture_of(like.device), name, block_dim, like.element_size(), tokens)
+    sliding = arguments["seen"].window is not None
+    chosen = configuration(architecture_of(like.device), name, block_dim, like.element_size(), tokens, sliding)
     rows, places, heads = sizes
     block = chosen.queries if name in ("forward", "queries") else chosen.keys
     launch.start(

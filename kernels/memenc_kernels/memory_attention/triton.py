@@ -18,6 +18,7 @@ from memenc_kernels.memory_attention.blocks import (
     program_of,
     store_block,
     vectors_of,
+    widened,
 )
 
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -78,9 +79,8 @@ def find_range(valid, stride, length, BLOCK: tl.constexpr):
     first, last = length, 0
     for begin in range(0, length, BLOCK):
         place = begin + tl.arange(0, BLOCK)
-        found = tl.load(valid + place * stride, mask=place < length, other=0) != 0
-        first = tl.minimum(first, tl.min(tl.where(found, place, length), 0))
-        last = tl.maximum(last, tl.max(tl.where(found, place + 1, 0), 0))
+        invalid = tl.load(valid + place * stride, mask=place < length, other=0) == 0
+        first, last = widened(first, last, place, invalid, length)
     return first, last
 
 

@@ -166,6 +166,17 @@ def tokens_kernel(
 
 
 @triton.jit
+def asking_range(positions, inside, window, tokens):
+    """The range of the queries that may see one of these positions."""
+    first, last = positions - window + 1, tl.ceil(positions + window)
+    # What is not a number is near to all.
+    first = tl.where(first > 0, tl.minimum(first, tokens), 0)
+    last = tl.where(last < tokens, tl.maximum(last, 0), tokens)
+    first, last = tl.min(tl.where(inside, first, tokens), 0), tl.max(tl.where(inside, last, 0), 0)
+    return first.to(tl.int32), last.to(tl.int32)
+
+
+@triton.jit
 def entries_kernel(
     seen,
     asked,
@@ -199,16 +210,17 @@ def entries_kernel(
         inside = there & (entry >= 0) & (entry < line.entries)
         first, last = line_range(seen, row, INDEX)
         nearest = begin - segment * line.step
-        last = tl.where((first < nearest + BLOCK_KEYS) & (last > nearest), seen.tokens, 0)
-        positions = None
+        tokens = tl.where((first < nearest + BLOCK_KEYS) & (last > nearest), seen.tokens, 0)
+        first, last, positions = 0, tokens, None
         if line.positions is not None:
             positions = tl.load(line.positions + entry, mask=inside, other=0.0)
+            first, last = asking_range(positions, inside, seen.window, tokens)
         for member in range(seen.group):
             head = shared * seen.group + member
             key_sums, value_sums, addend_sums = over_queries(
                 (key_sums, value_sums, tl.zeros([BLOCK_KEYS], tl.float32)), (keys, values, scaling * LOG2_E),
                 line_addend(line, batch, segment, head, entry, inside), positions,
-                seen, asked, row, head, 0, last, dims, DIM, BLOCK_QUERIES, False,
+                seen, asked, row, head, first, last, dims, DIM, BLOCK_QUERIES, False,
             )  # fmt: skip
             if line.bias is not None:
                 tl.store(begin_of(bias_gradient, row, head) + entry, addend_sums, mask=inside)

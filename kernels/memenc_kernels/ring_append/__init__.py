@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_shape, type_refusal
+from memenc_kernels.checks import require_alike, require_shape, width_refusal
 from memenc_kernels.compression import Compression
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.ring_append import reference
@@ -81,7 +81,7 @@ def ring_append(
     _check(rings, tokens, keys, values, lengths, window, how)
     query, kernels = how.query, how.kernels or (None, None)
     with torch.no_grad():
-        if choose("ring_append", implementation, keys.device, _refusal(keys)) == "triton":
+        if choose("ring_append", implementation, keys.device, width_refusal(keys, WIDEST)) == "triton":
             turned = rotation or (None, None, False)
             append(*rings, tokens, keys, values, lengths, window, how.rate, how.kind, query, *kernels, *turned)
         else:
@@ -121,13 +121,6 @@ def _check(rings: Rings, tokens: Tensor, keys: Tensor, values: Tensor, lengths: 
             f"rate={rate}, window={window}, {length} tokens, {places} places: the rate must divide all, "
             "and there must be places for the window and one rate more"
         )
-
-
-def _refusal(keys: Tensor) -> str | None:
-    """Why the Triton kernel cannot take these, None if it can."""
-    if keys.shape[-1] > WIDEST:
-        return f"keys have {keys.shape[-1]} numbers, the kernel takes {WIDEST} at most"
-    return type_refusal(keys)
 
 
 __all__ = ["How", "Rings", "Rotation", "in_order", "ring_append"]

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from memenc_kernels.ahead import Build
 from memenc_kernels.architectures import Architecture
 from memenc_kernels.ring_append.configurations import configuration_of
-from memenc_kernels.signatures import TYPES, signature
+from memenc_kernels.signatures import TYPES, build_of, vectors
 
 DIMS = (32, 64, 80, 128)
 KINDS = {"mean": (), "max": (), "convolution": ("key_kernel", "value_kernel"), "learned_query": ("query",)}
 NUMBERS = ("heads", "places", "groups", "slots", "window", "rate")
-STRIDES = ("key_batch", "key_head", "key_token", "value_batch", "value_head", "value_token")
 
 
 def builds(architecture: Architecture) -> Iterator[Build]:
@@ -27,15 +26,13 @@ def _build(dim: int, dtype: str, kind: str) -> Build:
     from memenc_kernels.ring_append.triton import append_kernel
 
     constants = configuration_of(dim, kind) | {"KIND": kind, "ROTATED": True, "PAIRS": dim // 2, "INTERLEAVED": False}
-    options = {"num_warps": constants.pop("num_warps")}
     constants |= {name: None for names in KINDS.values() for name in names if name not in KINDS[kind]}
     kinds = {"cosine": "*fp32", "sine": "*fp32", "counts": "*i64", "lengths": "*i64"}
-    kinds |= dict.fromkeys((*NUMBERS, *STRIDES), "i32")
-    return Build(
-        name=f"ring_append {kind} {dtype} {dim}",
-        module="memenc_kernels.ring_append.triton",
-        kernel="append_kernel",
-        signature=signature(append_kernel.arg_names, constants, lambda name: kinds.get(name, TYPES[dtype])),
-        options=options,
+    kinds |= dict.fromkeys(NUMBERS, "i32") | dict.fromkeys(("keys", "values"), vectors(TYPES[dtype], 3))
+    return build_of(
+        f"ring_append {kind} {dtype} {dim}",
+        append_kernel,
+        constants,
+        lambda name: kinds.get(name, TYPES[dtype]),
         everyday=dim == 64 and dtype == "bfloat16",
     )

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from memenc_kernels import launch
-from memenc_kernels.checks import with_unit_stride
+from memenc_kernels.arrays import of_vectors
 from memenc_kernels.library import define
 
 
@@ -33,17 +33,14 @@ def _append(
     from memenc_kernels.ring_append.configurations import configuration_of
     from memenc_kernels.ring_append.triton import append_kernel
 
-    keys, values = with_unit_stride(keys), with_unit_stride(values)
     batch, heads, places, dim = window_keys.shape
     groups = places // rate
     optional = {"query": query, "key_kernel": key_kernel, "value_kernel": value_kernel, "cosine": cosine, "sine": sine}
     launch.start(
         append_kernel, (batch * heads * groups,), keys,
         window_keys=window_keys, window_values=window_values, slot_keys=slot_keys, slot_values=slot_values,
-        counts=counts.contiguous(), keys=keys, values=values, lengths=lengths.contiguous(),
+        counts=counts.contiguous(), keys=of_vectors(keys), values=of_vectors(values), lengths=lengths.contiguous(),
         **{name: None if each is None else each.contiguous() for name, each in optional.items()},
-        **dict(zip(("key_batch", "key_head", "key_token"), keys.stride(), strict=False)),
-        **dict(zip(("value_batch", "value_head", "value_token"), values.stride(), strict=False)),
         heads=heads, places=places, groups=groups, slots=slot_keys.shape[2], window=window, rate=rate, KIND=kind,
         ROTATED=cosine is not None, PAIRS=1 if cosine is None else cosine.shape[1], INTERLEAVED=interleaved,
         **configuration_of(dim, kind),

@@ -58,8 +58,7 @@ def product_of(token, kernel, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
 @triton.jit
 def append_kernel(
     window_keys, window_values, slot_keys, slot_values, counts, keys, values, lengths, query, key_kernel, value_kernel,
-    cosine, sine, key_batch, key_head, key_token, value_batch, value_head, value_token,
-    heads, places, groups, slots, window, rate, KIND: tl.constexpr,
+    cosine, sine, heads, places, groups, slots, window, rate, KIND: tl.constexpr,
     ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
     """`rate` neighbouring places of the ring of one document and head: compress what leaves, then store what comes."""
@@ -68,8 +67,9 @@ def append_kernel(
     batch, head = row // heads, row % heads
     dim = tl.arange(0, BLOCK_DIM)
     read, length = tl.load(counts + batch), tl.load(lengths + batch)
-    keys += batch * key_batch + head * key_head
-    values += batch * value_batch + head * value_head
+    key_row = keys.start + batch * keys.strides[0] + head * keys.strides[1]
+    value_row = values.start + batch * values.strides[0] + head * values.strides[1]
+    key_token, value_token = keys.strides[2], values.strides[2]
     window_keys += row * places * DIM
     window_values += row * places * DIM
     last = (read + length - window) // rate
@@ -89,7 +89,7 @@ def append_kernel(
             for member in range(rate):
                 came = group * rate + member - read
                 key = token_of(
-                    window_keys, keys, mine * rate + member, came, key_token, cosine, sine,
+                    window_keys, key_row, mine * rate + member, came, key_token, cosine, sine,
                     ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
                 )  # fmt: skip
                 score = tl.sum(key * asked, 0)
@@ -99,11 +99,11 @@ def append_kernel(
         for member in range(rate):
             came = group * rate + member - read
             key = token_of(
-                window_keys, keys, mine * rate + member, came, key_token, cosine, sine,
+                window_keys, key_row, mine * rate + member, came, key_token, cosine, sine,
                 ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
             )  # fmt: skip
             value = token_of(
-                window_values, values, mine * rate + member, came, value_token, cosine, sine,
+                window_values, value_row, mine * rate + member, came, value_token, cosine, sine,
                 False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
             )  # fmt: skip
             if KIND == "max":
@@ -130,8 +130,8 @@ def append_kernel(
     for group in range(first, last, groups):
         for member in range(rate):
             came = group * rate + member - read
-            key = new_token(keys, came, key_token, cosine, sine, ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
-            value = new_token(values, came, value_token, cosine, sine, False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+            key = new_token(key_row, came, key_token, cosine, sine, ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+            value = new_token(value_row, came, value_token, cosine, sine, False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
             place = (mine * rate + member) * DIM + dim
             tl.store(window_keys + place, key.to(window_keys.dtype.element_ty), mask=dim < DIM)
             tl.store(window_values + place, value.to(window_values.dtype.element_ty), mask=dim < DIM)

@@ -74,11 +74,16 @@ def test_torch_knows_the_operator():
     inputs = random_inputs((1, 2, 2, 1, 2, 3, 4))
     tensors = [x.requires_grad_() if x.is_floating_point() else x for x in inputs.values()]
     torch.library.opcheck(forward, (*tensors, True, [False, True]), test_utils=OPERATOR_CHECKS)
+
+
+@pytest.mark.parametrize("cuts", ((), (False, True)), ids=("no cuts", "cuts"))
+def test_compiled_without_a_break_in_the_graph(cuts):
+    inputs = random_inputs((1, 2, 2, 1, 2, 3, 4))
+    leaves = [x.requires_grad_() for x in inputs.values() if x.is_floating_point()]
     compiled = torch.compile(linear_memory, fullgraph=True, backend="aot_eager")
     ways = [torch.randn_like(inputs["queries"]), torch.randn_like(inputs["matrix"])]
-    leaves = tensors[:5]
     both = [
-        torch.autograd.grad(function(**inputs, implementation="triton")[:2], leaves, ways)
+        torch.autograd.grad(function(**inputs, cuts=cuts, implementation="triton")[:2], leaves, ways)
         for function in (compiled, linear_memory)
     ]
     assert all(torch.equal(left, right) for left, right in zip(*both, strict=True))

@@ -24,6 +24,8 @@ def test_steps_in_the_same_buffers():
 def test_waiting_is_noticed():
     with pytest.raises(RuntimeError, match="waits for the device"), nothing_waits():
         assert torch.ones(1) > 0
+    with pytest.raises(RuntimeError, match="waits for the device"), nothing_waits():
+        torch.tensor([True])
 
 
 def test_a_step_does_not_wait():
@@ -44,6 +46,11 @@ def test_attention_does_not_wait(option):
 
 FUNCTIONS = {
     "linear_memory": lambda: (linear_memory, linear_cases.random_inputs(linear_cases.SIZES["grouped"]), {}),
+    "linear_memory with cuts": lambda: (
+        linear_memory,
+        linear_cases.random_inputs(linear_cases.SIZES["grouped"]),
+        {"cuts": (False, True, False)},
+    ),
     "document_pooling": lambda: (pooling_cases.pool, pooling_cases.random_inputs(pooling_cases.SIZES["odd"]), {}),
     "gated_update": lambda: (gated_update, gated_cases.random_inputs(gated_cases.SIZES["odd"], "lstm"), {}),
     "compress": lambda: (

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,17 +69,21 @@ def builds(architecture: Architecture, functions: Iterable[str] = FUNCTIONS) -> 
             yield from importlib.import_module(f"memenc_kernels.{function}.builds").builds(architecture)
 
 
-def compile_all(everyday: bool, functions: Iterable[str] = FUNCTIONS, processes: int | None = None) -> list[Compiled]:
-    """Compile the everyday builds, or all, for every architecture, in parallel."""
-    work = [
+def work(everyday: bool, functions: Iterable[str] = FUNCTIONS) -> list[tuple[Build, Architecture]]:
+    """The everyday builds of these functions, or all, each for every architecture."""
+    return [
         (build, architecture)
         for architecture in ARCHITECTURES
         for build in builds(architecture, tuple(functions))
         if build.everyday or not everyday
     ]
+
+
+def compile_all(work: Sequence[tuple[Build, Architecture]], processes: int | None = None) -> Iterator[Compiled]:
+    """Compile in parallel; what was compiled comes in the order of the work, as soon as it is there."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes or os.cpu_count(), context, _prepare_worker) as pool:
-        return list(pool.map(compile_build, *zip(*work, strict=True))) if work else []
+        yield from pool.map(compile_build, *zip(*work, strict=True)) if work else ()
 
 
 def compile_build(build: Build, architecture: Architecture) -> Compiled:

@@ -6,9 +6,10 @@ import argparse
 import sys
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
-from memenc_kernels.ahead import Compiled, compile_all
+from memenc_kernels.ahead import Compiled, compile_all, work
 from memenc_kernels.dispatch import FUNCTIONS
 
 
@@ -34,8 +35,9 @@ def main() -> int:
     parser.add_argument("--functions", nargs="+", choices=FUNCTIONS, default=FUNCTIONS)
     arguments = parser.parse_args()
     console = Console()
-    with Console(stderr=True).status("compiling for every architecture"):
-        compiled = compile_all(arguments.everyday, arguments.functions)
+    wanted = work(arguments.everyday, arguments.functions)
+    shown = track(compile_all(wanted), "compiling for every architecture", len(wanted), console=Console(stderr=True))
+    compiled = list(shown)
     console.print(table(compiled))
     return int(any(each.faults for each in compiled))
 

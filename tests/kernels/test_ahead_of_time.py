@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 
 
 def check(everyday):
-    compiled = ahead.compile_all(everyday)
+    compiled = list(ahead.compile_all(ahead.work(everyday)))
     for architecture in ARCHITECTURES:
         names = [each.name for each in compiled if each.architecture == architecture.name]
         wanted = [build.name for build in ahead.builds(architecture) if build.everyday or not everyday]

@@ -83,6 +83,9 @@ SLIDING = {
     ("gfx942", "entries", 128, 4): Configuration(16, 16, 4),
     ("gfx942", "queries", 128, 2): Configuration(32, 32, 4),
     ("gfx942", "queries", 128, 4): Configuration(16, 16, 4),
+    ("gfx942", "tokens", 32, 2): Configuration(32, 64, 4),
+    ("gfx942", "tokens", 64, 4): Configuration(16, 16, 4),
+    ("gfx942", "tokens", 128, 2): Configuration(16, 32, 4),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from transformers.utils import logging
 
 from benchmarks.reliability.golden import configuration, model_of
 from benchmarks.reliability.kills import CONTEXT, SECONDS
@@ -68,6 +69,7 @@ SAVES: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], set[float]]
 def save_again_and_again(kind: str, folder: Path, saves: Any) -> None:
     """Write two versions in turn until somebody ends it."""
     torch.set_num_threads(1)
+    logging.disable_progress_bar()
     while True:
         for number in (1, 2):
             SAVES[kind][0](folder, number)

@@ -16,6 +16,8 @@ ADDED = frozenset(
     (
         *("model_type", "_name_or_path", "name_or_path", "num_labels", "output_attentions", "torch_dtype"),
         *("pad_token_id", "bos_token_id", "eos_token_id", "vocab_size", "use_cache", "tie_word_embeddings"),
+        # Of the revision that was loaded: 5.14 hands it over like a field.
+        "_commit_hash",
     )
 )
 # They name code: of a repository, of a kernel to download, of a library that makes weights anew.

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 import torch
-from transformers import AutoConfig, AutoModel
+import transformers
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 VOCABULARY = 60
 HIDDEN = 32
@@ -108,7 +110,9 @@ REFUSED = {
 
 
 def tiny_config(kind, **overrides):
-    """Configuration of one kind, without dropout."""
+    """Configuration of one kind, without dropout; a test of a kind that an older transformers lacks is left out."""
+    if kind not in CONFIG_MAPPING:
+        pytest.skip(f"transformers {transformers.__version__} has no {kind}")
     options = BACKBONES[kind].options if kind in BACKBONES else {}
     config = AutoConfig.for_model(kind, **{**SIZES, **options, **overrides})
     for name in DROPOUTS:

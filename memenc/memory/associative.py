@@ -118,8 +118,10 @@ class AssociativeMemory(LayerMemory):
         keys, values = (x.to(dtype).where(whole, 0.0).contiguous() for x in (extra.keys, extra.values))
         features = dpfp(_project(keys, self.key_weight)).where(whole, 0.0)
         values = _project(values, self.value_weight)
-        logits = _project(keys, self.strength_weight[..., None]).squeeze(-1)
-        strength = (logits + self.strength_bias.to(dtype)[:, None]).sigmoid()
+        # The last bit must not depend on a document's place in the batch: that of a product with a vector would, and
+        # a CPU takes the last few numbers of a float32 tensor through another exponential function than the others.
+        logits = (keys * self.strength_weight.to(dtype)[:, None]).sum(-1)
+        strength = (logits + self.strength_bias.to(dtype)[:, None]).double().sigmoid().to(dtype)
         share = 1.0 / (features @ features.sum(3)[..., None]).squeeze(-1).clamp(min=1.0)
         normalisers = self._normalisers(state["normaliser"], features, share, plan)
         weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1).clamp(min=1.0)

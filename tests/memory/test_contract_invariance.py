@@ -45,6 +45,16 @@ def test_a_document_is_itself_to_the_bit_in_any_batch(design, dtype):
 @every_design
 @every_precision
 @torch.no_grad()
+def test_equal_documents_of_a_batch_stay_equal_to_the_bit(design, dtype):
+    model, batch = build(design, dtype=dtype), random.choice((3, 5, 7))
+    output = model(tokens(2 * CAPACITY + random.randrange(1, CAPACITY)).repeat(batch, 1))
+    for name, tensor in {**output.memory.tensors, "pooler_output": output.pooler_output}.items():
+        assert torch.equal(tensor, tensor[:1].expand_as(tensor)), f"{name} differs within a batch of {batch}"
+
+
+@every_design
+@every_precision
+@torch.no_grad()
 def test_pieces_of_whole_segments_are_the_whole_to_the_bit(design, dtype):
     model, ids = build(design, dtype=dtype), tokens(BATCH, 6 * CAPACITY)
     memory = None

@@ -136,6 +136,19 @@ def test_a_save_that_was_stopped_between_moves_is_finished_by_whoever_loads(tmp_
     check_sealed(tmp_path)
 
 
+@pytest.mark.parametrize("link", (COMPLETE, "more"))
+def test_a_link_out_of_the_folder_moves_and_replaces_nothing(folder, tmp_path, link):
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "two").write_text("theirs")
+    if link == "more":
+        shutil.copytree(folder, folder / COMPLETE)
+        shutil.rmtree(folder / "more")
+    (folder / link).symlink_to(tmp_path / "others", target_is_directory=True)
+    with pytest.raises(ValueError, match="leads out"):
+        check_if_sealed(folder)
+    assert contents(tmp_path / "others") == {"two": b"theirs"}
+
+
 def test_weights_of_an_earlier_save_are_not_read_instead_of_the_new(tmp_path):
     first, second, ids = build(), build(), tokens(2, 40)
     first.save_pretrained(tmp_path)

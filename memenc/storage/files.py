@@ -76,10 +76,14 @@ def finish_save(folder: Path) -> None:
 
     Raises:
         OSError: the folder cannot be written to.
+        ValueError: links lead out of the folder: whoever made it wants files of others moved or replaced.
     """
     complete = folder / COMPLETE
     if not complete.is_dir():
         return
+    for place in (complete, *((folder / name).parent for name in _files(complete))):
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{place} leads out of {folder}: nothing was moved; do not trust this folder")
     _remove_stale_weights(complete, folder)
     for name in [*_files(complete), CHECKSUMS]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -141,10 +141,13 @@ def differences(arguments, options, weights=None, attend=memory_attention_with_l
 
 
 def errors(found, wanted):
-    """Relative error (norm of the difference by norm) of everything; numbers that should be zero must be."""
-    return {
-        name: float(
-            (found[name].double() - wanted[name].double()).norm() / wanted[name].double().norm().clamp(min=1e-3)
-        )
-        for name in wanted
-    }
+    """Error (norm of the difference) of everything, relative to the norm, or to the terms of a sum that cancels out.
+
+    Numbers are of size one, and so are the terms of a gradient: what is left where they cancel may be far smaller than
+    their rounding.
+    """
+    return {name: float((found[name].double() - each.double()).norm() / scale(each)) for name, each in wanted.items()}
+
+
+def scale(wanted):
+    return wanted.double().norm().clamp(min=1.0)

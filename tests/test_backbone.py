@@ -7,7 +7,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 import memenc.backbones.attention
 from memenc import MemencModel
 from memenc.backbones.loading import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
-from memenc.backbones.rotary import match_rotary, rotate
+from memenc.backbones.rotary import match_rotary
+from memenc_kernels import Rotation, rotate
 from tests.backbones import BACKBONES, HEADS, HIDDEN, REFUSED, SEGMENT, SIZES, tiny_backbone, tiny_config
 
 every_backbone = pytest.mark.parametrize("kind", BACKBONES)
@@ -117,7 +118,7 @@ def test_importing_registers_nothing_twice_and_registering_is_repeatable():
 def test_rotating_by_hand(interleaved):
     tokens, frequencies = torch.randn(2, 3, 5, 8, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
     positions = torch.tensor([0, 1, -7, 400, 2])
-    turned = rotate(tokens, positions, frequencies, interleaved)
+    turned = rotate(tokens, Rotation.by(positions, frequencies, interleaved, torch.float64))
     for index, position in enumerate(positions.tolist()):
         for pair, frequency in enumerate(frequencies.tolist()):
             one, other = (2 * pair, 2 * pair + 1) if interleaved else (pair, pair + 3)
@@ -138,7 +139,7 @@ def test_the_right_rotation_is_recognised_among_several(interleaved, dtype):
         module.register_buffer(name, base ** (-dimensions / 16))
     keys = torch.randn(1, 4, 6, 16)
     for name, buffer in module.named_buffers():
-        moved = rotate(keys, torch.ones(6), buffer, interleaved)
+        moved = rotate(keys, Rotation.by(torch.ones(6), buffer, interleaved, torch.float32))
         found = match_rotary(module, keys.to(dtype), moved.to(dtype))
         assert (found.buffer, found.interleaved) == (name, interleaved)
     assert match_rotary(module, keys, keys) is None

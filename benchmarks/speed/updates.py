@@ -10,7 +10,7 @@ from speed.measure import Work
 from speed.problem import Function, Problem, Shape, in_both, require_installed
 from torch import Tensor
 
-from memenc_kernels import compress, document_pooling, gated_update, linear_memory
+from memenc_kernels import Rotation, compress, document_pooling, gated_update, linear_memory, rotate
 from memenc_kernels.ring_append import How, Rings, ring_append
 
 # As the document memory has them.
@@ -136,6 +136,19 @@ def rings_work(shape: Shape) -> Work:
     return Work(4 * shape.state_bytes / shape.dtype.itemsize, 2 * (3 + 1 / shape.rate) * shape.state_bytes)
 
 
+def rotation(shape: Shape, implementation: Any) -> Problem:
+    keys = shape.states(shape.batch, shape.segments)
+    # From the frame of each segment into that of its group.
+    moved = shape.segment * torch.arange(shape.segments, device=shape.device)[:, None, None]
+    frequencies = 10_000.0 ** -torch.linspace(0, 1, shape.dim // 2, device=shape.device)
+    turn = Rotation.by(moved, frequencies, interleaved=False, dtype=torch.float32)
+    return Problem(lambda: rotate(keys, turn, implementation=implementation), [keys])
+
+
+def rotation_work(shape: Shape) -> Work:
+    return Work(3 * shape.state_bytes / shape.dtype.itemsize, 2 * shape.state_bytes)
+
+
 UPDATES = (
     Function(
         "linear_memory",
@@ -145,6 +158,7 @@ UPDATES = (
     Function("document_pooling", in_both(pooling), {"forward": pooling_forward, "backward": pooling_backward}),
     Function("compression", in_both(compression), {"forward": compression_work, "backward": compression_work}),
     Function("gated_update", in_both(gated), {"forward": _gated_work(3), "backward": _gated_work(5)}),
+    Function("rotation", in_both(rotation), {"forward": rotation_work, "backward": rotation_work}),
     # The reference of rings goes document by document in Python: there is nothing to compile.
     Function("ring_append", {name: in_both(rings)[name] for name in ("triton", "torch")}, {"forward": rings_work}),
 )

@@ -19,7 +19,15 @@ Chosen = Literal["triton", "torch"]
 
 VARIABLE = "MEMENC_KERNELS"
 # Each is a folder beside this file with its reference in torch and, if it has one, its kernel in triton.py.
-FUNCTIONS = ("memory_attention", "linear_memory", "document_pooling", "gated_update", "compression", "ring_append")
+FUNCTIONS = (
+    "memory_attention",
+    "linear_memory",
+    "document_pooling",
+    "gated_update",
+    "compression",
+    "ring_append",
+    "rotation",
+)
 
 _logger = logging.getLogger("memenc_kernels")
 _setting: ContextVar[Implementation | None] = ContextVar("memenc_kernels_implementation", default=None)

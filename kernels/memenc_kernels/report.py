@@ -34,7 +34,8 @@ def main() -> int:
     parser.add_argument("--everyday", action="store_true", help="only what the ordinary tests compile")
     parser.add_argument("--functions", nargs="+", choices=FUNCTIONS, default=FUNCTIONS)
     arguments = parser.parse_args()
-    console = Console()
+    # Where nobody says how wide the page is, names and numbers must fit.
+    console = Console(width=None if sys.stdout.isatty() else 140)
     wanted = work(arguments.everyday, arguments.functions)
     shown = track(compile_all(wanted), "compiling for every architecture", len(wanted), console=Console(stderr=True))
     compiled = list(shown)

@@ -40,4 +40,4 @@ def _aligned(kind: Any) -> Any:
     if isinstance(kind, tuple):
         inner = [_aligned(each) for each in kind]
         return tuple(inner) if type(kind) is tuple else type(kind)(*inner)
-    return f"{kind}:16" if kind.startswith("*") else kind
+    return f"{kind}:16" if isinstance(kind, str) and kind.startswith("*") else kind

@@ -15,9 +15,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from memenc.backbones.placement import begins, placed, share_entries
 from memenc.backbones.rotary import Rotary
 from memenc.backbones.row import LayerCall, Row
-from memenc.memory import LayerMemory, Scanned, Segment, State, WritePlan
+from memenc.memory import LayerMemory, Scanned, SegmentGroup, State, WritePlan
 from memenc.memory.values import Joined
-from memenc_kernels import Line, memory_attention, memory_attention_with_log_weight
+from memenc_kernels import Line, memory_attention, memory_attention_with_log_weight, rotate
 
 ATTENTION_NAME = "memenc"
 # What a backbone may ask of attention that this function would have to ignore, which would be silently wrong.
@@ -101,10 +101,11 @@ class GroupContext(AttentionContext):
         beside = None if self.row is None else self.row.beside(call)
         call = call if self.row is None else self.row.own(call)
         call = call if valid is None else call.without_padding(valid)
-        segments = self._segments(call, rotary, torch.arange(call.keys.shape[2], device=call.keys.device))
+        extra = None
         if self.row is not None and beside is not None:
-            positions = self.row.positions(call.keys.device)
-            segments = replace(segments, extra=self._segments(beside, rotary, positions))
+            extra = self._segments(beside, rotary, self.row.positions(call.keys.device))
+        positions = torch.arange(call.keys.shape[2], device=call.keys.device)
+        segments = self._segments(call, rotary, positions, extra)
         scanned = memory.scan(self.states[layer], segments, self.plan)
         self.new_states.append(scanned.state)
         if scanned.loss is not None:
@@ -139,12 +140,13 @@ class GroupContext(AttentionContext):
         rotary: Rotary | None,
     ) -> tuple[tuple[Line, ...], LayerCall, LayerCall | None]:
         """Lines with their keys rotated to where they lie, and the calls in the same frame."""
-        lines = tuple(line.with_dtype(call.keys.dtype) for line in lines)
+        segments = self.plan.complete.shape[1]
+        lines = tuple(line.of_segments(segments).with_dtype(call.keys.dtype) for line in lines)
         if rotary is None:
             return lines, call, beside
 
         def turn(tokens: Tensor, positions: Tensor) -> Tensor:
-            return rotary.rotate(self.backbone, tokens, positions)
+            return rotate(tokens, rotary.rotation(self.backbone, positions, tokens.dtype))
 
         if not share_entries(lines):
             return tuple(placed(line, turn, None) for line in lines), call, beside
@@ -156,19 +158,15 @@ class GroupContext(AttentionContext):
 
         return lines, in_group(call), None if beside is None else in_group(beside)
 
-    def _segments(self, call: LayerCall, rotary: Rotary | None, positions: Tensor) -> Segment:
-        """Queries, keys and values without the rotation to `positions`, (batch, segments, heads, tokens, dim)."""
-        queries, keys = call.queries, call.keys
-        if rotary is not None:
-            queries = rotary.rotate(self.backbone, queries, -positions)
-            keys = rotary.rotate(self.backbone, keys, -positions)
+    def _segments(
+        self, call: LayerCall, rotary: Rotary | None, positions: Tensor, extra: SegmentGroup | None = None
+    ) -> SegmentGroup:
+        """Queries, keys and values of all segments, with the rotation to `positions` that they carry."""
         unfold = "(batch segments) heads tokens dim -> batch segments heads tokens dim"
         batch = self.plan.complete.shape[0]
-        return Segment(
-            rearrange(queries, unfold, batch=batch),
-            rearrange(keys, unfold, batch=batch),
-            rearrange(call.values, unfold, batch=batch),
-        )
+        queries, keys, values = (rearrange(x, unfold, batch=batch) for x in (call.queries, call.keys, call.values))
+        rotation = None if rotary is None else rotary.rotation(self.backbone, positions, call.keys.dtype)
+        return SegmentGroup(queries, keys, values, extra, rotation)
 
 
 def _own_arguments(call: LayerCall, valid: Tensor | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from memenc.memory.values import TokenLine
 from memenc_kernels import Line
 
 # Rotates (..., tokens, dim) by positions that broadcast with (..., tokens).
@@ -26,10 +27,11 @@ def begins(rows: int, batch: int, segment_length: int, device: torch.device) -> 
 
 
 def placed(line: Line, turn: Turn, segment_length: int | None) -> Line:
-    """The line with its unrotated keys turned to where its segments see them.
+    """The line with its keys turned to where its segments see them.
 
     Args:
-        line: with positions, or it stays as it is; its step is at most as long as what is seen.
+        line: with positions, or it stays as it is; its step is at most as long as what is seen. Its keys are unrotated,
+            but for the bodies of a `TokenLine`, which only move from the frame of one segment to another.
         turn: rotation of keys.
         segment_length: of the frame of the group; None for a frame per segment, if no entry is shared.
     """
@@ -38,10 +40,12 @@ def placed(line: Line, turn: Turn, segment_length: int | None) -> Line:
         return line
     if line.body_keys is None:
         return replace(line, head_keys=turn(line.head_keys, positions))
-    if segment_length is None:
-        return replace(line, head_keys=turn(line.head_keys, positions), body_keys=turn(line.body_keys, positions))
-    positions = positions.double()
-    # What a segment appends is the end of what the next one sees.
-    readers = segment_length * torch.arange(1, line.body_keys.shape[1] + 1, device=positions.device)
-    places = readers[:, None, None] + positions[line.entries - line.step :]
+    places = positions[line.entries - line.step :].double()
+    if isinstance(line, TokenLine) and line.tokens is not None:
+        # The last token of a segment has this position in its own frame; all move alike.
+        places = places[-1:] - (line.tokens.values.shape[3] - 1)
+    if segment_length is not None:
+        # What a segment appends is the end of what the next one sees.
+        readers = segment_length * torch.arange(1, line.body_keys.shape[1] + 1, device=positions.device)
+        places = readers[:, None, None] + places
     return replace(line, head_keys=turn(line.head_keys, positions), body_keys=turn(line.body_keys, places))

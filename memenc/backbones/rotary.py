@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from memenc_kernels import Rotation, rotate
+
 
 @dataclass(frozen=True)
 class Rotary:
@@ -19,26 +21,10 @@ class Rotary:
     buffer: str
     interleaved: bool
 
-    def rotate(self, backbone: nn.Module, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Rotate (..., tokens, dim) by `positions`, see `rotate`; negative positions take a rotation off."""
-        return rotate(tokens, positions, backbone.get_buffer(self.buffer), self.interleaved)
-
-
-def rotate(tokens: Tensor, positions: Tensor, inverse_frequencies: Tensor, interleaved: bool) -> Tensor:
-    """Rotate pairs of the leading dimensions of (..., tokens, dim) by position * frequency, in float32 at least.
-
-    Positions (tokens,), or any shape that broadcasts with (..., tokens); in float64 large ones lose no accuracy.
-    """
-    dtype = torch.promote_types(tokens.dtype, torch.float32)
-    exact = torch.promote_types(positions.dtype, dtype)
-    angles = positions.to(exact)[..., None] * inverse_frequencies.to(exact)
-    cosine, sine = angles.cos().to(dtype), angles.sin().to(dtype)
-    rotated, rest = tokens.split([2 * len(inverse_frequencies), tokens.shape[-1] - 2 * len(inverse_frequencies)], -1)
-    rotated = rotated.to(dtype)
-    first, second = (rotated[..., 0::2], rotated[..., 1::2]) if interleaved else rotated.chunk(2, -1)
-    turned = (first * cosine - second * sine, second * cosine + first * sine)
-    joined = torch.stack(turned, -1).flatten(-2) if interleaved else torch.cat(turned, -1)
-    return torch.cat([joined.to(tokens.dtype), rest], -1)
+    def rotation(self, backbone: nn.Module, positions: Tensor, dtype: torch.dtype) -> Rotation:
+        """The rotation of tokens of this type at `positions` (..., tokens), its tables in float32 at least."""
+        exact = torch.promote_types(dtype, torch.float32)
+        return Rotation.by(positions, backbone.get_buffer(self.buffer), self.interleaved, exact)
 
 
 def match_rotary(backbone: nn.Module, at_zero: Tensor, at_one: Tensor) -> Rotary | None:
@@ -62,7 +48,8 @@ def match_rotary(backbone: nn.Module, at_zero: Tensor, at_one: Tensor) -> Rotary
         if not name.endswith("inv_freq") or "original" in name or 2 * len(buffer) > at_zero.shape[-1]:
             continue
         for interleaved in (False, True):
-            error = (rotate(at_zero, ones, buffer, interleaved) - at_one).norm() / size
+            turned = rotate(at_zero, Rotation.by(ones, buffer, interleaved, torch.float64))
+            error = (turned - at_one).norm() / size
             candidates.append((float(error), Rotary(name, interleaved)))
     # Half precision rounds keys by less than 1 %; a wrong base or pairing is off by tens of per cent.
     if not candidates or min(candidates, key=lambda pair: pair[0])[0] > 0.02:

@@ -21,7 +21,7 @@ from memenc.encoder.places import layer_memories, row_tokens, top_place
 from memenc.encoder.schedule import Group, groups_of
 from memenc.lead import SpecialTokens
 from memenc.lockstep import gathers_weights, in_step
-from memenc.memory import LayerMemory, Segment, build_memory
+from memenc.memory import LayerMemory, SegmentGroup, build_memory
 from memenc.memory.document import DocumentMemory
 from memenc.memory.scan import detached
 from memenc.segments import Pending, Segments
@@ -270,10 +270,10 @@ def _token_types(types: Tensor | None, before: int, after: int) -> Tensors:
     return {"token_type_ids": torch.cat([beside[0], types, beside[1]], dim=1)}
 
 
-def _over_the_top(states: Tensor, extra: Segment | None) -> Segment:
-    """States of the last layer (batch, segments, tokens, hidden) as a segment of one head."""
+def _over_the_top(states: Tensor, extra: SegmentGroup | None) -> SegmentGroup:
+    """States of the last layer (batch, segments, tokens, hidden) as segments of one head."""
     one_head = rearrange(states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
-    return Segment(one_head, one_head, one_head, extra)
+    return SegmentGroup(one_head, one_head, one_head, extra)
 
 
 def part_of(tensors: Tensors, name: str) -> Tensors:

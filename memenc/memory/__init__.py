@@ -21,7 +21,7 @@ from memenc.memory.pyramid import PyramidMemory
 from memenc.memory.row_tokens import RowSizes, RowTokens, Standing
 from memenc.memory.summary import SummaryMemory, SummaryTokens
 from memenc.memory.tokens import CarriedTokens, RecurrentTokens, VisibleTokens
-from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
 from memenc.memory.windowed import WindowedMemory
 
 
@@ -150,6 +150,7 @@ __all__ = [
     "RowTokens",
     "Scanned",
     "Segment",
+    "SegmentGroup",
     "Standing",
     "State",
     "WritePlan",

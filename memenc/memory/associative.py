@@ -13,7 +13,7 @@ from torch.nn import functional
 from memenc.memory.base import LayerMemory, require_positive
 from memenc.memory.delta import exact, few_tokens
 from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
-from memenc.memory.values import Added, LayerSizes, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Added, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 # Products of a feature with its neighbours that the feature map makes: DPFP-3.
 NEIGHBOURS = 3
@@ -83,8 +83,7 @@ class AssociativeMemory(LayerMemory):
     def write(self, state: State, segment: Segment) -> State:
         """Write the memory tokens of one segment."""
         assert segment.extra is not None
-        extra = segment.extra
-        one = Segment(extra.queries[:, None], extra.keys[:, None], extra.values[:, None])
+        one = SegmentGroup.of_one(segment.extra)
         plan = WritePlan(torch.ones(len(one.keys), 1, dtype=torch.bool, device=one.keys.device), ("all",))
         with exact(one.keys):
             matrices, normalisers = self._written(state, one, plan)
@@ -95,12 +94,12 @@ class AssociativeMemory(LayerMemory):
         with exact(queries):
             return (self._look_up(queries, state["matrix"], state["normaliser"]),)
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """All segments at once but for sums and small products in their order."""
-        with exact(segments.keys):
+        with exact(segments.values):
             return self._scan(state, segments, plan)
 
-    def _scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def _scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         assert segments.extra is not None
         matrices, normalisers = self._written(state, segments.extra, plan)
         retrieved = self._look_up(
@@ -110,7 +109,7 @@ class AssociativeMemory(LayerMemory):
         )
         return Scanned((), (retrieved,), {"matrix": matrices[-1], "normaliser": normalisers[-1]})
 
-    def _written(self, state: State, extra: Segment, plan: WritePlan) -> tuple[list[Tensor], list[Tensor]]:
+    def _written(self, state: State, extra: SegmentGroup, plan: WritePlan) -> tuple[list[Tensor], list[Tensor]]:
         """Matrices and normalisers before each segment and after the last."""
         dtype = state["matrix"].dtype
         whole = plan.complete[:, :, None, None, None]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from memenc.memory.scan import scan_in_order
-from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 # What all entries of a fresh memory together weigh against the tokens of the segment that reads them.
 START_SHARE = 0.05
@@ -84,7 +84,7 @@ class LayerMemory(nn.Module, ABC):
         """Loss per document (batch,) for the write of this segment, if the design trains itself beside the task."""
         return None
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """Run along the segments of a group; a design that can do without the order of the segments overrides it."""
         return scan_in_order(self, state, segments, plan)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory
-from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 
 @final
@@ -69,7 +69,7 @@ class CompositeMemory(LayerMemory):
             found for name, part in self.memories.items() for found in part.retrieve(_of(name, state), queries)
         )
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """Run every part along the group in its own way."""
         scanned = {name: part.scan(_of(name, state), segments, plan) for name, part in self.memories.items()}
         losses = [each.loss for each in scanned.values() if each.loss is not None]

@@ -7,6 +7,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from memenc_kernels import Rotation
 from memenc_kernels.compression import Compression, compress
 
 
@@ -41,8 +42,12 @@ class Compressor(nn.Module):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Compress (batch, heads, slots * rate, head_dim) keys and values to (batch, heads, slots, head_dim)."""
+    def forward(self, keys: Tensor, values: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor]:
+        """Compress (batch, heads, slots * rate, head_dim) keys and values to (batch, heads, slots, head_dim).
+
+        A `rotation` that the keys carry is taken off.
+        """
         query = self.query if self.kind == "learned_query" else None
         kernels = (self.key_kernel, self.value_kernel) if self.kind == "convolution" else None
-        return compress(keys, values, rate=self.rate, kind=self.kind, query=query, kernels=kernels)
+        options = {"rate": self.rate, "kind": self.kind, "query": query, "kernels": kernels}
+        return compress(keys, values, **options, rotation=rotation)

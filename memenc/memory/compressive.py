@@ -13,7 +13,7 @@ from torch.nn import functional
 from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
 from memenc.memory.compression import Compression, Compressor
 from memenc.memory.scan import after_line, detached, line_of_window, scan_in_order
-from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
 
 
 @final
@@ -103,12 +103,12 @@ class CompressiveMemory(LayerMemory):
             "tokens": state["tokens"] + segment.keys.shape[2],
         }
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """Slots and windows of a group are views of two lines, and all of its slots are compressed at once."""
         if not plan.is_one_line() or (self.training and self.reconstruction_weight):
             return scan_in_order(self, state, segments, plan)
         state = detached(state) if plan.cuts(0) else state
-        length, read, positions = segments.keys.shape[3], self.read(state), self.positions(segments.keys.device)
+        length, read, positions = segments.values.shape[3], self.read(state), self.positions(segments.values.device)
         parts = (slice(None, self.slots), slice(self.slots, None))
         before = state["tokens"][:, None] + length * plan.written_before()
         appended = (self._compressed(read, segments), segments)
@@ -159,12 +159,13 @@ class CompressiveMemory(LayerMemory):
         in_slots = ((tokens - self.window).clamp(min=0) // self.rate).clamp(max=self.slots)
         return in_slots, tokens.clamp(max=self.window)
 
-    def _compressed(self, read: Entries, segments: Segment) -> Entries:
+    def _compressed(self, read: Entries, segments: SegmentGroup) -> Entries:
         """The slots that each segment of a group appends, (batch, segments, heads, slots, dim)."""
-        batch, count = segments.keys.shape[:2]
+        batch, count = segments.values.shape[:2]
         window = self.compressor(read.keys[:, :, self.slots :], read.values[:, :, self.slots :])
         fold = "batch segments heads tokens dim -> (batch segments) heads tokens dim"
-        tokens = self.compressor(rearrange(segments.keys, fold), rearrange(segments.values, fold))
+        keys, values = rearrange(segments.rotated_keys, fold), rearrange(segments.values, fold)
+        tokens = self.compressor(keys, values, segments.rotation)
         keys, values = (
             _appended(old, rearrange(new, "(batch segments) ... -> batch segments ...", batch=batch), count)
             for old, new in zip(window, tokens, strict=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from memenc.memory import LayerMemory, LayerSizes, Segment, WritePlan, build_memory
+from memenc.memory import LayerMemory, LayerSizes, SegmentGroup, WritePlan, build_memory
 from memenc.memory.budget import state_bytes
 from memenc_kernels import Line, memory_attention
 
@@ -49,16 +49,16 @@ def cost_of(name: str, sizes: LayerSizes, options: dict[str, Any] | None = None,
 @torch.no_grad()
 def _flops(memory: LayerMemory, row_tokens: int) -> int:
     sizes = memory.sizes
-    segment = _segment(sizes, sizes.segment_length)
-    segment = replace(segment, extra=_segment(sizes, row_tokens)) if row_tokens else segment
+    extra = _segments(sizes, row_tokens) if row_tokens else None
+    segments = _segments(sizes, sizes.segment_length, extra)
     plan = WritePlan(torch.ones(1, 1, dtype=torch.bool), ("all",))
-    state = memory.initial_state(1, segment.keys)
+    state = memory.initial_state(1, segments.values)
     with FlopCounterMode(display=False) as counter:
-        lines = [Line(line.head_keys, line.head_values) for line in memory.scan(state, segment, plan).lines]
-        memory_attention(segment.queries[:, 0], segment.keys[:, 0], segment.values[:, 0], lines=lines)
+        lines = [Line(line.head_keys, line.head_values) for line in memory.scan(state, segments, plan).lines]
+        memory_attention(segments.queries[:, 0], segments.keys[:, 0], segments.values[:, 0], lines=lines)
     return counter.get_total_flops()
 
 
-def _segment(sizes: LayerSizes, tokens: int) -> Segment:
+def _segments(sizes: LayerSizes, tokens: int, extra: SegmentGroup | None = None) -> SegmentGroup:
     keys = torch.empty(1, 1, sizes.key_value_heads, tokens, sizes.head_dim)
-    return Segment(torch.empty(1, 1, sizes.heads, tokens, sizes.head_dim), keys, keys)
+    return SegmentGroup(torch.empty(1, 1, sizes.heads, tokens, sizes.head_dim), keys, keys, extra)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory
-from memenc.memory.values import Entries, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 
 @final
@@ -73,6 +73,6 @@ class LearnedStart(LayerMemory):
         """That of the memory."""
         return self.memory.auxiliary_loss(state, segment)
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """As the memory runs along a group."""
         return self.memory.scan(state, segments, plan)

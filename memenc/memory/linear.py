@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from memenc.memory.base import START_SHARE, LayerMemory, counter
-from memenc.memory.values import LayerSizes, Mixed, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.memory.values import LayerSizes, Mixed, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 from memenc_kernels.linear_memory import Rule, linear_memory
 
 # Heads wider than this (the one over the top) are cut into blocks: a matrix grows with the square of its width.
@@ -62,7 +62,7 @@ class LinearMemory(LayerMemory):
 
     def write(self, state: State, segment: Segment) -> State:
         """Add what the segment's keys do not yet retrieve."""
-        one = Segment(segment.queries[:, None], segment.keys[:, None], segment.values[:, None])
+        one = SegmentGroup.of_one(segment)
         plan = WritePlan(torch.ones(len(segment.keys), 1, dtype=torch.bool, device=segment.keys.device), ("all",))
         return self.scan(state, one, plan).state
 
@@ -70,9 +70,9 @@ class LinearMemory(LayerMemory):
         """What the matrix holds under the queries; with no share where nothing was written."""
         nothing = queries.new_zeros(len(queries), 1, self.sizes.key_value_heads, 0, self.sizes.head_dim)
         plan = WritePlan(torch.zeros(len(queries), 1, dtype=torch.bool, device=queries.device), ("none",))
-        return self.scan(state, Segment(queries[:, None], nothing, nothing), plan).retrieved
+        return self.scan(state, SegmentGroup(queries[:, None], nothing, nothing), plan).retrieved
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """All segments at once but for sums and small products in their order."""
         counts = state["segments"][:, None] + plan.complete.cumsum(1)
         known = counts > plan.complete

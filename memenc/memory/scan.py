@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from memenc.memory.values import Entries, Retrieved, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, Retrieved, Scanned, SegmentGroup, State, TokenLine, WritePlan
 from memenc.state import grown
 from memenc_kernels import Line
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FOLD = "segments batch ... -> (batch segments) ..."
 
 
-def scan_in_order(memory: LayerMemory, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+def scan_in_order(memory: LayerMemory, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
     """What each segment sees and the state after the last, one segment after the other."""
     entries: list[Entries] = []
     retrieved: list[tuple[Retrieved, ...]] = []
@@ -39,7 +39,7 @@ def scan_in_order(memory: LayerMemory, state: State, segments: Segment, plan: Wr
             losses.append(torch.where(plan.complete[:, index], loss, 0.0))
         after = memory.write(state, segment)
         state = after if plan.written[index] == "all" else keep_where(plan.complete[:, index], after, state)
-    lines = line_of_entries(entries, memory.positions(segments.keys.device))
+    lines = line_of_entries(entries, memory.positions(segments.values.device))
     return Scanned(lines, fold_retrieved(retrieved), state, torch.stack(losses).sum(0) if losses else None)
 
 
@@ -67,34 +67,46 @@ def line_of_entries(seen: Sequence[Entries], positions: Tensor | None) -> tuple[
     return (Line(first.keys, first.values, keys, values, valid, first.bias, positions),)
 
 
-def line_of_window(head: Entries, tokens: Segment | Entries, filled: Tensor, positions: Tensor) -> Line:
+def line_of_window(head: Entries, tokens: SegmentGroup | Entries, filled: Tensor, positions: Tensor) -> Line:
     """The line of a memory that only appends: each segment pushes as many entries out as it brings.
 
     Args:
         head: what is kept before the group, newest last.
-        tokens: what each segment appends, keys and values (batch, segments, heads, step, dim).
+        tokens: what each segment appends, itself or keys and values (batch, segments, heads, step, dim).
         filled: how many entries are valid before each segment, (batch, segments).
         positions: (entries,) relative to the segment that reads.
     """
     entries = head.keys.shape[2]
     valid = torch.arange(entries, device=filled.device) >= entries - filled[..., None]
     # Of a segment that is longer than what is kept, only its end is ever seen.
-    keys, values = tokens.keys[:, :, :, -entries:], tokens.values[:, :, :, -entries:]
-    return Line(head.keys, head.values, keys, values, valid, head.bias, positions)
+    values = tokens.values[:, :, :, -entries:]
+    if isinstance(tokens, Entries):
+        return Line(head.keys, head.values, tokens.keys[:, :, :, -entries:], values, valid, head.bias, positions)
+    keys = tokens.rotated_keys[:, :, :, -entries:]
+    return TokenLine(head.keys, head.values, keys, values, valid, head.bias, positions, tokens)
 
 
 def after_line(line: Line, plan: WritePlan) -> tuple[Tensor, Tensor]:
     """Keys and values that are kept after the group: what the segment behind each document's last would see."""
-    bodies = ((line.head_keys, line.body_keys), (line.head_values, line.body_values))
-    keys, values = (_end(head, cast(Tensor, body), plan) for head, body in bodies)
+    if plan.written[0] == "none":
+        return line.head_keys, line.head_values
+    everywhere = plan.written[-1] == "all"
+    assert line.body_keys is not None and line.body_values is not None
+    needed = min(line.body_keys.shape[1], -(-line.entries // line.step)) if everywhere else line.body_keys.shape[1]
+    keys, values = line.body_keys[:, line.body_keys.shape[1] - needed :], line.body_values
+    if isinstance(line, TokenLine) and line.tokens is not None:
+        # Kept keys carry no rotation. The copy that takes it off is the one that is kept.
+        keys = line.tokens.last_keys(needed)[:, :, :, -line.step :]
+    values = values[:, values.shape[1] - needed :]
+    bodies = ((line.head_keys, keys), (line.head_values, values))
+    keys, values = (_end(head, body, plan) for head, body in bodies)
     return keys, values
 
 
 def _end(head: Tensor, body: Tensor, plan: WritePlan) -> Tensor:
     entries, step = head.shape[2], body.shape[3]
     if plan.written[-1] == "all":
-        needed = min(body.shape[1], -(-entries // step))
-        parts = [head[:, :, entries - max(entries - needed * step, 0) :], *body[:, body.shape[1] - needed :].unbind(1)]
+        parts = [head[:, :, entries - max(entries - body.shape[1] * step, 0) :], *body.unbind(1)]
         # A copy of its own: a view would keep the whole group alive.
         return torch.cat(parts, dim=2)[:, :, -entries:].contiguous().to(head.dtype)
     places = step * plan.complete.sum(1)[:, None] + torch.arange(entries, device=head.device)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self, final
 
 import torch
 from torch import Tensor
 
-from memenc_kernels import Line
+from memenc_kernels import Line, Rotation, rotate
 
 State = dict[str, Tensor]
 Written = Literal["all", "some", "none"]
@@ -122,7 +123,6 @@ class Segment:
     """What full segments offer: each (batch, heads, tokens, head_dim), keys and queries unrotated.
 
     `extra` holds the same of the memory tokens that travelled in the same row, for designs that have such.
-    A group of segments has one more dimension behind the batch.
     """
 
     queries: Tensor
@@ -130,15 +130,70 @@ class Segment:
     values: Tensor
     extra: Segment | None = None
 
+
+@final
+class SegmentGroup:
+    """What a group of segments offers; a rotation is taken off queries and keys when somebody asks for them.
+
+    Args:
+        queries: as attention has them, (batch, segments, heads, tokens, head_dim).
+        keys: likewise, (batch, segments, key_value_heads, tokens, head_dim).
+        values: like keys.
+        extra: the same of the memory tokens that travelled in the same rows.
+        rotation: that queries and keys carry, (tokens, pairs), the same in every segment; None if they carry none.
+    """
+
+    def __init__(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        extra: SegmentGroup | None = None,
+        rotation: Rotation | None = None,
+    ) -> None:
+        self.rotated_queries, self.rotated_keys, self.values = queries, keys, values
+        self.extra, self.rotation = extra, rotation
+
+    @classmethod
+    def of_one(cls, segment: Segment) -> Self:
+        """The group of this segment alone."""
+        extra = None if segment.extra is None else cls.of_one(segment.extra)
+        return cls(segment.queries[:, None], segment.keys[:, None], segment.values[:, None], extra)
+
+    @cached_property
+    def queries(self) -> Tensor:
+        """Queries without the rotation."""
+        return self._unrotated(self.rotated_queries)
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Keys without the rotation."""
+        return self._unrotated(self.rotated_keys)
+
     @property
     def count(self) -> int:
         """Segments of the group."""
-        return self.keys.shape[1]
+        return self.values.shape[1]
 
     def at(self, index: int) -> Segment:
         """One segment of the group."""
         extra = None if self.extra is None else self.extra.at(index)
         return Segment(self.queries[:, index], self.keys[:, index], self.values[:, index], extra)
+
+    def last_keys(self, count: int) -> Tensor:
+        """Keys of the last `count` segments without the rotation, which is taken off no others."""
+        first = self.count - count
+        return self.keys[:, first:] if "keys" in vars(self) else self._unrotated(self.rotated_keys[:, first:])
+
+    def _unrotated(self, tokens: Tensor) -> Tensor:
+        return tokens if self.rotation is None else rotate(tokens, self.rotation.inverse())
+
+
+@dataclass(frozen=True)
+class TokenLine(Line):
+    """A line to which every segment appends its own last tokens: its `body_keys` carry the rotation of `tokens`."""
+
+    tokens: SegmentGroup | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +218,7 @@ class WritePlan:
 
     def is_one_line(self) -> bool:
         """Whether all states of the group lie on one line: none left out, no gradient cut between them."""
-        return self.in_order and len(self.written) > 1 and not any(self.cut[1:])
+        return self.in_order and not any(self.cut[1:])
 
     def written_before(self) -> Tensor:
         """How many segments of the group were written before each, (batch, segments)."""
@@ -175,7 +230,8 @@ class Scanned:
     """What a group of segments reads from a memory and leaves in it.
 
     Args:
-        lines: what the segments see; keys carry no rotation, `positions` say where attention places them.
+        lines: what the segments see; keys carry no rotation but in a `TokenLine`, `positions` say where attention
+            places them.
         retrieved: in the order in which they join the attention output, (rows, ...).
         state: after the last segment.
         loss: auxiliary loss summed over segments, (batch,), or None.

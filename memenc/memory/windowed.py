@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
 from memenc.memory.scan import after_line, detached, line_of_window, scan_in_order
-from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, State, WritePlan
+from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
 
 
 @final
@@ -64,14 +64,14 @@ class WindowedMemory(LayerMemory):
             "filled": (state["filled"] + length).clamp(max=self.window),
         }
 
-    def scan(self, state: State, segments: Segment, plan: WritePlan) -> Scanned:
+    def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """The windows of a group are views of one line: what was kept, and the group's own tokens."""
         if not plan.is_one_line():
             return scan_in_order(self, state, segments, plan)
         state = detached(state) if plan.cuts(0) else state
-        length = segments.keys.shape[3]
+        length = segments.values.shape[3]
         filled = (state["filled"][:, None] + length * plan.written_before()).clamp(max=self.window)
-        positions = self.positions(segments.keys.device)
+        positions = self.positions(segments.values.device)
         line = line_of_window(self.read(state), segments, filled, positions)
         keys, values = after_line(line, plan)
         written = state["filled"] + length * plan.complete.sum(1)

@@ -2,6 +2,8 @@
 
 import torch
 
+from memenc_kernels import Rotation
+
 # batch, heads, slots, rate, dim
 SIZES = {
     "one of each": (1, 1, 1, 1, 4),
@@ -25,10 +27,20 @@ def random_inputs(size, kind, dtype=torch.float32, device="cpu"):
     return {n: (torch.randn(shape, device=device) * sizes.get(n, 1.0)).to(dtype) for n, shape in shapes.items()}
 
 
-def with_kernels(function):
-    """The function with both kernels of a convolution as arguments of their own."""
+def rotated(size, interleaved, device="cpu"):
+    """Tables of a rotation of some of the pairs, to take off the keys."""
+    _, _, slots, rate, dim = size
+    angles = torch.randn(slots * rate, dim // 3, device=device) * 3
+    return Rotation(angles.cos(), angles.sin(), interleaved)
+
+
+def with_kernels(function, rotation=None):
+    """The function with both kernels of a convolution as arguments of their own, in the type of the inputs."""
 
     def call(key_kernel=None, value_kernel=None, **arguments):
-        return function(**arguments, kernels=None if key_kernel is None else (key_kernel, value_kernel))
+        exact = torch.promote_types(arguments["keys"].dtype, torch.float32)
+        turn = None if rotation is None else Rotation(*(x.to(exact) for x in rotation[:2]), rotation.interleaved)
+        kernels = None if key_kernel is None else (key_kernel, value_kernel)
+        return function(**arguments, kernels=kernels, rotation=turn)
 
     return call

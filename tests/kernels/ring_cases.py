@@ -2,7 +2,8 @@
 
 import torch
 
-from memenc_kernels.ring_append import How, Rings, Rotation
+from memenc_kernels import Rotation
+from memenc_kernels.ring_append import How, Rings
 from tests.kernels.compare import error, larger
 
 # batch, heads, window, places, slots, rate, segment, dim

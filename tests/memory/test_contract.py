@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from memenc import available_memories
-from memenc.memory.scan import line_of_entries
+from memenc.memory.scan import after_line, line_of_entries
 from memenc.memory.windowed import WindowedMemory
 from tests.backbones import LAYERS, SEGMENT
 from tests.memory.checks import (
@@ -117,10 +117,22 @@ def test_a_short_document_is_itself_among_long_ones():
         assert_states_close(output.memory.select([0]), alone.memory, 1e-5)
 
 
-def test_padding_that_writes_is_noticed(monkeypatch):
-    monkeypatch.setattr("memenc.memory.scan.keep_where", lambda written, after, before: after)
+def all_written(line, plan):
+    every = replace(plan, complete=torch.ones_like(plan.complete), written=("all",) * len(plan.written))
+    return after_line(line, every)
+
+
+PADDING_WRITES = {
+    "average_weighted": ("memenc.memory.scan.keep_where", lambda written, after, before: after),
+    "windowed_one_segment": ("memenc.memory.windowed.after_line", all_written),
+}
+
+
+@pytest.mark.parametrize("design", PADDING_WRITES)
+def test_padding_that_writes_is_noticed(design, monkeypatch):
+    monkeypatch.setattr(*PADDING_WRITES[design])
     with pytest.raises(AssertionError, match="bit-identical"):
-        check_padding_is_nothing(build("windowed_one_segment"), tokens(CAPACITY + 1), documents_of(4 * CAPACITY))
+        check_padding_is_nothing(build(design), tokens(CAPACITY + 1), documents_of(4 * CAPACITY))
 
 
 @every_design

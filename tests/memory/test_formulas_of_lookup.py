@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from memenc.memory import LayerSizes, Segment, WritePlan, build_memory
+from memenc.memory import LayerSizes, Segment, SegmentGroup, WritePlan, build_memory
 from memenc.memory.values import Added, Joined, Mixed
 from tests.memory.test_formulas import DIM, GROUPS, HEADS, LENGTH, line, random_memory, segments, states_along
 
@@ -119,7 +119,7 @@ def test_the_archive_is_searched_block_by_block(monkeypatch):
 def test_documents_of_different_length_share_an_archive():
     memory, read = build_memory("nearest", LayerSizes(HEADS, GROUPS, DIM, LENGTH), {"nearest": 4}).double(), segments(4)
     queries, plan = random_queries(), torch.tensor([[True, False], [False, True], [True, True], [True, False]]).T
-    group = Segment(*(torch.stack([getattr(s, n) for s in read], 1) for n in ("queries", "keys", "values")))
+    group = SegmentGroup(*(torch.stack([getattr(s, n) for s in read], 1) for n in ("queries", "keys", "values")))
     state = memory.scan(memory.initial_state(2, queries), group, WritePlan(plan, ("some", "some", "all", "some"))).state
     assert state["filled"].tolist() == [3 * LENGTH, 2 * LENGTH]
     for batch in range(2):

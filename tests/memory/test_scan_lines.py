@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from memenc.backbones.placement import begins, placed, share_entries
-from memenc.backbones.rotary import rotate
-from memenc.memory import LayerSizes, Segment, WritePlan, build_memory
+from memenc.memory import LayerSizes, SegmentGroup, WritePlan, build_memory
 from memenc.memory import scan as scanning
 from memenc.memory.scan import scan_in_order
+from memenc_kernels import Rotation, rotate
 from memenc_kernels.memory_attention.gather import gathered
 
 SIZES = LayerSizes(heads=4, key_value_heads=2, head_dim=6, segment_length=8)
@@ -25,6 +25,13 @@ OPTIONS = {
 }
 
 
+FREQUENCIES = torch.tensor([1.0, 0.3], dtype=torch.float64)
+
+
+def turn(tokens, positions):
+    return rotate(tokens, Rotation.by(positions, FREQUENCIES, interleaved=False, dtype=torch.float64))
+
+
 def group(segments, written):
     """Random segments, states that already hold something, and the plan of documents that write their first ones."""
     batch = len(written)
@@ -32,7 +39,8 @@ def group(segments, written):
     complete = torch.arange(segments) < torch.tensor(written)[:, None]
     kinds = ["all" if column.all() else "some" if column.any() else "none" for column in complete.T]
     tensors = torch.randn(3, *shape, dtype=torch.float64)
-    return Segment(*tensors), WritePlan(complete, tuple(kinds), in_order=True)
+    own_places = Rotation.by(torch.arange(SIZES.segment_length), FREQUENCIES, interleaved=False, dtype=torch.float64)
+    return SegmentGroup(*tensors, rotation=own_places), WritePlan(complete, tuple(kinds), in_order=True)
 
 
 def filled(memory, documents, segments):
@@ -41,19 +49,28 @@ def filled(memory, documents, segments):
     return scan_in_order(memory, memory.initial_state(documents, before.keys), before, plan).state
 
 
+def logits(lines, segments):
+    """Of queries under the keys they see, (rows, heads, entries, tokens), and what else was gathered."""
+    queries = segments.queries.flatten(0, 1)
+    frame = SIZES.segment_length if share_entries(lines) else None
+    seen = gathered([placed(line, turn, frame) for line in lines], queries.repeat_interleave(2, 1), placed=True)
+    if frame:
+        queries = turn(queries, begins(len(queries), len(segments.values), frame, queries.device))
+    return seen | {"logits": seen.pop("memory_keys") @ queries.mT}
+
+
 def differences(memory, state, segments, plan):
     """What a scan gives otherwise than segment by segment, by name."""
     found, wanted = memory.scan(state, segments, plan), scan_in_order(memory, state, segments, plan)
     same = {f"state {name}": torch.equal(found.state[name], wanted.state[name]) for name in wanted.state}
-    queries = segments.queries.repeat_interleave(2, 2).flatten(0, 1)
-    left, right = (gathered(scanned.lines, queries, placed=True) for scanned in (found, wanted))
+    left, right = (logits(scanned.lines, segments) for scanned in (found, wanted))
     # Behind the last segment that a document writes and the one that follows, nothing is read.
     reads = torch.cat([torch.ones_like(plan.complete[:, :1]), plan.complete[:, :-1]], 1).flatten()
     for name in ("memory_bias", "memory_positions"):
         same[name] = torch.equal(left[name], right[name].to(left[name].dtype))
     valid = right["memory_valid"][reads]
     same["memory_valid"] = torch.equal(left["memory_valid"][reads], valid)
-    for name in ("memory_keys", "memory_values"):
+    for name in ("logits", "memory_values"):
         # Entries that are not valid are nobody's.
         error = (left[name] - right[name])[reads] * valid[:, None, :, None]
         same[name] = bool(error.abs().max() < 1e-12)
@@ -102,19 +119,24 @@ def test_a_cut_before_the_group_cuts_what_was_kept():
 
 
 def test_one_frame_gives_the_distances_of_each_segment():
-    frequencies = torch.tensor([1.0, 0.3], dtype=torch.float64)
-
-    def turn(tokens, positions):
-        return rotate(tokens, positions, frequencies, interleaved=False)
-
     memory = build_memory("compressive", SIZES, {"window": 12, "slots": 9, "rate": 4}).double()
     segments, plan = group(4, [4, 4])
     lines = memory.scan(filled(memory, 2, 3), segments, plan).lines
     assert share_entries(lines)
+    found = logits(lines, segments)["logits"]
+    plain = [
+        replace(line, body_keys=each) for line, each in zip(lines, (lines[0].body_keys, segments.keys), strict=True)
+    ]
     queries = segments.queries.flatten(0, 1)
-    turned = turn(queries, begins(len(queries), 2, SIZES.segment_length, queries.device))
-    for line in lines:
-        own = gathered([line], queries, placed=True)
-        wanted = turn(own["memory_keys"], line.positions) @ queries.mT
-        shared = gathered([placed(line, turn, SIZES.segment_length)], queries, placed=True)["memory_keys"]
-        assert (shared @ turned.mT - wanted).abs().max() < 1e-12
+    own = gathered(plain, queries.repeat_interleave(2, 1), placed=True)["memory_keys"]
+    wanted = turn(own, torch.cat([line.positions for line in lines])) @ queries.mT
+    assert (found - wanted).abs().max() < 1e-12
+
+
+def test_a_rotation_is_taken_off_when_asked_for():
+    segments, _ = group(3, [3, 3])
+    kept = segments.last_keys(2)
+    assert "keys" not in vars(segments) and "queries" not in vars(segments)
+    assert torch.equal(kept, segments.keys[:, 1:]) and torch.equal(segments.last_keys(2), kept)
+    assert (turn(segments.keys, torch.arange(SIZES.segment_length)) - segments.rotated_keys).abs().max() < 1e-12
+    assert (segments.keys - segments.rotated_keys).abs().max() > 0.1

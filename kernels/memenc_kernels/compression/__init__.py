@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from memenc_kernels.checks import require_alike, require_shape, width_refusal
@@ -11,8 +12,11 @@ from memenc_kernels.compression import reference
 from memenc_kernels.compression.configurations import WIDEST
 from memenc_kernels.compression.operators import forward
 from memenc_kernels.dispatch import Implementation, choose
+from memenc_kernels.rotation import Rotation, require_rows, rotate
 
 Compression = Literal["mean", "max", "convolution", "learned_query"]
+# As the operator takes it.
+NO_ROTATION = (None, None, False)
 
 
 def compress(
@@ -23,6 +27,7 @@ def compress(
     kind: Compression = "mean",
     query: Tensor | None = None,
     kernels: tuple[Tensor, Tensor] | None = None,
+    rotation: Rotation | None = None,
     implementation: Implementation = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Every `rate` neighbouring keys and values as one: their mean, maximum, convolution or softmax mean.
@@ -37,6 +42,7 @@ def compress(
             ``softmax(keys query)`` for keys and values.
         query: (heads, dim), for learned_query.
         kernels: of keys and of values, each (rate, dim, dim), for convolution; the products are torch's.
+        rotation: taken off the keys where they are read, (slots * rate, pairs); None if they have none.
         implementation: auto, triton or torch.
 
     Returns:
@@ -46,9 +52,17 @@ def compress(
         ValueError: shapes, types or options do not fit, or Triton was asked for and cannot run.
     """
     _check(keys, values, rate, kind, query, kernels)
-    chosen = choose("compression", implementation, keys.device, width_refusal(keys, WIDEST))
-    run = forward if chosen == "triton" else reference.compress
-    short_keys, short_values = run(keys, values, rate, "mean" if kind == "convolution" else kind, query)
+    if rotation is not None:
+        require_rows(rotation, keys)
+    chosen = choose("compression", implementation, keys.device, _refusal(keys, rotation))
+    if rotation is not None and (chosen == "torch" or kernels is not None):
+        # The product with kernels is torch's, which reads keys without a rotation.
+        keys, rotation = rotate(keys, rotation.inverse(), implementation=chosen), None
+    named = "mean" if kind == "convolution" else kind
+    if chosen == "triton":
+        short_keys, short_values = forward(keys, values, rate, named, query, *(rotation or NO_ROTATION))
+    else:
+        short_keys, short_values = reference.compress(keys, values, rate, named, query)
     if kernels is None:
         return short_keys, short_values
     # The kernel is the departure from the mean, so that zeros are a safe start and weight decay pulls towards it.
@@ -56,6 +70,12 @@ def compress(
         short_keys + reference.departure(keys, kernels[0], rate),
         short_values + reference.departure(values, kernels[1], rate),
     )
+
+
+def _refusal(keys: Tensor, rotation: Rotation | None) -> str | None:
+    if rotation is not None and rotation.cosine.dtype != torch.float32:
+        return f"the tables of the rotation are {rotation.cosine.dtype}, the kernel takes torch.float32"
+    return width_refusal(keys, WIDEST)
 
 
 def _check(

@@ -14,24 +14,28 @@ KINDS = ("mean", "max", "learned_query")
 
 
 def builds(architecture: Architecture) -> Iterator[Build]:
-    """Both kernels for all sizes, types and kinds."""
+    """Both kernels for all sizes, types and kinds, with a rotation to take off and without."""
     for dim in DIMS:
         for kernel in ("compress_kernel", "compress_backward_kernel"):
             for dtype in TYPES:
                 for kind in KINDS:
-                    yield _build(dim, kernel, dtype, kind)
+                    for rotated in (False, True):
+                        yield _build(dim, kernel, dtype, kind, rotated)
 
 
-def _build(dim: int, kernel: str, dtype: str, kind: str) -> Build:
+def _build(dim: int, kernel: str, dtype: str, kind: str, rotated: bool) -> Build:
     from memenc_kernels.compression import triton
+    from memenc_kernels.rotation.pairs import turn_for
 
-    constants = configuration_of(dim) | {"KIND": kind}
+    constants = configuration_of(dim, rotated) | {"KIND": kind} | ({} if rotated else {"turn": None})
     if kind != "learned_query":
         constants["query"] = None
-    kinds = {"asked_gradient": "*fp32"} | dict.fromkeys(("keys", "values"), vectors(TYPES[dtype], 3))
+    kinds = {"asked_gradient": "*fp32", "turn": turn_for(dim)} | dict.fromkeys(
+        ("keys", "values"), vectors(TYPES[dtype], 3)
+    )
     kinds |= dict.fromkeys(("heads", "slots", "rate", "slot_blocks"), "i32")
     return build_of(
-        f"compression {kernel.removesuffix('_kernel')} {kind} {dtype} {dim}",
+        f"compression {kernel.removesuffix('_kernel')} {kind} {'rotated ' if rotated else ''}{dtype} {dim}",
         getattr(triton, kernel),
         constants,
         lambda name: kinds.get(name, TYPES[dtype]),

@@ -10,25 +10,36 @@ from torch import Tensor
 from memenc_kernels import launch
 from memenc_kernels.arrays import of_vectors
 from memenc_kernels.compression import triton as kernels
-from memenc_kernels.compression.configurations import SLOTS, configuration_of
+from memenc_kernels.compression.configurations import configuration_of
+from memenc_kernels.rotation.launcher import rotate
+from memenc_kernels.rotation.pairs import turn_of
+from memenc_kernels.rotation.table import Rotation
 
 
-def forward(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward(keys: Tensor, values: Tensor, rate: int, *others: Any) -> tuple[Tensor, Tensor]:
     """Compressed keys and values."""
     batch, heads, tokens, dim = keys.shape
     shape = (batch, heads, tokens // rate, dim)
     short = {"short_keys": launch.empty(shape, keys), "short_values": launch.empty(shape, values)}
-    shared = _shared(keys, values, rate, kind, query)
+    shared = _shared(keys, values, rate, *others)
     launch.start(kernels.compress_kernel, (batch * heads * shared["slot_blocks"],), keys, **short, **shared)
     return short["short_keys"], short["short_values"]
 
 
 def backward(
-    gradients: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None
+    gradients: tuple[Tensor, Tensor],
+    keys: Tensor,
+    values: Tensor,
+    rate: int,
+    kind: str,
+    query: Tensor | None,
+    cosine: Tensor | None,
+    sine: Tensor | None,
+    interleaved: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of keys, values and the query (empty if there is none)."""
     batch, heads, _, dim = keys.shape
-    shared = _shared(keys, values, rate, kind, query)
+    shared = _shared(keys, values, rate, kind, query, cosine, sine, interleaved)
     found = {"key_gradient": launch.empty(keys.shape, keys), "value_gradient": launch.empty(values.shape, values)}
     shape = (0,) if query is None else (batch, heads, shared["slot_blocks"], dim)
     asked = launch.empty(shape, keys, torch.float32)
@@ -38,12 +49,25 @@ def backward(
         asked_gradient=asked, **found, **shared,
     )  # fmt: skip
     to_query = asked if query is None else asked.sum((0, 2)).to(query.dtype)
-    return found["key_gradient"], found["value_gradient"], to_query
+    to_keys = found["key_gradient"]
+    if cosine is not None and sine is not None:
+        to_keys = rotate(to_keys, cosine, sine, interleaved, back=False)
+    return to_keys, found["value_gradient"], to_query
 
 
-def _shared(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None) -> dict[str, Any]:
+def _shared(
+    keys: Tensor,
+    values: Tensor,
+    rate: int,
+    kind: str,
+    query: Tensor | None,
+    cosine: Tensor | None,
+    sine: Tensor | None,
+    interleaved: bool,
+) -> dict[str, Any]:
     """Arguments that both kernels have in common."""
     slots = keys.shape[2] // rate
+    chosen = configuration_of(keys.shape[3], cosine is not None)
     return {
         "keys": of_vectors(keys),
         "values": of_vectors(values),
@@ -51,7 +75,8 @@ def _shared(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | 
         "heads": keys.shape[1],
         "slots": slots,
         "rate": rate,
-        "slot_blocks": -(-slots // SLOTS),
+        "slot_blocks": -(-slots // chosen["BLOCK_SLOTS"]),
         "KIND": kind,
-        **configuration_of(keys.shape[3]),
+        "turn": None if cosine is None or sine is None else turn_of(Rotation(cosine, sine, interleaved)),
+        **chosen,
     }

@@ -16,7 +16,7 @@ def _forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     return launcher.forward(*arguments)
 
 
-def _forward_shapes(keys: Tensor, values: Tensor, rate: int, kind: str, query: Tensor | None) -> tuple[Tensor, ...]:
+def _forward_shapes(keys: Tensor, values: Tensor, rate: int, *others: Any) -> tuple[Tensor, ...]:
     batch, heads, tokens, dim = keys.shape
     return tuple(x.new_empty((batch, heads, tokens // rate, dim)) for x in (keys, values))
 
@@ -28,13 +28,15 @@ def _backward(keys_gradient: Tensor, values_gradient: Tensor, *arguments: Any) -
 
 
 def _backward_shapes(*arguments: Any) -> tuple[Tensor, ...]:
-    keys, values, _, _, query = arguments[2:]
+    keys, values, _, _, query, *_ = arguments[2:]
     return *(x.new_empty(x.shape) for x in (keys, values)), keys.new_empty((0,)) if query is None else query.new_empty(
         query.shape
     )
 
 
-ARGUMENTS = "Tensor keys, Tensor values, int rate, str kind, Tensor? query"
+ARGUMENTS = (
+    "Tensor keys, Tensor values, int rate, str kind, Tensor? query, Tensor? cosine, Tensor? sine, bool interleaved"
+)
 forward = define("compress", f"({ARGUMENTS}) -> (Tensor, Tensor)", _forward, _forward_shapes)
 backward = define(
     "compress_backward",
@@ -45,14 +47,15 @@ backward = define(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    keys, values, ctx.rate, ctx.kind, query = inputs
-    ctx.save_for_backward(keys, values, query)
+    keys, values, ctx.rate, ctx.kind, query, cosine, sine, ctx.interleaved = inputs
+    ctx.save_for_backward(keys, values, query, cosine, sine)
 
 
 def _gradient(ctx: Any, keys_gradient: Tensor, values_gradient: Tensor) -> tuple[Tensor | None, ...]:
-    keys, values, query = ctx.saved_tensors
-    found = backward(keys_gradient, values_gradient, keys, values, ctx.rate, ctx.kind, query)
-    return found[0], found[1], None, None, None if query is None else found[2]
+    keys, values, query, *tables = ctx.saved_tensors
+    gradients = keys_gradient, values_gradient
+    found = backward(*gradients, keys, values, ctx.rate, ctx.kind, query, *tables, ctx.interleaved)
+    return found[0], found[1], None, None, None if query is None else found[2], None, None, None
 
 
 torch.library.register_autograd(forward, _gradient, setup_context=_keep)

@@ -8,23 +8,28 @@ from __future__ import annotations
 import triton
 from triton import language as tl
 
-
-@triton.jit
-def tile_of(tokens, member, slot, slots, rate, stride_token, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
-    """The member-th token of every slot, in float32."""
-    dim = tl.arange(0, BLOCK_DIM)
-    inside = (slot[:, None] < slots) & (dim[None, :] < DIM)
-    place = (slot * rate + member)[:, None] * stride_token + dim[None, :]
-    return tl.load(tokens + place, mask=inside, other=0.0).to(tl.float32)
+from memenc_kernels.rotation.pairs import load_straight
 
 
 @triton.jit
-def logsumexp_of(keys, asked, slot, slots, rate, stride_token, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
+def tile_of(tokens, turn, member, slot, slots, rate, stride_token, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
+    """The member-th token of every slot, in float32, without the rotation `turn` if there is one."""
+    dim, place = tl.arange(0, BLOCK_DIM)[None, :], (slot * rate + member)[:, None]
+    begin, inside = tokens + place * stride_token, slot[:, None] < slots
+    if turn is None:
+        numbers = tl.load(begin + dim, mask=inside & (dim < DIM), other=0.0).to(tl.float32)
+    else:
+        numbers = load_straight(begin, turn, place, dim, inside, DIM)
+    return numbers
+
+
+@triton.jit
+def logsumexp_of(keys, turn, asked, slot, slots, rate, stride_token, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
     """Logarithm of the sum of exponentials of a slot's scores."""
     most = tl.full([slot.shape[0]], float("-inf"), tl.float32)
     total = tl.zeros([slot.shape[0]], tl.float32)
     for member in range(rate):
-        key = tile_of(keys, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM)
+        key = tile_of(keys, turn, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM)
         score = tl.sum(key * asked[None, :], 1)
         here = tl.maximum(most, score)
         total = total * tl.exp(most - here) + tl.exp(score - here)
@@ -52,7 +57,7 @@ def numbers_of(row, slot, slots, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
 
 @triton.jit
 def compress_kernel(
-    keys, values, query, short_keys, short_values, heads, slots, rate, slot_blocks,
+    keys, values, query, turn, short_keys, short_values, heads, slots, rate, slot_blocks,
     KIND: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_SLOTS: tl.constexpr,
 ):  # fmt: skip
     """A block of slots of one document and head."""
@@ -63,10 +68,10 @@ def compress_kernel(
     short_value = tl.full([BLOCK_SLOTS, BLOCK_DIM], start, tl.float32)
     if KIND == "learned_query":
         asked = tl.load(query + head * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
-        whole = logsumexp_of(key_row, asked, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+        whole = logsumexp_of(key_row, turn, asked, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
     for member in range(rate):
-        key = tile_of(key_row, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
-        value = tile_of(value_row, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
+        key = tile_of(key_row, turn, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+        value = tile_of(value_row, None, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
         if KIND == "max":
             short_key = tl.maximum(short_key, key)
             short_value = tl.maximum(short_value, value)
@@ -83,27 +88,27 @@ def compress_kernel(
 
 @triton.jit
 def max_backward(
-    tokens, gradient, result, stride_token, slot, slots, rate, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr
+    tokens, turn, gradient, result, stride_token, slot, slots, rate, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr
 ):  # fmt: skip
     """Tokens that share a maximum share its gradient; `gradient` (slots, dim) is loaded, `result` is dense."""
     dim = tl.arange(0, BLOCK_DIM)
     most = tl.full([slot.shape[0], BLOCK_DIM], float("-inf"), tl.float32)
     for member in range(rate):
-        most = tl.maximum(most, tile_of(tokens, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM))
+        most = tl.maximum(most, tile_of(tokens, turn, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM))
     often = tl.zeros([slot.shape[0], BLOCK_DIM], tl.float32)
     for member in range(rate):
-        token = tile_of(tokens, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM)
+        token = tile_of(tokens, turn, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM)
         often += tl.where(token == most, 1.0, 0.0)
     inside = (slot[:, None] < slots) & (dim[None, :] < DIM)
     for member in range(rate):
-        token = tile_of(tokens, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM)
+        token = tile_of(tokens, turn, member, slot, slots, rate, stride_token, DIM, BLOCK_DIM)
         change = tl.where(token == most, gradient / often, 0.0).to(result.dtype.element_ty)
         tl.store(result + (slot * rate + member)[:, None] * DIM + dim[None, :], change, mask=inside)
 
 
 @triton.jit
 def compress_backward_kernel(
-    keys, values, query, short_key_gradient, short_value_gradient, key_gradient, value_gradient, asked_gradient,
+    keys, values, query, turn, short_key_gradient, short_value_gradient, key_gradient, value_gradient, asked_gradient,
     heads, slots, rate, slot_blocks,
     KIND: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_SLOTS: tl.constexpr,
 ):  # fmt: skip
@@ -116,8 +121,8 @@ def compress_backward_kernel(
     key_gradient += row * slots * rate * DIM
     value_gradient += row * slots * rate * DIM
     if KIND == "max":
-        max_backward(key_row, to_key, key_gradient, keys.strides[2], slot, slots, rate, DIM, BLOCK_DIM)
-        max_backward(value_row, to_value, value_gradient, values.strides[2], slot, slots, rate, DIM, BLOCK_DIM)
+        max_backward(key_row, turn, to_key, key_gradient, keys.strides[2], slot, slots, rate, DIM, BLOCK_DIM)
+        max_backward(value_row, None, to_value, value_gradient, values.strides[2], slot, slots, rate, DIM, BLOCK_DIM)
     elif KIND == "mean":
         for member in range(rate):
             here = (slot * rate + member)[:, None] * DIM + dim[None, :]
@@ -125,16 +130,16 @@ def compress_backward_kernel(
             tl.store(value_gradient + here, (to_value / rate).to(value_gradient.dtype.element_ty), mask=inside)
     else:
         asked = tl.load(query + head * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
-        whole = logsumexp_of(key_row, asked, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+        whole = logsumexp_of(key_row, turn, asked, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
         mean = tl.zeros([BLOCK_SLOTS], tl.float32)
         for member in range(rate):
-            key = tile_of(key_row, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
-            value = tile_of(value_row, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
+            key = tile_of(key_row, turn, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+            value = tile_of(value_row, None, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
             mean += tl.exp(tl.sum(key * asked[None, :], 1) - whole) * tl.sum(to_key * key + to_value * value, 1)
         change = tl.zeros([BLOCK_DIM], tl.float32)
         for member in range(rate):
-            key = tile_of(key_row, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
-            value = tile_of(value_row, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
+            key = tile_of(key_row, turn, member, slot, slots, rate, keys.strides[2], DIM, BLOCK_DIM)
+            value = tile_of(value_row, None, member, slot, slots, rate, values.strides[2], DIM, BLOCK_DIM)
             weight = tl.exp(tl.sum(key * asked[None, :], 1) - whole)
             slope = weight * (tl.sum(to_key * key + to_value * value, 1) - mean)
             change += tl.sum(slope[:, None] * key, 0)

@@ -14,6 +14,7 @@ from memenc_kernels.ring_append import reference
 from memenc_kernels.ring_append.configurations import WIDEST
 from memenc_kernels.ring_append.operators import append
 from memenc_kernels.ring_append.reference import in_order
+from memenc_kernels.rotation import Rotation, require_rows, rotate
 
 
 class Rings(NamedTuple):
@@ -26,14 +27,6 @@ class Rings(NamedTuple):
     window_values: Tensor
     slot_keys: Tensor
     slot_values: Tensor
-
-
-class Rotation(NamedTuple):
-    """Rotation that the segment's keys come with: cosine, sine (tokens, pairs); how dimensions are paired."""
-
-    cosine: Tensor
-    sine: Tensor
-    interleaved: bool = False
 
 
 class How(NamedTuple):
@@ -69,7 +62,7 @@ def ring_append(
         lengths: (batch,) int64, how many of the tokens each document writes; multiples of the rate, 0 for none.
         window: tokens kept as they are, a multiple of the rate.
         how: the compression.
-        rotation: taken off the keys before anything else; None if they have none.
+        rotation: taken off the keys before anything else, (length, pairs); None if they have none.
         implementation: auto, triton or torch.
 
     Returns:
@@ -79,27 +72,18 @@ def ring_append(
         ValueError: shapes, types or options do not fit, or Triton was asked for and cannot run.
     """
     _check(rings, tokens, keys, values, lengths, window, how)
+    if rotation is not None:
+        require_rows(rotation, keys)
     query, kernels = how.query, how.kernels or (None, None)
     with torch.no_grad():
         if choose("ring_append", implementation, keys.device, width_refusal(keys, WIDEST)) == "triton":
             turned = rotation or (None, None, False)
             append(*rings, tokens, keys, values, lengths, window, how.rate, how.kind, query, *kernels, *turned)
         else:
-            keys = keys if rotation is None else _without_rotation(keys, rotation)
+            keys = keys if rotation is None else rotate(keys, rotation.inverse(), implementation="torch")
             options = (window, how.rate, how.kind, query, how.kernels)
             reference.ring_append(*rings, tokens, keys, values, lengths, *options)
     return tokens + lengths
-
-
-def _without_rotation(keys: Tensor, rotation: Rotation) -> Tensor:
-    pairs = rotation.cosine.shape[1]
-    turned, rest = keys.split([2 * pairs, keys.shape[-1] - 2 * pairs], -1)
-    exact = turned.to(rotation.cosine.dtype)
-    first, second = (exact[..., 0::2], exact[..., 1::2]) if rotation.interleaved else exact.chunk(2, -1)
-    cosine, sine = rotation.cosine, rotation.sine
-    straight = first * cosine + second * sine, second * cosine - first * sine
-    joined = torch.stack(straight, -1).flatten(-2) if rotation.interleaved else torch.cat(straight, -1)
-    return torch.cat([joined.to(keys.dtype), rest], -1)
 
 
 def _check(rings: Rings, tokens: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, window: int, how: How) -> None:
@@ -123,4 +107,4 @@ def _check(rings: Rings, tokens: Tensor, keys: Tensor, values: Tensor, lengths: 
         )
 
 
-__all__ = ["How", "Rings", "Rotation", "in_order", "ring_append"]
+__all__ = ["How", "Rings", "in_order", "ring_append"]

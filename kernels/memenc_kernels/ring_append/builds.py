@@ -24,10 +24,11 @@ def builds(architecture: Architecture) -> Iterator[Build]:
 
 def _build(dim: int, dtype: str, kind: str) -> Build:
     from memenc_kernels.ring_append.triton import append_kernel
+    from memenc_kernels.rotation.pairs import turn_for
 
-    constants = configuration_of(dim, kind) | {"KIND": kind, "ROTATED": True, "PAIRS": dim // 2, "INTERLEAVED": False}
+    constants = configuration_of(dim, kind) | {"KIND": kind}
     constants |= {name: None for names in KINDS.values() for name in names if name not in KINDS[kind]}
-    kinds = {"cosine": "*fp32", "sine": "*fp32", "counts": "*i64", "lengths": "*i64"}
+    kinds = {"turn": turn_for(dim), "counts": "*i64", "lengths": "*i64"}
     kinds |= dict.fromkeys(NUMBERS, "i32") | dict.fromkeys(("keys", "values"), vectors(TYPES[dtype], 3))
     return build_of(
         f"ring_append {kind} {dtype} {dim}",

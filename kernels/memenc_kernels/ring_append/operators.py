@@ -9,6 +9,7 @@ from torch import Tensor
 from memenc_kernels import launch
 from memenc_kernels.arrays import of_vectors
 from memenc_kernels.library import define
+from memenc_kernels.rotation.table import Rotation
 
 
 def _append(
@@ -32,18 +33,19 @@ def _append(
 ) -> None:
     from memenc_kernels.ring_append.configurations import configuration_of
     from memenc_kernels.ring_append.triton import append_kernel
+    from memenc_kernels.rotation.pairs import turn_of
 
     batch, heads, places, dim = window_keys.shape
     groups = places // rate
-    optional = {"query": query, "key_kernel": key_kernel, "value_kernel": value_kernel, "cosine": cosine, "sine": sine}
+    optional = {"query": query, "key_kernel": key_kernel, "value_kernel": value_kernel}
+    rotation = None if cosine is None or sine is None else Rotation(cosine, sine, interleaved)
     launch.start(
         append_kernel, (batch * heads * groups,), keys,
         window_keys=window_keys, window_values=window_values, slot_keys=slot_keys, slot_values=slot_values,
         counts=counts.contiguous(), keys=of_vectors(keys), values=of_vectors(values), lengths=lengths.contiguous(),
         **{name: None if each is None else each.contiguous() for name, each in optional.items()},
         heads=heads, places=places, groups=groups, slots=slot_keys.shape[2], window=window, rate=rate, KIND=kind,
-        ROTATED=cosine is not None, PAIRS=1 if cosine is None else cosine.shape[1], INTERLEAVED=interleaved,
-        **configuration_of(dim, kind),
+        turn=turn_of(rotation), **configuration_of(dim, kind),
     )  # fmt: skip
 
 

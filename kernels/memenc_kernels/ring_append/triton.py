@@ -8,39 +8,27 @@ from __future__ import annotations
 import triton
 from triton import language as tl
 
-
-@triton.jit
-def new_token(
-    tokens, place, stride_token, cosine, sine,
-    ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
-):  # fmt: skip
-    """A token of the segment, its rotation taken off."""
-    dim = tl.arange(0, BLOCK_DIM)
-    token = tl.load(tokens + place * stride_token + dim, mask=dim < DIM, other=0.0).to(tl.float32)
-    if ROTATED:
-        turned = dim < 2 * PAIRS
-        if INTERLEAVED:
-            partner, pair, leads = dim ^ 1, dim // 2, dim % 2 == 0
-        else:
-            leads = dim < PAIRS
-            partner, pair = tl.where(leads, dim + PAIRS, dim - PAIRS), dim % PAIRS
-        other = tl.load(tokens + place * stride_token + partner, mask=turned, other=0.0).to(tl.float32)
-        along = tl.load(cosine + place * PAIRS + pair, mask=turned, other=1.0)
-        across = tl.load(sine + place * PAIRS + pair, mask=turned, other=0.0)
-        token = token * along + tl.where(leads, other, -other) * across
-    return token
+from memenc_kernels.rotation.pairs import load_straight
 
 
 @triton.jit
-def token_of(
-    ring, new, ring_place, new_place, stride_token, cosine, sine,
-    ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
-):  # fmt: skip
+def new_token(tokens, place, stride_token, turn, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
+    """A token of the segment, without the rotation `turn` if it has one."""
+    dim, begin = tl.arange(0, BLOCK_DIM), tokens + place * stride_token
+    if turn is None:
+        numbers = tl.load(begin + dim, mask=dim < DIM, other=0.0).to(tl.float32)
+    else:
+        numbers = load_straight(begin, turn, place, dim, dim < DIM, DIM)
+    return numbers
+
+
+@triton.jit
+def token_of(ring, new, ring_place, new_place, stride_token, turn, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
     """A token that leaves the window: from the ring, or from the segment if it came with it (`new_place` >= 0)."""
     dim = tl.arange(0, BLOCK_DIM)
     token = tl.zeros([BLOCK_DIM], tl.float32)
     if new_place >= 0:
-        token += new_token(new, new_place, stride_token, cosine, sine, ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+        token += new_token(new, new_place, stride_token, turn, DIM, BLOCK_DIM)
     else:
         token += tl.load(ring + ring_place * DIM + dim, mask=dim < DIM, other=0.0).to(tl.float32)
     return token
@@ -58,8 +46,7 @@ def product_of(token, kernel, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr):
 @triton.jit
 def append_kernel(
     window_keys, window_values, slot_keys, slot_values, counts, keys, values, lengths, query, key_kernel, value_kernel,
-    cosine, sine, heads, places, groups, slots, window, rate, KIND: tl.constexpr,
-    ROTATED: tl.constexpr, PAIRS: tl.constexpr, INTERLEAVED: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+    turn, heads, places, groups, slots, window, rate, KIND: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
     """`rate` neighbouring places of the ring of one document and head: compress what leaves, then store what comes."""
     program = tl.program_id(0).to(tl.int64)
@@ -88,24 +75,15 @@ def append_kernel(
             total = 0.0
             for member in range(rate):
                 came = group * rate + member - read
-                key = token_of(
-                    window_keys, key_row, mine * rate + member, came, key_token, cosine, sine,
-                    ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
-                )  # fmt: skip
+                key = token_of(window_keys, key_row, mine * rate + member, came, key_token, turn, DIM, BLOCK_DIM)
                 score = tl.sum(key * asked, 0)
                 here = tl.maximum(most, score)
                 total = total * tl.exp(most - here) + tl.exp(score - here)
                 most = here
         for member in range(rate):
             came = group * rate + member - read
-            key = token_of(
-                window_keys, key_row, mine * rate + member, came, key_token, cosine, sine,
-                ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
-            )  # fmt: skip
-            value = token_of(
-                window_values, value_row, mine * rate + member, came, value_token, cosine, sine,
-                False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM,
-            )  # fmt: skip
+            key = token_of(window_keys, key_row, mine * rate + member, came, key_token, turn, DIM, BLOCK_DIM)
+            value = token_of(window_values, value_row, mine * rate + member, came, value_token, None, DIM, BLOCK_DIM)
             if KIND == "max":
                 short_key = tl.maximum(short_key, key)
                 short_value = tl.maximum(short_value, value)
@@ -130,8 +108,8 @@ def append_kernel(
     for group in range(first, last, groups):
         for member in range(rate):
             came = group * rate + member - read
-            key = new_token(key_row, came, key_token, cosine, sine, ROTATED, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
-            value = new_token(value_row, came, value_token, cosine, sine, False, PAIRS, INTERLEAVED, DIM, BLOCK_DIM)
+            key = new_token(key_row, came, key_token, turn, DIM, BLOCK_DIM)
+            value = new_token(value_row, came, value_token, None, DIM, BLOCK_DIM)
             place = (mine * rate + member) * DIM + dim
             tl.store(window_keys + place, key.to(window_keys.dtype.element_ty), mask=dim < DIM)
             tl.store(window_values + place, value.to(window_values.dtype.element_ty), mask=dim < DIM)

@@ -4,7 +4,7 @@ import torch
 from memenc_kernels import compress
 from memenc_kernels.compression.operators import forward
 from tests.kernels.compare import OPERATOR_CHECKS, differences
-from tests.kernels.compression_cases import KINDS, SIZES, random_inputs, with_kernels
+from tests.kernels.compression_cases import KINDS, SIZES, random_inputs, rotated, with_kernels
 from tests.kernels.guards import far_apart
 
 
@@ -18,6 +18,30 @@ def test_outputs_and_gradients(size, kind):
 def test_half_precision(kind):
     inputs = random_inputs(SIZES["odd"], kind, torch.float16)
     assert not differences(with_kernels(compress), inputs, {"rate": 3, "kind": kind}, reverse=True)
+
+
+@pytest.mark.parametrize("interleaved", (False, True))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_rotation_is_taken_off(size, kind, interleaved):
+    options = {"rate": size[3], "kind": kind}
+    assert not differences(with_kernels(compress, rotated(size, interleaved)), random_inputs(size, kind), options)
+
+
+def test_half_precision_with_a_rotation():
+    inputs, turn = random_inputs(SIZES["odd"], "learned_query", torch.float16), rotated(SIZES["odd"], False)
+    assert not differences(with_kernels(compress, turn), inputs, {"rate": 3, "kind": "learned_query"}, reverse=True)
+
+
+def test_a_forgotten_rotation_is_noticed():
+    turn = rotated(SIZES["odd"], False)
+
+    def forgets(implementation, **given):
+        found = compress if implementation == "triton" else with_kernels(compress, turn)
+        return found(implementation=implementation, **given)
+
+    wrong = differences(forgets, random_inputs(SIZES["odd"], "mean"), {"rate": 3, "kind": "mean"})
+    assert set(wrong) == {"output 0", "gradient of keys"}
 
 
 def test_equal_maxima_share_their_gradient():
@@ -48,7 +72,8 @@ def test_far_apart_in_memory():
 def test_torch_knows_the_operator():
     inputs = random_inputs((2, 1, 3, 2, 4), "learned_query")
     tensors = [x.requires_grad_() for x in inputs.values()]
-    torch.library.opcheck(forward, (*tensors[:2], 2, "learned_query", tensors[2]), test_utils=OPERATOR_CHECKS)
+    arguments = (*tensors[:2], 2, "learned_query", tensors[2], *rotated((2, 1, 3, 2, 4), True))
+    torch.library.opcheck(forward, arguments, test_utils=OPERATOR_CHECKS)
     compiled = torch.compile(compress, fullgraph=True, backend="aot_eager")
     options = {"rate": 2, "kind": "learned_query"}
     both = [

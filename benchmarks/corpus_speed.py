@@ -3,11 +3,11 @@
     python benchmarks/corpus_speed.py --backbone PATH [--rounds 3] [--tokens 100000] [--two-processes]
 
 Documents are random words, their lengths log-normal, with 100 and 100,000 tokens 2.5 standard deviations from the
-middle, and cut off there. sentence-transformers reads
-every document in chunks of a segment's own tokens and means their vectors: no token is left out on either side. Where
-it is not installed, the same is written out with transformers (chunks sorted by length, batches of 32, no padding
-beyond the longest of a batch), and the row says so. Times are processor seconds of one thread, of contenders that take
-turns; what counts is the ratio. One and two processes are wall seconds for the same two shards.
+middle, and cut off there. sentence-transformers reads every document in chunks of a segment's own tokens and means
+their vectors: no token is left out on either side. Where it is not installed, the same is written out with transformers
+(chunks sorted by length, batches of 32, no padding beyond the longest of a batch), and the row says so. Times are
+processor seconds of one thread, of contenders that take turns; what counts is the ratio. One and two processes are wall
+seconds for the same shards, of which each process takes the next that nobody has, as xargs and Slurm hand them out.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ WORDS = "time year people way day man thing woman life child world school state 
 SHORTEST, LONGEST = 100, 100_000
 SEGMENT = 512
 BATCH = 32
+# Two would be as uneven as the longest document makes them.
+SHARDS = 16
 
 
 def lengths_of(tokens: int, generator: np.random.Generator) -> list[int]:
@@ -168,29 +170,33 @@ import torch
 from memenc.corpus_encoding import DocumentEncoder, NewMemory, Shard, ShardWork
 from memenc.data import read_records
 torch.set_num_threads(1)
-data, folder, index, count, backbone = sys.argv[1:]
+data, folder, shards, backbone = sys.argv[1:]
 encoder = DocumentEncoder(backbone, "cpu", new_memory=NewMemory())
 assert encoder.model_hash
 print("ready", flush=True)
 sys.stdin.readline()
 started = time.perf_counter()
-for number in range(int(index), 2, int(count)):
-    ShardWork(encoder, read_records(data, label_column=None), Path(folder), Shard(number, 2)).run()
+for number in range(int(shards)):
+    try:
+        Path(folder, f"taken-{number}").touch(exist_ok=False)
+    except FileExistsError:
+        continue
+    ShardWork(encoder, read_records(data, label_column=None), Path(folder), Shard(number, int(shards))).run()
 print(time.perf_counter() - started, flush=True)
 """
 
 
 def wall_seconds(data: Path, folder: Path, processes: int, backbone: str) -> float:
-    """Time of two shards by so many processes, from when all have loaded their model to when the last has finished."""
+    """Time of all shards by so many processes, from when all have loaded their model to when the last has finished."""
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", SHARD, str(data), str(folder), str(index), str(processes), backbone],
+            [sys.executable, "-c", SHARD, str(data), str(folder), str(SHARDS), backbone],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        for index in range(processes)
+        for _ in range(processes)
     ]
     for worker in workers:
         assert worker.stdout.readline() == "ready\n"
@@ -204,7 +210,7 @@ def wall_seconds(data: Path, folder: Path, processes: int, backbone: str) -> flo
 
 
 def two_processes(arguments: argparse.Namespace) -> list[dict]:
-    """Rows of one and two processes that took turns at the same two shards."""
+    """Rows of one and two processes that took turns at the same shards."""
     times: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as place:
         data = Path(place, "data.jsonl")
@@ -239,13 +245,13 @@ def main() -> None:
     parser.add_argument("--memories", nargs="+", default=["none", "compressive"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=100_000, help="of one round")
-    parser.add_argument("--two-processes", action="store_true", help="one against two processes too")
+    parser.add_argument("--two-processes", action="store_true", help="one against two processes instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = speed(arguments)
     if arguments.two_processes:
-        rows += two_processes(arguments)
-    write("corpus_speed", rows)
+        write("two_processes", two_processes(arguments))
+    else:
+        write("corpus_speed", speed(arguments))
 
 
 if __name__ == "__main__":

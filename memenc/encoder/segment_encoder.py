@@ -194,6 +194,10 @@ class SegmentEncoder(nn.Module):
         fold = "batch segments tokens -> (batch segments) tokens"
         ids = rearrange(group.ids, fold)
         mask = None if group.valid is None else rearrange(group.valid, fold)
+        if mask is not None:
+            # Nobody reads what stands at padded places, but NaN in the embedding of padding, which no training keeps
+            # finite, would reach the gradients of weights as 0 * NaN. So another token stands in for it.
+            ids = ids.where(mask, int(self.special.padding == 0))
         types = None if group.types is None else rearrange(group.types, fold)
         if self.row_tokens is None:
             return None, {

@@ -150,6 +150,24 @@ def test_nan_in_padding_stays_there(design):
 
 
 @every_design
+def test_nan_in_padding_reaches_no_gradient(design):
+    model = build(design)
+    ids, mask = ragged(documents_of(3 * CAPACITY + 2, CAPACITY, 5), pad="interior")
+    wanted = gradients_of_sum(model, ids, mask)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[SPECIAL["padding"]] = torch.nan
+    found = gradients_of_sum(model, torch.where(mask.bool(), ids, SPECIAL["padding"]), mask)
+    assert wanted.keys() == found.keys() and max(x.abs().max() for x in found.values()) > 0
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def gradients_of_sum(model, ids, mask):
+    model.zero_grad()
+    model(ids, mask).pooler_output.square().sum().backward()
+    return {name: x.grad.clone() for name, x in model.named_parameters() if x.grad is not None}
+
+
+@every_design
 @torch.no_grad()
 def test_state_has_constant_size(design):
     model = build(design)

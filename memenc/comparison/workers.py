@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -135,10 +137,19 @@ def serve(pipe: Connection, work: Work) -> None:
     """What a process does: cell after cell, until there is none."""
     # Whoever stops the comparison stops the process that started this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError):
         while (cell := pipe.recv()) is not None:
             pipe.send(attempt(work, cell, now_and_then(pipe.send)))
+
+
+def _leave_with_parent() -> None:
+    """A process that was killed cannot dismiss its workers; they would go on for nobody until their cell is done."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def now_and_then(tell: Tell, seconds: float = 0.5) -> Tell:

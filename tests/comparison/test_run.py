@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +116,42 @@ def test_a_process_that_dies_takes_nothing_along_but_its_cell(tmp_path, monkeypa
     ((title, error),) = found.failed
     assert title == "windowed on memorize, 2,100 bytes, seed 0" and "exit code 9" in error
     assert [record["contender"] for record in found.records if record.get("accuracy")] == ["linear"]
+
+
+COMPARISON = """
+import sys
+from pathlib import Path
+from memenc.comparison import compare
+from tests.comparison.made_up import made_up, settings
+if __name__ == "__main__":
+    compare(settings(designs=["linear"], baselines=[], published=[]), Path(sys.argv[1]), workers=1, work=made_up)
+"""
+
+
+def test_no_process_is_left_when_the_comparison_is_killed(tmp_path):
+    program, place = tmp_path / "compare.py", tmp_path / "worker"
+    program.write_text(COMPARISON)
+    environment = os.environ | {"STAYING": "linear", "PLACE": str(place), "PYTHONPATH": os.pathsep.join(sys.path)}
+    comparison = subprocess.Popen([sys.executable, program, tmp_path / "output"], env=environment)
+    try:
+        wait_until(lambda: place.exists() and place.read_text())
+        worker = int(place.read_text())
+        assert is_alive(worker)
+    finally:
+        comparison.kill()
+        comparison.wait()
+    wait_until(lambda: not is_alive(worker))
+
+
+def wait_until(true):
+    for _ in range(1200):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in two minutes")
+
+
+def is_alive(process):
+    # A process that nobody waits for stays in the table as a zombie.
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"

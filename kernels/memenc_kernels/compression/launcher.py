@@ -26,20 +26,11 @@ def forward(keys: Tensor, values: Tensor, rate: int, *others: Any) -> tuple[Tens
     return short["short_keys"], short["short_values"]
 
 
-def backward(
-    gradients: tuple[Tensor, Tensor],
-    keys: Tensor,
-    values: Tensor,
-    rate: int,
-    kind: str,
-    query: Tensor | None,
-    cosine: Tensor | None,
-    sine: Tensor | None,
-    interleaved: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of keys, values and the query (empty if there is none)."""
+def backward(gradients: tuple[Tensor, Tensor], *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of keys, values and the query (empty if there is none); arguments as in the forward pass."""
+    keys, values, _, _, query, cosine, sine, interleaved = arguments
     batch, heads, _, dim = keys.shape
-    shared = _shared(keys, values, rate, kind, query, cosine, sine, interleaved)
+    shared = _shared(*arguments)
     found = {"key_gradient": launch.empty(keys.shape, keys), "value_gradient": launch.empty(values.shape, values)}
     shape = (0,) if query is None else (batch, heads, shared["slot_blocks"], dim)
     asked = launch.empty(shape, keys, torch.float32)
@@ -50,7 +41,7 @@ def backward(
     )  # fmt: skip
     to_query = asked if query is None else asked.sum((0, 2)).to(query.dtype)
     to_keys = found["key_gradient"]
-    if cosine is not None and sine is not None:
+    if cosine is not None:
         to_keys = rotate(to_keys, cosine, sine, interleaved, back=False)
     return to_keys, found["value_gradient"], to_query
 

@@ -178,7 +178,7 @@ sys.stdin.readline()
 started = time.perf_counter()
 for number in range(int(shards)):
     try:
-        Path(folder, f"taken-{number}").touch(exist_ok=False)
+        Path(f"{folder}-taken-{number}").touch(exist_ok=False)
     except FileExistsError:
         continue
     ShardWork(encoder, read_records(data, label_column=None), Path(folder), Shard(number, int(shards))).run()

@@ -2,8 +2,8 @@
 
     python benchmarks/longest_document.py [--tokens 1000 10000 100000 1000000] [--memory compressive]
 
-Each number is the peak resident memory of a fresh process that encodes one shard: a hundred documents of 300 tokens and one
-that is longer, through a tiny backbone (tokens and what is made of them could pile up, not weights).
+Each number is the peak resident memory of a fresh process that encodes one shard: a hundred documents of 300 tokens and
+one that is longer, through a tiny backbone (tokens and what is made of them could pile up, not weights).
 """
 
 from __future__ import annotations

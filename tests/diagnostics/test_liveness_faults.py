@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from memenc.backbones.attention import GroupContext
+from memenc.memory import LayerMemory
 from memenc.memory.gated import GatedMemory
 from memenc.memory.linear import LinearMemory
 from memenc.memory.windowed import WindowedMemory
@@ -34,9 +35,8 @@ def plant(monkeypatch, kind, write):
         scanned = scan(memory, state, segments, plan)
         return replace(scanned, state=write(memory, state, scanned.state)) if plan.written[0] == "all" else scanned
 
-    if kind is LinearMemory:
-        # It runs along a group in its own way; here groups are of one segment.
-        monkeypatch.setattr(kind, "scan", along)
+    # Some run along a group in their own way; here groups are of one segment.
+    monkeypatch.setattr(kind, "scan", along if kind is LinearMemory else LayerMemory.scan)
 
 
 @pytest.mark.parametrize(("design", "kind"), [(WINDOW, WindowedMemory), (LINEAR, LinearMemory)])
@@ -96,6 +96,7 @@ def test_state_recomputed_from_the_initial_one(monkeypatch, design, kind):
 
 
 def test_padding_that_is_written(monkeypatch):
+    monkeypatch.setattr(WindowedMemory, "scan", LayerMemory.scan)
     monkeypatch.setattr("memenc.memory.scan.keep_where", lambda written, after, before: after)
     found = examine(build(WINDOW))
     assert {"layers.0.keys", "layers.1.values", "top.keys"} <= set(found.padding)
@@ -151,7 +152,7 @@ def test_nan_in_the_state(monkeypatch, design):
 
 
 def test_memory_that_is_never_written(monkeypatch):
-    monkeypatch.setattr(WindowedMemory, "write", lambda memory, state, segment: state)
+    plant(monkeypatch, WindowedMemory, lambda memory, state, after: state)
     found = examine(build(WINDOW))
     for name in ("layer 0", "layer 1", "top"):
         assert told(found, name, "never written") and not told(found, name, "no effect")

@@ -15,6 +15,8 @@ from memenc.diagnostics.probing.facts import Facts
 from memenc.diagnostics.probing.linear_probe import Score, probe_right
 from memenc.diagnostics.probing.probe import ProbeSettings
 from memenc.diagnostics.probing.report import save_report
+from memenc.memory import LayerMemory
+from memenc.memory.windowed import WindowedMemory
 from tests.memory.checks import CAPACITY, build, tokens
 
 SETTINGS = ProbeSettings(segments=3, fact_documents=20, cell_documents=5, most_facts=2, drift_segments=4)
@@ -83,8 +85,8 @@ def test_kept_but_not_read():
 
 def test_lost_when_written(monkeypatch):
     model = build("windowed_one_segment")
-    for memory in [*model.encoder.layer_memories, model.encoder.top_memory]:
-        monkeypatch.setattr(memory, "write", lambda state, segment: state)
+    monkeypatch.setattr(WindowedMemory, "scan", LayerMemory.scan)
+    monkeypatch.setattr(WindowedMemory, "write", lambda memory, state, segment: state)
     monkeypatch.setattr(model.encoder.document_memory, "take_in", lambda state, *rest: state)
     found = fact_loss(model, tokens(2, 3, CAPACITY), plain_facts(), (0, 1), count=30)
     assert found.reader == VECTOR_PROBE

@@ -141,13 +141,14 @@ def differences(arguments, options, weights=None, attend=memory_attention_with_l
 
 
 def errors(found, wanted):
-    """Error (norm of the difference) of everything, relative to the norm, or to the terms of a sum that cancels out.
-
-    Numbers are of size one, and so are the terms of a gradient: what is left where they cancel may be far smaller than
-    their rounding.
-    """
+    """Error (norm of the difference) of everything, relative to what it is compared with; see `scale`."""
     return {name: float((found[name].double() - each.double()).norm() / scale(each)) for name, each in wanted.items()}
 
 
 def scale(wanted):
-    return wanted.double().norm().clamp(min=1.0)
+    """The norm; a tenth where terms of size one cancel, for they round by more than what is left of them.
+
+    Numbers that should be zero must be.
+    """
+    size = wanted.double().norm()
+    return size.clamp(min=0.1) if size > 0 else size.new_tensor(1e-3)

@@ -146,9 +146,9 @@ def errors(found, wanted):
 
 
 def scale(wanted):
-    """The norm; a tenth where terms of size one cancel, for they round by more than what is left of them.
+    """The norm; a half where terms, of size one to some tens, cancel: they round by more than what is left of them.
 
     Numbers that should be zero must be.
     """
     size = wanted.double().norm()
-    return size.clamp(min=0.1) if size > 0 else size.new_tensor(1e-3)
+    return size.clamp(min=0.5) if size > 0 else size.new_tensor(1e-3)

@@ -28,6 +28,7 @@ from memenc.diagnostics import Liveness, liveness
 from memenc.model import MemencModel
 from memenc.pretrained import load_whole
 from memenc.storage.results import cpu_model, environment, memenc_version, version_of
+from memenc_kernels import products
 from memenc_kernels.dispatch import implementations
 
 SHOWN = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft")
@@ -201,6 +202,7 @@ def device_facts() -> dict[str, Any]:
         "default_device": "cuda" if torch.cuda.is_available() else "cpu",
         "bf16": bf16_state(),
         "threads": torch.get_num_threads(),
+        "products on cpu": products_state(),
         "triton": triton_state(),
         "kernels": [asdict(choice) for choice in implementations()],
     }
@@ -222,6 +224,12 @@ def bf16_state() -> str:
     if has_bf16_instructions():
         return "the processor has instructions for it: --bf16 can pay"
     return "no instructions for it found in the processor: --bf16 is slow"
+
+
+def products_state() -> str:
+    """What multiplies matrices on the CPU."""
+    reason = products.why_not()
+    return "oneDNN: the faster here for float32" if reason is None else f"torch's usual library: {reason}"
 
 
 def triton_state() -> str:

@@ -25,6 +25,7 @@ from memenc.memory import LayerMemory, SegmentGroup, build_memory
 from memenc.memory.document import DocumentMemory
 from memenc.memory.scan import detached
 from memenc.segments import Pending, Segments
+from memenc_kernels.products import fast_products
 
 Tensors = dict[str, Tensor]
 
@@ -172,7 +173,8 @@ class SegmentEncoder(nn.Module):
         )
         if keep_layers or self.readout_layers:
             inputs["output_hidden_states"] = True
-        output = self.backbone(**inputs, memory_context=HandedDown(context))
+        with fast_products():
+            output = self.backbone(**inputs, memory_context=HandedDown(context))
         if len(context.new_states) != len(self.memories):
             raise ValueError(
                 f"{len(self.memories)} layers have a memory, but {len(context.new_states)} left a state: something "

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from memenc_kernels.memory_attention import softmax
+
 
 def attention(
     queries: Tensor,
@@ -59,9 +61,7 @@ def attention(
     if memory_bias is not None and entries:
         bias = functional.pad(memory_bias, (0, queries.shape[2]))
         return _attend_with_bias(queries, keys, values, mask, bias, scaling, dropout)
-    return functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=_expand(mask, queries, keys), dropout_p=dropout, scale=scaling
-    )
+    return softmax.attend(queries, keys, values, mask, scaling, dropout)
 
 
 def log_weight(
@@ -106,21 +106,19 @@ def _attend_with_bias(
     if not (torch.is_grad_enabled() and bias.requires_grad):
         added = bias[None, :, None].to(queries.dtype)
         added = added if mask is None else added.masked_fill(~mask, -torch.inf)
-        return functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=_expand(added, queries, keys), dropout_p=dropout, scale=scaling
-        )
+        return softmax.attend(queries, keys, values, added, scaling, dropout)
     # A mask with gradient forces torch's slow path (2.5 times slower on a CPU). One more dimension in which every query
     # is 1 and the keys hold the bias gives the same logits and the gradient; eight keep the fast path's alignment.
     dim = queries.shape[-1]
     one = functional.pad(queries.new_ones(*queries.shape[:-1], 1), (0, 7))
     biased = functional.pad((bias / scaling).to(keys.dtype)[None, :, :, None], (0, 7)).expand(len(keys), -1, -1, -1)
-    attended = functional.scaled_dot_product_attention(
+    attended = softmax.attend(
         torch.cat([queries, one], -1),
         torch.cat([keys, biased], -1),
         functional.pad(values, (0, 8)),
-        attn_mask=_expand(mask, queries, keys),
-        dropout_p=dropout,
-        scale=scaling,
+        mask,
+        scaling,
+        dropout,
     )
     return attended[..., :dim]
 
@@ -164,16 +162,6 @@ def _near(queries: Tensor, sliding_window: int, positions: Tensor | None, for_me
     positions = positions.to(own)
     to_memory = ((own[:, None] - positions).abs() < sliding_window) | positions.isnan()
     return torch.cat([to_memory if for_memory else torch.ones_like(to_memory), near], dim=1)
-
-
-def _expand(mask: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor | None:
-    # Expanded without copies: a mask with stride 0 keeps the fast path, a materialised one costs twice the time. Torch
-    # would turn a boolean one into numbers after the expansion, which materialises it.
-    if mask is None:
-        return None
-    if mask.dtype == torch.bool:
-        mask = torch.zeros_like(mask, dtype=queries.dtype).masked_fill_(~mask, -torch.inf)
-    return mask.expand(queries.shape[0], queries.shape[1], queries.shape[2], keys.shape[2])
 
 
 def _repeat_heads(tensor: Tensor, heads: int) -> Tensor:

@@ -44,6 +44,7 @@ class SegmentEncoder(nn.Module):
         super().__init__()
         layers = config.attention_layers or []
         hidden = backbone.config.hidden_size
+        self.hidden = hidden
         self.special = special_tokens(config)
         self.segment_length = config.segment_length
         self.capacity = config.segment_length - self.special.per_segment
@@ -173,7 +174,8 @@ class SegmentEncoder(nn.Module):
         )
         if keep_layers or self.readout_layers:
             inputs["output_hidden_states"] = True
-        with fast_products():
+        # Layers are hardly larger than four squares of their width.
+        with fast_products(4 * group.ids.numel() * self.hidden**2):
             output = self.backbone(**inputs, memory_context=HandedDown(context))
         if len(context.new_states) != len(self.memories):
             raise ValueError(

@@ -52,7 +52,7 @@ def test_numbers_and_gradients_are_those_of_the_formula(everywhere, calls, biase
         inputs = torch.randn(tokens, rows, wide, requires_grad=True).transpose(0, 1)
     weight, bias = torch.randn(narrow, wide, requires_grad=True), torch.randn(narrow, requires_grad=True)
     given = (inputs, weight, bias) if biased else (inputs, weight)
-    with fast_products():
+    with fast_products(121):
         found = functional.linear(*given)
     assert len(calls) == 1
     gradient = torch.randn_like(found)
@@ -67,14 +67,14 @@ def test_numbers_and_gradients_are_those_of_the_formula(everywhere, calls, biase
 
 def test_what_needs_no_gradient_gets_none(everywhere, calls):
     inputs, weight = torch.randn(6, 5), torch.randn(4, 5, requires_grad=True)
-    with fast_products():
+    with fast_products(121):
         functional.linear(inputs, weight).sum().backward()
     assert weight.grad is not None and len(calls) == 2
 
 
 def test_gradients_of_gradients_are_refused(everywhere):
     inputs, weight = torch.randn(6, 5, requires_grad=True), torch.randn(4, 5, requires_grad=True)
-    with fast_products():
+    with fast_products(121):
         found = functional.linear(inputs, weight)
     (first,) = torch.autograd.grad(found.pow(2).sum(), inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
@@ -84,11 +84,13 @@ def test_gradients_of_gradients_are_refused(everywhere):
 def test_bad_shapes_are_refused_as_ever(everywhere):
     shapes = [((6, 5), (4, 7), (4,)), ((6, 5), (4, 5), (3,)), ((6, 5), (2, 4, 5), (4,))]
     for inputs, weight, bias in shapes:
-        with fast_products(), pytest.raises(RuntimeError, match=r"shape|size|must match|dim"):
+        with fast_products(121), pytest.raises(RuntimeError, match=r"shape|size|must match|dim"):
             functional.linear(torch.randn(inputs), torch.randn(weight), torch.randn(bias))
 
 
-@pytest.mark.parametrize("case", ["small", "double", "autocast", "counted", "asked for torch", "outside", "meta"])
+@pytest.mark.parametrize(
+    "case", ["small", "no large layer", "double", "autocast", "counted", "asked for torch", "outside", "meta"]
+)
 def test_where_it_is_not_wanted_nothing_changes(everywhere, calls, case, monkeypatch):
     dtype = torch.float64 if case == "double" else torch.float32
     device = "meta" if case == "meta" else "cpu"
@@ -98,24 +100,24 @@ def test_where_it_is_not_wanted_nothing_changes(everywhere, calls, case, monkeyp
     if case == "outside":
         functional.linear(inputs, weight)
     elif case == "autocast":
-        with fast_products(), torch.autocast("cpu", torch.bfloat16):
+        with fast_products(121), torch.autocast("cpu", torch.bfloat16):
             assert functional.linear(inputs, weight).dtype == torch.bfloat16
     elif case == "counted":
-        with fast_products(), FlopCounterMode(display=False) as counter:
+        with fast_products(121), FlopCounterMode(display=False) as counter:
             functional.linear(inputs, weight)
         assert counter.get_total_flops() == 2 * 6 * 5 * 4
     elif case == "asked for torch":
-        with use_implementation("torch"), fast_products():
+        with use_implementation("torch"), fast_products(121):
             functional.linear(inputs, weight)
     else:
-        with fast_products():
+        with fast_products(0 if case == "no large layer" else 121):
             functional.linear(inputs, weight)
     assert not calls
 
 
 def test_the_fewest_multiplications_are_enough(everywhere, calls, monkeypatch):
     monkeypatch.setattr(products, "FEWEST_MULTIPLICATIONS", 120)
-    with fast_products():
+    with fast_products(121):
         functional.linear(torch.randn(6, 5), torch.randn(4, 5))
     assert len(calls) == 1
 
@@ -163,7 +165,7 @@ def test_attention_that_would_not_be_faster_is_torchs_own(everywhere, calls, why
 def test_numbers_that_are_none_stay_in_their_row(everywhere):
     """Of a matrix, and of a batch of attention."""
     inputs, weight = torch.randn(40, 33), torch.randn(20, 33)
-    with fast_products():
+    with fast_products(121):
         right = functional.linear(inputs, weight)
         inputs[7] = torch.nan
         found = functional.linear(inputs, weight)

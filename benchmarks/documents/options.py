@@ -1,0 +1,178 @@
+"""Questions with options about whole documents: the memory that read all of them, their beginning, and no document.
+
+    python benchmarks/documents/options.py --data FOLDER --backbone PATH [--datasets contract_nli,onestop_qa]
+
+FOLDER holds <dataset>/train.jsonl.gz and validation.jsonl.gz: {"id", "document", "questions": [{"id", "question",
+"options": [...], "answer": number}]}. The validation file is the test and is read once per row; epochs are chosen on
+documents of the training file that are not trained on.
+
+* memory: every document is read once, with `--memory` between segments; its questions are put to what is left.
+* none: the same without memory between segments; only the document memory over the top carries anything on.
+* truncation: as memory, but of the first 512 tokens.
+* nothing: as memory, but of no document: what questions and options say alone.
+* majority: the option that is right most often in training; per_question: for each question that was there, its own.
+
+All but the last two are trained alike. Finished rows are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
+
+from memenc.data import read_records
+from memenc.data.questions import AskedQuestion, QuestionsWithOptions, questions_of
+from memenc.data.records import Record
+from memenc.storage.results import append_rows, environment_columns
+from memenc.tasks import MemencForMultipleChoice
+from memenc.training.run import answered, fine_tune
+from memenc.training.settings import TrainingSettings
+from memenc.training.tasks.multiple_choice import MultipleChoice
+
+RESULTS = Path(__file__).parents[1] / "results" / "options.csv"
+FIRST_TOKENS = 512
+TRAIN_FILES = {"quality_subset": "train_two_option"}
+COUNTED = ("majority", "per_question")
+TRAINED = ("memory", "none", "truncation", "nothing")
+
+
+def records_of(path: Path) -> list[Record]:
+    """Documents with questions, options and right answers."""
+    return list(
+        read_records(
+            path,
+            text_column="document",
+            label_column="questions",
+            understanding=lambda: QuestionsWithOptions(answered=True),
+        )
+    )
+
+
+def splits(dataset: str, seed: int, arguments: argparse.Namespace) -> tuple[list[Record], list[Record], list[Record]]:
+    """Documents to train on, to choose the epoch by, and to test on."""
+    folder = arguments.data / dataset
+    everything = records_of(folder / f"{TRAIN_FILES.get(dataset, 'train')}.jsonl.gz")
+    random.Random(seed).shuffle(everything)
+    aside = max(1, round(arguments.validation_share * len(everything)))
+    return everything[aside:], everything[:aside], records_of(folder / "validation.jsonl.gz")
+
+
+def seen(name: str, record: Record, tokenizer: PreTrainedTokenizerBase) -> Record:
+    """The record with as much of its document as the model may see."""
+    if name == "nothing":
+        return replace(record, text="")
+    if name != "truncation":
+        return record
+    tokens = tokenizer(record.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets = tokens["offset_mapping"][:FIRST_TOKENS]
+    return replace(record, text=record.text[: offsets[-1][1]] if offsets else "")
+
+
+def counted(name: str, training: list[Record], test: list[AskedQuestion]) -> list[int]:
+    """Options by how often they were right."""
+    asked = [question for record in training for question in questions_of(record)]
+    overall = Counter(question.options[question.answer or 0] for question in asked)
+    own = {question.text: Counter() for question in asked}
+    for question in asked:
+        own[question.text][question.options[question.answer or 0]] += 1
+
+    def best(question: AskedQuestion) -> int:
+        known = own.get(question.text, overall) if name == "per_question" else overall
+        return max(range(len(question.options)), key=lambda place: known[question.options[place]])
+
+    return [best(question) for question in test]
+
+
+def measure(name: str, dataset: str, seed: int, arguments: argparse.Namespace) -> dict:
+    """Train one model, choose its epoch on documents kept aside, and answer the test questions."""
+    training, validation, test = splits(dataset, seed, arguments)
+    asked = [question for record in test for question in questions_of(record)]
+    started, chosen, tokens = time.monotonic(), float("nan"), 0
+    if name in COUNTED:
+        said = counted(name, training, asked)
+    else:
+        set_seed(seed)
+        tokenizer = AutoTokenizer.from_pretrained(arguments.backbone)
+        task = MultipleChoice()
+        examples = [
+            task.examples([seen(name, record, tokenizer) for record in part], str(arguments.data), tokenizer)
+            for part in (training, validation, test)
+        ]
+        model = MemencForMultipleChoice.from_backbone(
+            arguments.backbone,
+            memory="none" if name == "none" else arguments.memory,
+            tokenizer=tokenizer,
+            segment_length=arguments.segment_length,
+        )
+        settings = TrainingSettings(
+            epochs=arguments.epochs,
+            learning_rate=arguments.learning_rate,
+            documents_per_step=arguments.documents_per_step,
+            bf16=arguments.bf16,
+            patience=0,
+            seed=seed,
+        )
+        log = fine_tune(model, task, examples[0], examples[1], settings)
+        chosen = max((entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry), default=chosen)
+        found = answered(model, task, examples[2], 2 * settings.tokens_per_batch).predictions
+        said = [choice.option for each in found for choice in each]
+        tokens = sum(examples[0].lengths)
+    right = np.array([option == question.answer for option, question in zip(said, asked, strict=True)])
+    return {
+        "dataset": dataset,
+        "model": name,
+        "memory": "none" if name == "none" or name in COUNTED else arguments.memory,
+        "seed": seed,
+        "accuracy": round(float(right.mean()), 4),
+        "standard_error": round(float(right.std(ddof=1) / len(right) ** 0.5), 4),
+        "validation_accuracy": round(chosen, 4),
+        "test_questions": len(asked),
+        "test_documents": len(test),
+        "training_questions": sum(len(questions_of(record)) for record in training),
+        "training_documents": len(training),
+        "training_tokens": tokens,
+        **{key: getattr(arguments, key) for key in ("segment_length", "epochs", "learning_rate", "bf16")},
+        "backbone": Path(arguments.backbone).name,
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--datasets", default="contract_nli,onestop_qa,quality_subset")
+    parser.add_argument("--models", default=",".join((*COUNTED, *TRAINED)))
+    parser.add_argument("--memory", default="compressive")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--validation-share", type=float, default=0.15, help="of the training documents")
+    parser.add_argument("--segment-length", type=int, default=256)
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--documents-per-step", type=int, default=4, help="readings of eight questions each")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    facts = environment_columns()
+    kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
+    names = ("dataset", "model", "seed", "epochs", "backbone")
+    done = {tuple(row[key] for key in names) for row in kept}
+    for seed in map(int, arguments.seeds.split(",")):
+        for dataset in arguments.datasets.split(","):
+            for name in arguments.models.split(","):
+                if (dataset, name, str(seed), str(arguments.epochs), Path(arguments.backbone).name) not in done:
+                    row = measure(name, dataset, seed, arguments)
+                    print(row, flush=True)
+                    append_rows(arguments.output, [row | facts])
+
+
+if __name__ == "__main__":
+    main()

@@ -114,9 +114,9 @@ def stand_in_reader(path: str, batch: int = BATCH) -> Callable[[list[str]], np.n
         vectors = np.zeros((len(chunks), model.config.hidden_size), np.float32)
         for start in range(0, len(chunks), batch):
             places = order[start : start + batch]
-            batch = tokenizer([chunks[place] for place in places], padding=True, truncation=True, return_tensors="pt")
-            states = model(**batch).last_hidden_state
-            mask = batch["attention_mask"][..., None]
+            inputs = tokenizer([chunks[place] for place in places], padding=True, truncation=True, return_tensors="pt")
+            states = model(**inputs).last_hidden_state
+            mask = inputs["attention_mask"][..., None]
             vectors[places] = ((states * mask).sum(1) / mask.sum(1)).numpy()
         return pooled(vectors, owners)
 

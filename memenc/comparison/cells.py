@@ -51,8 +51,12 @@ class Cell:
     @property
     def identity(self) -> str:
         """Hash of everything that determines the numbers."""
-        # The threshold is applied to finished numbers.
-        testing = {name: value for name, value in asdict(self.testing).items() if name != "threshold"}
+        testing = asdict(self.testing)
+        # It is applied to finished numbers.
+        del testing["threshold"]
+        # Files from before it could be set had this number.
+        if testing["fewest_documents"] == Testing.fewest_documents:
+            del testing["fewest_documents"]
         facts = asdict(self) | {"testing": testing, "format": FORMAT, "memenc": memenc_version()}
         return hashed(plain(facts))[:16]
 

@@ -12,8 +12,6 @@ from memenc.comparison.recipe import right_answers
 from memenc.data.memory_tasks import MemoryTask
 from memenc.storage.results import environment_columns
 
-# Of the long documents there are fewer, but never less.
-FEWEST_DOCUMENTS = 64
 # Of the time of a cell, roughly.
 TRAINING_SHARE = 0.9
 
@@ -54,4 +52,4 @@ def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int) -> dict[
 
 def documents_at(cell: Cell, tokens: int) -> int:
     """Test documents of so many tokens each."""
-    return min(cell.testing.documents, max(FEWEST_DOCUMENTS, cell.testing.tokens // tokens))
+    return min(cell.testing.documents, max(cell.testing.fewest_documents, cell.testing.tokens // tokens))

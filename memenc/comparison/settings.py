@@ -40,7 +40,8 @@ class Testing:
 
     Args:
         documents: at every length, fewer where they are long.
-        tokens: of all documents of one length together; at least 64 documents are read all the same.
+        tokens: of all documents of one length together; beyond, fewer documents are read.
+        fewest_documents: but at least so many.
         threshold: accuracy that counts as solved: the effective length is the longest one at or above it.
         truncated_segments: what a truncating baseline reads: the question and so many other segments, less one.
         full_attention_tokens: longest document that full attention reads.
@@ -49,6 +50,7 @@ class Testing:
 
     documents: int = 512
     tokens: int = 262_144
+    fewest_documents: int = 64
     threshold: float = 0.85
     truncated_segments: int = 4
     full_attention_tokens: int = 4_096

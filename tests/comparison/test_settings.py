@@ -10,6 +10,7 @@ import yaml
 from memenc.comparison import ComparisonSettings, presets
 from memenc.comparison.cells import cells_of
 from memenc.comparison.contenders import BASELINES, VARIANTS, start_options
+from memenc.comparison.measure import documents_at
 from memenc.data.memory_tasks import MEMORY_TASKS
 from memenc.memory import MEMORIES
 from tests.comparison.made_up import VALUES, settings
@@ -91,9 +92,16 @@ def test_the_identity_follows_what_determines_the_numbers():
         replace(cell, contender=replace(cell.contender, options={"window": 3})),
         replace(cell, task=replace(cell.task, options=(("segment_length", 9),))),
         replace(cell, testing=replace(cell.testing, documents=9)),
+        replace(cell, testing=replace(cell.testing, fewest_documents=9)),
     ]
     assert len({cell.identity, *(other.identity for other in others)}) == 1 + len(others)
     assert replace(cell, testing=replace(cell.testing, threshold=0.5)).identity == cell.identity
+
+
+def test_long_documents_are_fewer_but_not_too_few():
+    cell = cells_of(settings())[0]
+    cell = replace(cell, testing=replace(cell.testing, documents=100, tokens=10_000, fewest_documents=7))
+    assert [documents_at(cell, tokens) for tokens in (10, 500, 10**6)] == [100, 20, 7]
 
 
 def test_contenders_share_documents_but_not_weights():

@@ -191,3 +191,18 @@ def test_a_model_says_the_same_and_learns_the_same(everywhere, calls, memory, tm
     whole = torch.cat([x.flatten() for x in right_gradients]).norm()
     for one, other in zip(found_gradients, right_gradients, strict=True):
         assert float((one - other).norm() / whole) < 1e-5
+
+
+@pytest.mark.parametrize("memory", ["none", "compressive", "associative"])
+def test_other_documents_of_a_batch_change_no_bit(everywhere, calls, memory, tmp_path):
+    """Nor does the place of a document among them."""
+    model = MemencModel.from_backbone(save_tiny_backbone(tmp_path), memory=memory, segment_length=16, readout="mean")
+    ids, others = torch.randint(5, 47, (2, 4, 100))
+    mask = torch.arange(100) < torch.tensor([[100], [random.randrange(1, 100)], [70], [100]])
+    order = torch.randperm(4)
+    with torch.no_grad():
+        right = model(ids, mask).pooler_output
+        assert torch.equal(model(ids[order], mask[order]).pooler_output, right[order])
+        ids[[0, 2, 3]] = others[[0, 2, 3]]
+        assert torch.equal(model(ids, mask).pooler_output[1], right[1])
+    assert calls

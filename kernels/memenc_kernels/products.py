@@ -60,7 +60,9 @@ def why_not() -> str | None:
     """Why torch's usual products are used on this machine, None if oneDNN's are."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return "the processor has no AVX-512"
-    if _maker() in ("GenuineIntel", None):
+    if _maker() is None:
+        return "who made the processor is unknown"
+    if _maker() == "GenuineIntel":
         return "torch's usual library uses all of this processor"
     if not torch.backends.mkldnn.is_available():
         return "this torch was built without oneDNN"
@@ -76,10 +78,13 @@ def _maker() -> str | None:
 
 
 def _fault() -> str | None:
-    # The operator is torch's own, but not for the public: a torch that has another is found here.
-    inputs, weight, bias = torch.rand(3, 5), torch.rand(4, 5), torch.rand(4)
+    # The operator is torch's own, but not for the public: a torch that has another is found here. No random numbers:
+    # this runs within a training. Nor a product of torch's: autocast would round it.
+    numbers = torch.arange(20, dtype=torch.float32, device="cpu")
+    inputs, weight, bias = numbers[:15].view(3, 5), numbers.view(4, 5), numbers[:4]
     try:
-        right = torch.allclose(product(inputs, weight, bias), functional.linear(inputs, weight, bias))
+        torch._C._len_torch_dispatch_stack()
+        right = torch.equal(product(inputs, weight, bias), (inputs[:, None] * weight).sum(-1) + bias)
     except (AttributeError, RuntimeError, TypeError) as error:
         return f"this torch calls oneDNN in another way: {error}"
     return None if right else "oneDNN gave another result"
@@ -122,7 +127,9 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     tensors = [x for x in (input, weight, bias) if x is not None]
     # oneDNN would read shapes that do not fit as if they did.
     fits = (
-        weight.dim() == 2 and input.shape[-1:] == weight.shape[1:] and (bias is None or bias.shape == weight.shape[:1])
+        input.dim() >= 2 == weight.dim()
+        and input.shape[-1:] == weight.shape[1:]
+        and (bias is None or bias.shape == weight.shape[:1])
     )
     if fits and worthwhile(tensors, input.numel() * len(weight)):
         return cast(Tensor, _Linear.apply(input, weight, bias))

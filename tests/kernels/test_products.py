@@ -38,6 +38,20 @@ def calls(monkeypatch):
     return found
 
 
+@pytest.mark.parametrize("around", [torch.no_grad, lambda: torch.autocast("cpu", torch.bfloat16), torch.inference_mode])
+def test_finding_out_draws_no_random_number(around):
+    before = torch.get_rng_state()
+    with around():
+        assert products._fault() is None
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_bias_that_is_no_number_is_not_left_out(everywhere, calls):
+    inputs = random_inputs(SIZES["odd"], torch.float32, masks=False)
+    inputs["memory_bias"][:] = torch.nan
+    assert reference.attention(**inputs).isnan().all() and calls
+
+
 def error(found, right):
     found, right = found.detach().double(), right.detach().double()
     return float((found - right).norm() / right.norm())

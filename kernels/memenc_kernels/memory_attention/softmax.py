@@ -113,7 +113,7 @@ def _heads(
 
 def _seen(row_mask: Tensor) -> slice:
     """Entries between which all lie that a row may see: a memory that is still empty, and padding, cost nothing."""
-    places = (row_mask > -torch.inf).any(0).nonzero()
+    places = (row_mask != -torch.inf).any(0).nonzero()
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, row_mask.shape[-1])
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/documents/options.py --data FOLDER --backbone PATH [--datasets contract_nli,onestop_qa]
 
-FOLDER holds <dataset>/train.jsonl.gz and validation.jsonl.gz: {"id", "document", "questions": [{"id", "question",
-"options": [...], "answer": number}]}. The validation file is the test and is read once per row; epochs are chosen on
-documents of the training file that are not trained on.
+FOLDER holds <dataset>/train.jsonl.gz (train_two_option.jsonl.gz of quality_subset) and validation.jsonl.gz: {"id",
+"document", "questions": [{"id", "question", "options": [...], "answer": number}]}. The validation file is the test and is
+read once per row; epochs are chosen on documents of the training file that are not trained on.
 
 * memory: every document is read once, with `--memory` between segments; its questions are put to what is left.
 * none: the same without memory between segments; only the document memory over the top carries anything on.
@@ -12,7 +12,7 @@ documents of the training file that are not trained on.
 * nothing: as memory, but of no document: what questions and options say alone.
 * majority: the option that is right most often in training; per_question: for each question that was there, its own.
 
-All but the last two are trained alike. Finished rows are kept.
+All but these two are trained alike. Finished rows are kept.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def device_facts() -> dict[str, Any]:
         "default_device": "cuda" if torch.cuda.is_available() else "cpu",
         "bf16": bf16_state(),
         "threads": torch.get_num_threads(),
-        "products on cpu": products_state(),
+        "cpu_products": products_state(),
         "triton": triton_state(),
         "kernels": [asdict(choice) for choice in implementations()],
     }

@@ -3,8 +3,8 @@
     python benchmarks/documents/options.py --data FOLDER --backbone PATH [--datasets contract_nli,onestop_qa]
 
 FOLDER holds <dataset>/train.jsonl.gz (train_two_option.jsonl.gz of quality_subset) and validation.jsonl.gz: {"id",
-"document", "questions": [{"id", "question", "options": [...], "answer": number}]}. The validation file is the test and is
-read once per row; epochs are chosen on documents of the training file that are not trained on.
+"document", "questions": [{"id", "question", "options": [...], "answer": number}]}. The validation file is the test and
+is read once per row; epochs are chosen on documents of the training file that are not trained on.
 
 * memory: every document is read once, with `--memory` between segments; its questions are put to what is left.
 * none: the same without memory between segments; only the document memory over the top carries anything on.

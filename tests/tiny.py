@@ -1,6 +1,7 @@
 """A tiny random encoder with a word tokenizer on disk, and tiny documents that it can learn to tell apart."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,10 +12,10 @@ WORDS = [f"word{index}" for index in range(40)]
 GOOD, BAD = "excellent", "terrible"
 
 
-def save_tiny_backbone(path: Path, positions: int = 64) -> str:
+def save_tiny_backbone(path: Path, positions: int = 64, words: Sequence[str] = WORDS) -> str:
     """Write a two-layer BERT and its tokenizer to `path`."""
     vocabulary = {
-        word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", GOOD, BAD, "report", *WORDS])
+        word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", GOOD, BAD, "report", *words])
     }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

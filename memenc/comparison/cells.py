@@ -16,6 +16,8 @@ from memenc.storage.results import memenc_version, plain
 
 # Counts up when cells of before are no longer comparable, as with another way of training.
 FORMAT = 2
+# Settings that came later: cells from before were what they are by default.
+LATER = (("testing", "fewest_documents"), ("encoder", "backbone"), ("training", "backbone_learning_rate"))
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,13 @@ class Cell:
     @property
     def identity(self) -> str:
         """Hash of everything that determines the numbers."""
-        testing = asdict(self.testing)
+        facts = asdict(self)
         # It is applied to finished numbers.
-        del testing["threshold"]
-        # Files from before it could be set had this number.
-        if testing["fewest_documents"] == Testing.fewest_documents:
-            del testing["fewest_documents"]
-        facts = asdict(self) | {"testing": testing, "format": FORMAT, "memenc": memenc_version()}
-        return hashed(plain(facts))[:16]
+        del facts["testing"]["threshold"]
+        for part, name in LATER:
+            if facts[part][name] == getattr(type(getattr(self, part)), name):
+                del facts[part][name]
+        return hashed(plain(facts | {"format": FORMAT, "memenc": memenc_version()}))[:16]
 
     @property
     def key(self) -> dict[str, Any]:

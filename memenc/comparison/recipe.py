@@ -36,6 +36,7 @@ class Recipe:
         tokens_per_call: documents times tokens of one call, which bounds memory in testing.
         device: of torch.
         bf16: automatic mixed precision.
+        backbone_learning_rate: of the encoder, if another: a pre-trained one wants smaller steps than a new memory.
     """
 
     steps: int = 3_000
@@ -51,6 +52,7 @@ class Recipe:
     tokens_per_call: int = 16_384
     device: str = "cpu"
     bf16: bool = False
+    backbone_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "documents", "check", "validation_documents", "tokens_per_call"):
@@ -183,5 +185,10 @@ def right_answers(
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
-    """Gates have a rate of their own, and memories no weight decay."""
-    return grouped(network, recipe, lambda name: recipe.learning_rate, network.is_of_memory)
+    """Gates have a rate of their own, the encoder may have one, and memories have no weight decay."""
+
+    def rate_of(name: str) -> float:
+        own = recipe.backbone_learning_rate
+        return own if own is not None and network.is_of_backbone(name) else recipe.learning_rate
+
+    return grouped(network, recipe, rate_of, network.is_of_memory)

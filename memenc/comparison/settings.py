@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from transformers import AutoConfig
 
 from memenc.comparison.contenders import BASELINES, PUBLISHED, VARIANTS, Contender, baseline, design, published
 from memenc.comparison.recipe import Recipe
@@ -19,19 +20,36 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True)
 class EncoderSizes:
-    """The small encoder from scratch that all contenders share.
+    """The encoder that all contenders share: a small one from scratch, or one that is pre-trained.
 
     Args:
         layers: of attention.
         hidden: numbers per token state.
         heads: of attention.
         memory_layers: which layers have a memory, see `MemencConfig`: "all", "upper_half" or a list of numbers.
+        backbone: name or folder of a pre-trained encoder, whose sizes are then taken; "" for one from scratch.
     """
 
     layers: int = 4
     hidden: int = 64
     heads: int = 4
     memory_layers: str | tuple[int, ...] = "upper_half"
+    backbone: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Sizes as given, or those of the backbone that is named.
+
+        Raises:
+            ValueError: sizes beside a backbone, which has its own.
+        """
+        if not values.get("backbone"):
+            return cls(**values)
+        if both := sorted({"layers", "hidden", "heads"} & set(values)):
+            raise ValueError(f"encoder: {', '.join(both)} beside a backbone, which has its own; leave them out")
+        config = AutoConfig.from_pretrained(values["backbone"], trust_remote_code=False)
+        sizes = config.num_hidden_layers, config.hidden_size, config.num_attention_heads
+        return cls(*sizes, **values)
 
 
 @dataclass(frozen=True)
@@ -143,9 +161,11 @@ class ComparisonSettings:
         for name in ("budgets", "seeds", "lengths"):
             if name in given:
                 given[name] = _whole_numbers(name, given[name])
-        for name, kind in (("encoder", EncoderSizes), ("training", Recipe), ("testing", Testing)):
+        makers = (("encoder", EncoderSizes, EncoderSizes.of), ("training", Recipe, None), ("testing", Testing, None))
+        for name, kind, make in makers:
             if name in given:
-                given[name] = kind(**_frozen(_known(kind, given[name], name)))
+                values_of = _frozen(_known(kind, given[name], name))
+                given[name] = make(values_of) if make else kind(**values_of)
         return cls(**given)
 
     @classmethod

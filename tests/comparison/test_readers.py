@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from memenc.comparison.cells import cells_of
 from memenc.comparison.measure import measure
 from memenc.comparison.readers.build import reader_for
+from memenc.comparison.readers.encoder import shared_encoder
 from memenc.comparison.readers.network import NotRun
 from memenc.comparison.readers.peak import PeakMemory
 from memenc.comparison.readers.tfidf import ids_and_pairs
@@ -13,8 +16,11 @@ from memenc.comparison.readers.window import WindowNetwork
 from memenc.comparison.recipe import Curriculum, Recipe, parameter_groups
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import Memorize, Rewrite
+from memenc.data.memory_tasks.base import BLANK, PADDING, QUESTION, SEGMENT
+from memenc.data.memory_tasks.vocabulary import FIRST_WORD
 from memenc.memory import MEMORIES
 from tests.comparison.made_up import settings
+from tests.tiny import save_tiny_backbone
 
 TINY = {
     "encoder": {"layers": 2, "hidden": 16, "heads": 2},
@@ -87,6 +93,62 @@ def test_what_truncation_drops_changes_nothing():
     assert torch.equal(network(ids)[0], network(other)[0])
     reversed_end = torch.cat([ids[:, :-16], ids[:, -16:].flip(1)], dim=1)
     assert not torch.equal(network(ids)[0], network(reversed_end)[0])
+
+
+@pytest.fixture(scope="module")
+def pre_trained(tmp_path_factory):
+    known = [word for word in Memorize().words if word][::2]
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbone"), words=known)
+
+
+def test_a_pre_trained_encoder_reads_the_words_of_the_task(pre_trained):
+    task, sizes = Memorize(), EncoderSizes.of({"backbone": str(pre_trained)})
+    encoder = shared_encoder(task, sizes, task.segment_length)
+    whole, tokenizer = AutoModel.from_pretrained(pre_trained), AutoTokenizer.from_pretrained(pre_trained)
+    old, new = (x.get_input_embeddings().weight for x in (whole, encoder))
+    assert len(new) == encoder.config.vocab_size == task.vocabulary_size
+    for number in (FIRST_WORD, FIRST_WORD + 1, FIRST_WORD + 8, task.vocabulary_size - 1):
+        pieces = tokenizer(task.words[number], add_special_tokens=False).input_ids
+        torch.testing.assert_close(new[number], old[pieces].mean(0))
+    for mark, token in (
+        (PADDING, "pad"),
+        (SEGMENT, "cls"),
+        (QUESTION, "cls"),
+        (BLANK, "cls"),
+    ):  # this tokenizer has no mask
+        assert torch.equal(new[mark], old[getattr(tokenizer, f"{token}_token_id")]), mark
+    layers = [dict(x.named_parameters()) for x in (whole.encoder, encoder.encoder)]
+    assert layers[0].keys() == layers[1].keys()
+    assert all(torch.equal(layers[0][name], layers[1][name]) for name in layers[0])
+    assert encoder.training is False and all(x.p == 0 for x in encoder.modules() if isinstance(x, nn.Dropout))
+
+
+def test_all_contenders_read_with_a_pre_trained_encoder(pre_trained):
+    encoder = {"backbone": str(pre_trained)}
+    for name, kind in (("linear", "designs"), ("truncate-first", "baselines"), ("chunk-and-mean", "baselines")):
+        found = results(cell_of(name, kind, encoder=encoder, budgets=[6_000]))
+        assert 0 <= found[5]["right"] <= found[5]["documents"] == 64, name
+
+
+def test_rows_beyond_the_positions_of_a_pre_trained_encoder_are_not_run(pre_trained):
+    limit = AutoConfig.from_pretrained(pre_trained).max_position_embeddings
+    testing = TINY["testing"] | {"truncated_segments": limit // 4 + 1}
+    with pytest.raises(NotRun, match=f"rows of {limit + 4} tokens; .* has {limit} positions"):
+        measure(
+            cell_of("truncate-first", "baselines", encoder={"backbone": str(pre_trained)}, testing=testing),
+            lambda share: None,
+        )
+
+
+@pytest.mark.parametrize(("name", "kind"), [("windowed", "designs"), ("truncate-first", "baselines")])
+def test_the_encoder_may_have_a_rate_of_its_own(name, kind):
+    cell = cell_of(name, kind)
+    network = reader_for(cell, cell.new_task()).network
+    groups = parameter_groups(network, Recipe(learning_rate=1e-3, backbone_learning_rate=1e-5))
+    slow = sum(x.numel() for group in groups if group["lr"] == 1e-5 for x in group["params"])
+    encoder = network.model.memenc.encoder.backbone if kind == "designs" else network.encoder
+    assert slow == sum(x.numel() for x in encoder.parameters()) > 0
+    assert {group["lr"] for group in groups} >= {1e-3, 1e-5}
 
 
 @pytest.mark.parametrize("name", ["windowed", "linear", "tokens", "windowed/document"])

@@ -1,19 +1,22 @@
 """Settings: what is refused, what presets hold, and what makes a cell another cell."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from transformers import AutoConfig
 
 from memenc.comparison import ComparisonSettings, presets
-from memenc.comparison.cells import cells_of
+from memenc.comparison.cells import FORMAT, LATER, cells_of, hashed
 from memenc.comparison.contenders import BASELINES, VARIANTS, start_options
 from memenc.comparison.measure import documents_at
 from memenc.data.memory_tasks import MEMORY_TASKS
 from memenc.memory import MEMORIES
+from memenc.storage.results import memenc_version, plain
 from tests.comparison.made_up import VALUES, settings
+from tests.tiny import save_tiny_backbone
 
 REFUSED = {
     "unknown key": ({"length": [2]}, "unknown length; known are tasks"),
@@ -93,9 +96,36 @@ def test_the_identity_follows_what_determines_the_numbers():
         replace(cell, task=replace(cell.task, options=(("segment_length", 9),))),
         replace(cell, testing=replace(cell.testing, documents=9)),
         replace(cell, testing=replace(cell.testing, fewest_documents=9)),
+        replace(cell, training=replace(cell.training, backbone_learning_rate=1e-4)),
+        replace(cell, encoder=replace(cell.encoder, backbone="somewhere")),
     ]
     assert len({cell.identity, *(other.identity for other in others)}) == 1 + len(others)
     assert replace(cell, testing=replace(cell.testing, threshold=0.5)).identity == cell.identity
+
+
+def test_settings_that_came_later_leave_older_cells_what_they_were():
+    facts = asdict(cells_of(settings())[1])
+    for part, name in LATER:
+        field = facts[part].pop(name)
+        # A default that is changed would make other cells of them.
+        assert field in (64, "", None), name
+    del facts["testing"]["threshold"]
+    known = plain(facts | {"format": FORMAT, "memenc": memenc_version()})
+    assert cells_of(settings())[1].identity == hashed(known)[:16]
+
+
+def test_sizes_are_those_of_the_backbone(tmp_path):
+    folder = save_tiny_backbone(tmp_path)
+    found = settings(encoder={"backbone": str(folder), "memory_layers": "all"}).encoder
+    config = AutoConfig.from_pretrained(folder)
+    assert (found.layers, found.hidden, found.heads) == (
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+    )
+    assert found.memory_layers == "all"
+    with pytest.raises(ValueError, match="encoder: heads, hidden beside a backbone, which has its own; leave them out"):
+        settings(encoder={"backbone": str(folder), "hidden": 16, "heads": 2})
 
 
 def test_long_documents_are_fewer_but_not_too_few():

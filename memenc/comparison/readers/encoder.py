@@ -1,4 +1,4 @@
-"""The small encoder from scratch that all contenders share."""
+"""The encoder that all contenders share: a small one from scratch, or a pre-trained one that reads a task's words."""
 
 from __future__ import annotations
 
@@ -6,14 +6,65 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
 
+from memenc.backbones.loading import first_position, load_backbone, maximum_segment_length
+from memenc.comparison.readers.network import NotRun
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
+from memenc.data.memory_tasks.base import BLANK, PADDING, QUESTION, SEGMENT
 
 # How much of its segment a token of the lower layers takes in at the start, itself being 1.
 GATHERING = 3.0
+
+
+def shared_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> PreTrainedModel:
+    """An encoder for the words of a task.
+
+    Args:
+        task: whose vocabulary it knows.
+        sizes: of the encoder, or which one it is.
+        positions: tokens of the longest row it reads.
+
+    Raises:
+        NotRun: a pre-trained encoder has not so many positions, or counts them by its own ids.
+    """
+    make = pre_trained_encoder if sizes.backbone else fresh_encoder
+    return make(task, sizes, positions)
+
+
+@torch.no_grad()
+def pre_trained_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> PreTrainedModel:
+    """A pre-trained encoder whose vocabulary is that of the task: one id, and one embedding, for every word.
+
+    A word of several pieces gets their mean. The mark of a segment is the token that begins a text, and so is the mark
+    of the question at first; blanks are masks. Without dropout, as all contenders.
+    """
+    encoder = load_backbone(sizes.backbone)
+    limit = maximum_segment_length(encoder.config)
+    if limit is not None and positions > limit:
+        raise NotRun(f"rows of {positions:,} tokens; {sizes.backbone} has {limit:,} positions")
+    if first_position(encoder.config):
+        raise NotRun(f"{sizes.backbone} counts positions from its padding token, whose id is another word's here")
+    tokenizer = AutoTokenizer.from_pretrained(sizes.backbone)
+    pieces = [tokenizer(word, add_special_tokens=False).input_ids for word in task.words]
+    begin = next(
+        x for x in (tokenizer.cls_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, 0) if x is not None
+    )
+    marks = {PADDING: tokenizer.pad_token_id, BLANK: tokenizer.mask_token_id}
+    for mark in (PADDING, SEGMENT, QUESTION, BLANK):
+        known = marks.get(mark)
+        pieces[mark] = [begin if known is None else known]
+    old = cast(Tensor, encoder.get_input_embeddings().weight)
+    new = nn.Embedding(len(pieces), old.shape[1])
+    new.weight.copy_(torch.stack([old[each].mean(0) for each in pieces]))
+    encoder.set_input_embeddings(new)
+    encoder.config.vocab_size = len(pieces)
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return encoder
 
 
 def fresh_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> BertModel:

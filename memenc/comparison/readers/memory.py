@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memenc.comparison.contenders import Contender, start_options
-from memenc.comparison.readers.encoder import fresh_encoder
+from memenc.comparison.readers.encoder import shared_encoder
 from memenc.comparison.readers.network import Network, NotRun
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
@@ -42,7 +42,7 @@ class MemoryNetwork(Network):
     ) -> None:
         super().__init__()
         self.growing_segments = None if contender.bounded else growing_segments
-        backbone = fresh_encoder(task, sizes, task.segment_length)
+        backbone = shared_encoder(task, sizes, task.segment_length)
         self.model = MemencForSequenceClassification.from_backbone(
             backbone,
             memory=contender.memory,
@@ -82,9 +82,13 @@ class MemoryNetwork(Network):
             return f"a memory without a bound is read up to {self.growing_segments} segments"
         return None
 
+    def is_of_backbone(self, name: str) -> bool:
+        """The encoder within the model."""
+        return ".backbone." in name
+
     def is_of_memory(self, name: str) -> bool:
         """All that is neither encoder nor head."""
-        return ".backbone." not in name and not name.startswith("model.classifier")
+        return not self.is_of_backbone(name) and not name.startswith("model.classifier")
 
     @torch.no_grad()
     def state_bytes(self, segments: int) -> int:

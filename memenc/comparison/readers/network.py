@@ -31,6 +31,10 @@ class Network(nn.Module, ABC):
         """The reason why documents of so many segments cannot be read; None if they can."""
         return None
 
+    def is_of_backbone(self, name: str) -> bool:
+        """Whether a parameter belongs to the encoder that all contenders share."""
+        return False
+
     def is_of_memory(self, name: str) -> bool:
         """Whether a parameter belongs to a memory that came new to a plain encoder."""
         return False

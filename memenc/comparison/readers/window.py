@@ -7,7 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from memenc.comparison.readers.encoder import fresh_encoder
+from memenc.comparison.readers.encoder import shared_encoder
 from memenc.comparison.readers.network import Network
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
@@ -33,7 +33,7 @@ class WindowNetwork(Network):
     def __init__(self, task: MemoryTask, sizes: EncoderSizes, segments: int, kept: Kept) -> None:
         super().__init__()
         self.segment_length, self.segments, self.kept = task.segment_length, segments, kept
-        self.encoder = fresh_encoder(task, sizes, segments * task.segment_length)
+        self.encoder = shared_encoder(task, sizes, segments * task.segment_length)
         self.head = nn.Linear(sizes.hidden, task.labels)
 
     def forward(self, ids: Tensor) -> tuple[Tensor, float]:
@@ -51,6 +51,10 @@ class WindowNetwork(Network):
             return ids[:, -window:]
         question = ids[:, -self.segment_length :]
         return torch.cat([ids[:, : window - self.segment_length], question], dim=1)
+
+    def is_of_backbone(self, name: str) -> bool:
+        """All but the head."""
+        return name.startswith("encoder.")
 
     def why_not(self, segments: int) -> str | None:
         """Full attention ends where its positions do."""

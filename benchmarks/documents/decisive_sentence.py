@@ -10,18 +10,17 @@ phrasings at every length. Finished rows are kept in benchmarks/results/decisive
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
+import rows
+from rows import Row
 
 from memenc.baselines import BASELINES
 from memenc.data.decisive_sentence import generate
 from memenc.estimator import LongDocumentClassifier
-from memenc.storage.results import append_rows, environment_columns
 
-RESULTS = Path(__file__).parents[1] / "results" / "decisive_sentence.csv"
 # Chunks of about 60 tokens -> documents to test on: fewer of the long ones, which cost sixty times as much.
 TEST_DOCUMENTS = {4: 600, 16: 600, 64: 300, 256: 150}
 TRAINING_CHUNKS = (1, 24)
@@ -50,8 +49,9 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
     return BASELINES[name](ours) if name in BASELINES else ours
 
 
-def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
-    """Train one model and yield one row per test length."""
+def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
+    """Train one model and test it: one row per length."""
+    name, variant, seed = cell["model"], cell["variant"], int(cell["seed"])
     training = generate(arguments.training_documents, TRAINING_CHUNKS, "train", variant, seed)
     if arguments.long_documents:
         training += generate(arguments.long_documents, LONG_CHUNKS, "train", variant, 500 + seed)
@@ -61,6 +61,7 @@ def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
     seconds = time.monotonic() - started
     if arguments.save and name not in BASELINES:
         classifier.save_pretrained(arguments.save / f"{name}-{variant}-{seed}")
+    tested = []
     for chunks, count in TEST_DOCUMENTS.items():
         count = max(8, round(count * arguments.test_share))
         test = generate(count, chunks, arguments.split, variant, 1_000 + seed)
@@ -68,32 +69,27 @@ def measure(name: str, variant: str, seed: int, arguments: argparse.Namespace):
         started = time.monotonic()
         right = classifier.predict([document.text for document in test]) == truth
         accuracy = float(right.mean())
-        yield {
-            "model": name,
-            "memory_layers": arguments.memory_layers,
-            "variant": variant,
-            "seed": seed,
+        row = {
             "tokens": chunks * 60,
             "accuracy": round(accuracy, 4),
             "standard_error": round(float(np.sqrt(accuracy * (1 - accuracy) / count)), 4),
             "test_documents": count,
             "training_documents": arguments.training_documents,
             "training_chunks": "-".join(map(str, TRAINING_CHUNKS)),
-            "long_documents": arguments.long_documents,
             "epochs": arguments.epochs,
             "learning_rate": arguments.learning_rate,
             "bf16": arguments.bf16,
             "training_seconds": round(seconds),
             "test_seconds": round(time.monotonic() - started),
         }
+        tested.append(cell | row)
+    return tested
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", required=True)
+    parser = rows.parser(__doc__, "decisive_sentence.csv")
     parser.add_argument("--models", default="compressive,none,tf-idf,truncate,chunk-and-pool")
     parser.add_argument("--variants", default="fixed,paraphrase")
-    parser.add_argument("--seeds", default="0")
     parser.add_argument("--training-documents", type=int, default=500)
     parser.add_argument(
         "--long-documents", type=int, default=0, help="training documents of {}-{} chunks besides".format(*LONG_CHUNKS)
@@ -103,23 +99,11 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--test-share", type=float, default=1.0, help="share of the test documents, for a quick look")
     parser.add_argument("--memory-layers", default="auto", help="auto, all or upper_half")
-    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--save", type=Path, help="folder to keep the trained models in, as MODEL-VARIANT-SEED")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    facts = environment_columns()
-    done = {
-        (row["model"], row["memory_layers"], row["long_documents"], row["variant"], row["seed"])
-        for row in (csv.DictReader(arguments.output.open()) if arguments.output.exists() else [])
-    }
-    for seed in map(int, arguments.seeds.split(",")):
-        for variant in arguments.variants.split(","):
-            for name in arguments.models.split(","):
-                if (name, arguments.memory_layers, str(arguments.long_documents), variant, str(seed)) in done:
-                    continue
-                rows = [row | facts for row in measure(name, variant, seed, arguments)]
-                print(*((row["model"], row["variant"], row["tokens"], row["accuracy"]) for row in rows), sep="\n")
-                append_rows(arguments.output, rows)
+    columns = {"seed": arguments.seeds, "variant": arguments.variants, "model": arguments.models}
+    fixed = {"memory_layers": arguments.memory_layers, "long_documents": arguments.long_documents}
+    rows.fill(arguments.output, rows.cells(columns, fixed), lambda cell: measure(cell, arguments))
 
 
 if __name__ == "__main__":

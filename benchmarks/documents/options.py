@@ -18,7 +18,6 @@ All but these two are trained alike. Finished rows are kept.
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 import time
 from collections import Counter
@@ -26,18 +25,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import rows
+from rows import Row
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.data import read_records
 from memenc.data.questions import AskedQuestion, QuestionsWithOptions, questions_of
 from memenc.data.records import Record
-from memenc.storage.results import append_rows, environment_columns
 from memenc.tasks import MemencForMultipleChoice
 from memenc.training.run import answered, fine_tune
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks.multiple_choice import MultipleChoice
 
-RESULTS = Path(__file__).parents[1] / "results" / "options.csv"
 FIRST_TOKENS = 512
 TRAIN_FILES = {"quality_subset": "train_two_option"}
 COUNTED = ("majority", "per_question")
@@ -91,8 +90,9 @@ def counted(name: str, training: list[Record], test: list[AskedQuestion]) -> lis
     return [best(question) for question in test]
 
 
-def measure(name: str, dataset: str, seed: int, arguments: argparse.Namespace) -> dict:
+def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     """Train one model, choose its epoch on documents kept aside, and answer the test questions."""
+    name, dataset, seed = cell["model"], cell["dataset"], int(cell["seed"])
     training, validation, test = splits(dataset, seed, arguments)
     asked = [question for record in test for question in questions_of(record)]
     started, chosen, tokens = time.monotonic(), float("nan"), 0
@@ -126,11 +126,8 @@ def measure(name: str, dataset: str, seed: int, arguments: argparse.Namespace) -
         said = [choice.option for each in found for choice in each]
         tokens = sum(examples[0].lengths)
     right = np.array([option == question.answer for option, question in zip(said, asked, strict=True)])
-    return {
-        "dataset": dataset,
-        "model": name,
+    row = {
         "memory": "none" if name == "none" or name in COUNTED else arguments.memory,
-        "seed": seed,
         "accuracy": round(float(right.mean()), 4),
         "standard_error": round(float(right.std(ddof=1) / len(right) ** 0.5), 4),
         "validation_accuracy": round(chosen, 4),
@@ -139,39 +136,27 @@ def measure(name: str, dataset: str, seed: int, arguments: argparse.Namespace) -
         "training_questions": sum(len(questions_of(record)) for record in training),
         "training_documents": len(training),
         "training_tokens": tokens,
-        **{key: getattr(arguments, key) for key in ("segment_length", "epochs", "learning_rate", "bf16")},
-        "backbone": Path(arguments.backbone).name,
+        **{key: getattr(arguments, key) for key in ("segment_length", "learning_rate", "bf16")},
         "seconds": round(time.monotonic() - started),
     }
+    return [cell | row]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = rows.parser(__doc__, "options.csv")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--backbone", required=True)
     parser.add_argument("--datasets", default="contract_nli,onestop_qa,quality_subset")
     parser.add_argument("--models", default=",".join((*COUNTED, *TRAINED)))
     parser.add_argument("--memory", default="compressive")
-    parser.add_argument("--seeds", default="0")
     parser.add_argument("--validation-share", type=float, default=0.15, help="of the training documents")
     parser.add_argument("--segment-length", type=int, default=256)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--documents-per-step", type=int, default=4, help="readings of eight questions each")
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    facts = environment_columns()
-    kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
-    names = ("dataset", "model", "seed", "epochs", "backbone")
-    done = {tuple(row[key] for key in names) for row in kept}
-    for seed in map(int, arguments.seeds.split(",")):
-        for dataset in arguments.datasets.split(","):
-            for name in arguments.models.split(","):
-                if (dataset, name, str(seed), str(arguments.epochs), Path(arguments.backbone).name) not in done:
-                    row = measure(name, dataset, seed, arguments)
-                    print(row, flush=True)
-                    append_rows(arguments.output, [row | facts])
+    columns = {"seed": arguments.seeds, "dataset": arguments.datasets, "model": arguments.models}
+    wanted = rows.cells(columns, {"epochs": arguments.epochs, "backbone": Path(arguments.backbone).name})
+    rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))
 
 
 if __name__ == "__main__":

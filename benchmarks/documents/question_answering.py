@@ -1,10 +1,11 @@
 """Questions about whole articles: memory, the same backbone segment by segment, and TF-IDF retrieval in front of it.
 
-    python benchmarks/documents/question_answering.py --backbone PATH --data FOLDER [--models memory,segments,retrieval]
+    python benchmarks/documents/question_answering.py --data FOLDER --backbone PATH [--dataset NAME]
 
-FOLDER holds train.jsonl.gz and validation.jsonl.gz of squad_long: {"id", "document", "questions": [{"id", "question",
+FOLDER holds <dataset>/train.jsonl.gz and validation.jsonl.gz: {"id", "document", "questions": [{"id", "question",
 "answers": [{"text", "start"}]}]}, paragraphs divided by blank lines. The validation file is the test and is read once
-per row; epochs are chosen on whole articles of the training file that are not trained on.
+per row; epochs are chosen on whole articles of the training file that are not trained on. With `--also NAME` as many
+questions of another dataset are trained on, too.
 
 * memory: the question in every segment, `--memory` between segments.
 * segments: the same without memory; scores of all segments are compared (one softmax over the article).
@@ -17,7 +18,6 @@ answer, retrieval on retrieved paragraphs with the right one among them. Finishe
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import rows
 import torch
+from rows import Row
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoTokenizer, set_seed
 
@@ -33,14 +35,12 @@ from memenc import MemencForQuestionAnswering
 from memenc.data import read_records
 from memenc.data.questions import AskedQuestion, QuestionsWithAnswers, questions_of
 from memenc.data.records import Record
-from memenc.storage.results import append_rows, environment_columns
 from memenc.training.answer_metrics import best, exact_match, overlap_f1
 from memenc.training.run import answered, fine_tune
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks import TaskOptions
 from memenc.training.tasks.question_answering import SpanQuestions
 
-RESULTS = Path(__file__).parents[1] / "results" / "question_answering.csv"
 BREAK = "\n\n"
 Asked = tuple[Record, AskedQuestion]
 
@@ -124,13 +124,17 @@ def whole(record: Record, question: AskedQuestion) -> Record:
     return of_stretch(record, question, [(0, len(record.text))])
 
 
-def splits(generator: random.Random, seed: int, arguments: argparse.Namespace) -> tuple[list[Asked], ...]:
+def splits(cell: Row, arguments: argparse.Namespace) -> tuple[list[Asked], ...]:
     """Questions to train on, to choose the epoch by (of articles that are not trained on), and to test on."""
-    everything = questions_in(arguments.data / "train.jsonl.gz", 10**9, seed)
-    aside = set(generator.sample(sorted({record.id or "" for record, _ in everything}), arguments.validation_documents))
-    training = [asked for asked in everything if asked[0].id not in aside][: arguments.training_questions]
+    seed, folder, count = int(cell["seed"]), arguments.data / cell["dataset"], arguments.training_questions
+    everything = questions_in(folder / "train.jsonl.gz", 10**9, seed)
+    articles = sorted({record.id or "" for record, _ in everything})
+    aside = set(random.Random(seed).sample(articles, arguments.validation_documents))
+    training = [asked for asked in everything if asked[0].id not in aside][:count]
+    for other in filter(None, [arguments.also]):
+        training += questions_in(arguments.data / other / "train.jsonl.gz", count, seed)
     validation = [asked for asked in everything if asked[0].id in aside][: arguments.validation_questions]
-    return training, validation, questions_in(arguments.data / "validation.jsonl.gz", arguments.test_questions, 0)
+    return training, validation, questions_in(folder / "validation.jsonl.gz", arguments.test_questions, 0)
 
 
 def settings_of(seed: int, arguments: argparse.Namespace) -> TrainingSettings:
@@ -157,10 +161,11 @@ def scored(said: list[str], test: list[Asked]) -> dict[str, float]:
     return means | {f"{key}_standard_error": standard_error(each) for key, each in values.items()}
 
 
-def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict:
+def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     """Train one model, choose its epoch on articles kept aside, and answer the test questions."""
+    name, seed = cell["model"], int(cell["seed"])
+    training, validation, test = splits(cell, arguments)
     generator = random.Random(seed)
-    training, validation, test = splits(generator, seed, arguments)
     cuts = {
         "memory": (round_the_answer(arguments.training_words, generator), whole),
         "segments": (round_the_answer(arguments.training_words, generator), whole),
@@ -188,21 +193,19 @@ def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict:
         found = answered(model, task, examples[2], 4 * arguments.tokens_per_batch).predictions
     scores = scored([answer.text for (answer,) in found], test)
     chosen = max((entry["eval_f1"] for entry in log if "eval_f1" in entry), default=float("nan"))
-    return {
-        "model": name,
+    row = {
         "memory": arguments.memory if name == "memory" else "none",
-        "seed": seed,
         **scores,
         "validation_f1": round(100 * chosen, 2),
         "test_questions": len(test),
         "test_tokens": sum(examples[2].lengths),
-        "training_questions": len(training),
+        "trained_on": len(training),
         "training_tokens": sum(examples[0].lengths),
         **{key: getattr(arguments, key) for key in ("segment_length", "epochs", "learning_rate", "bf16")},
-        "backbone": Path(arguments.backbone).name,
         "training_seconds": round(trained - started),
         "test_seconds": round(time.monotonic() - trained),
     }
+    return [cell | row]
 
 
 def standard_error(values: np.ndarray) -> float:
@@ -211,13 +214,13 @@ def standard_error(values: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = rows.parser(__doc__, "question_answering.csv")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--dataset", default="squad_long")
+    parser.add_argument("--also", default="", help="dataset of which as many questions are trained on besides")
     parser.add_argument("--models", default="memory,segments,retrieval")
     parser.add_argument("--memory", default="compressive")
-    parser.add_argument("--seeds", default="0")
-    parser.add_argument("--training-questions", type=int, default=300)
+    parser.add_argument("--training-questions", type=int, default=300, help="of each dataset, or as many as there are")
     parser.add_argument("--training-words", type=int, default=500, help="of a stretch round the answer")
     parser.add_argument("--validation-documents", type=int, default=20, help="of the training file, not trained on")
     parser.add_argument("--validation-questions", type=int, default=10)
@@ -228,21 +231,14 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--questions-per-step", type=int, default=8)
     parser.add_argument("--tokens-per-batch", type=int, default=4_096)
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    facts = environment_columns()
-    kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
-    names = ("model", "memory", "seed", "training_questions", "backbone")
-    done = {tuple(row[key] for key in names) for row in kept}
-    for seed in map(int, arguments.seeds.split(",")):
-        for name in arguments.models.split(","):
-            memory = arguments.memory if name == "memory" else "none"
-            cell = (name, memory, str(seed), str(arguments.training_questions), Path(arguments.backbone).name)
-            if cell not in done:
-                row = measure(name, seed, arguments)
-                print(row)
-                append_rows(arguments.output, [row | facts])
+    fixed = {
+        "also": arguments.also,
+        "training_questions": arguments.training_questions,
+        "backbone": Path(arguments.backbone).name,
+    }
+    columns = {"dataset": arguments.dataset, "seed": arguments.seeds, "model": arguments.models}
+    rows.fill(arguments.output, rows.cells(columns, fixed), lambda cell: measure(cell, arguments))
 
 
 if __name__ == "__main__":

@@ -9,21 +9,19 @@ epochs are chosen on a tenth of the training documents, nothing is chosen on the
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import rows
+from rows import Row
 from sklearn.metrics import f1_score
 
 from memenc.baselines import BASELINES
 from memenc.data import read_records
 from memenc.estimator import LongDocumentClassifier
-from memenc.storage.results import append_rows, environment_columns
-
-RESULTS = Path(__file__).parents[1] / "results" / "real_documents.csv"
 
 
 def documents(path: Path, per_class: int | None, seed: int) -> tuple[list[str], list[str]]:
@@ -63,44 +61,35 @@ def classifier_named(name: str, arguments: argparse.Namespace, seed: int):
     return BASELINES[name](ours) if name in BASELINES else ours
 
 
-def measure(dataset: str, name: str, seed: int, arguments: argparse.Namespace) -> dict:
+def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     """Train and score one model."""
-    folder = arguments.data / dataset
+    folder, seed = arguments.data / cell["dataset"], int(cell["seed"])
     texts, labels = documents(folder / "train.jsonl.gz", arguments.per_class, seed)
     test_texts, test_labels = documents(folder / "validation.jsonl.gz", arguments.test_per_class, 0)
     started = time.monotonic()
-    classifier = classifier_named(name, arguments, seed).fit(texts, labels)
+    classifier = classifier_named(cell["model"], arguments, seed).fit(texts, labels)
     trained = time.monotonic()
     predicted = classifier.predict(test_texts)
     accuracy = float((predicted == np.asarray(test_labels)).mean())
-    return {
-        "dataset": dataset,
-        "model": name,
-        "memory_layers": arguments.memory_layers,
-        "seed": seed,
+    settings = ("segment_length", "epochs", "learning_rate", "new_learning_rate", "documents_per_step", "bf16")
+    row = {
         "accuracy": round(accuracy, 4),
         "standard_error": round(float(np.sqrt(accuracy * (1 - accuracy) / len(test_texts))), 4),
         "macro_f1": round(float(f1_score(test_labels, predicted, average="macro")), 4),
         "training_documents": len(texts),
         "test_documents": len(test_texts),
-        "segment_length": arguments.segment_length,
-        "epochs": arguments.epochs,
-        "learning_rate": arguments.learning_rate,
-        "new_learning_rate": arguments.new_learning_rate,
-        "documents_per_step": arguments.documents_per_step,
-        "bf16": arguments.bf16,
+        **{name: getattr(arguments, name) for name in settings},
         "training_seconds": round(trained - started),
         "test_seconds": round(time.monotonic() - trained),
     }
+    return [cell | row]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = rows.parser(__doc__, "real_documents.csv")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--backbone", required=True)
     parser.add_argument("--datasets", default="movie_reviews,article_bias")
     parser.add_argument("--models", default="tf-idf,compressive,truncate,chunk-and-pool")
-    parser.add_argument("--seeds", default="0")
     parser.add_argument("--per-class", type=int, help="training documents of each class; all if left out")
     parser.add_argument("--test-per-class", type=int, help="test documents of each class; all if left out")
     parser.add_argument("--segment-length", type=int, default=256)
@@ -109,19 +98,10 @@ def main() -> None:
     parser.add_argument("--new-learning-rate", type=float, default=1e-3)
     parser.add_argument("--documents-per-step", type=int, default=8)
     parser.add_argument("--memory-layers", default="auto", help="auto, all or upper_half")
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    facts = environment_columns()
-    kept = list(csv.DictReader(arguments.output.open())) if arguments.output.exists() else []
-    done = {(row["dataset"], row["model"], row["memory_layers"], row["seed"]) for row in kept}
-    for seed in map(int, arguments.seeds.split(",")):
-        for dataset in arguments.datasets.split(","):
-            for name in arguments.models.split(","):
-                if (dataset, name, arguments.memory_layers, str(seed)) not in done:
-                    row = measure(dataset, name, seed, arguments)
-                    print(row)
-                    append_rows(arguments.output, [row | facts])
+    columns = {"seed": arguments.seeds, "dataset": arguments.datasets, "model": arguments.models}
+    wanted = rows.cells(columns, {"memory_layers": arguments.memory_layers})
+    rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))
 
 
 if __name__ == "__main__":

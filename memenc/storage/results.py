@@ -107,14 +107,26 @@ def write_results(
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add finished rows to a CSV file, with a header if it is new: what was measured survives a kill."""
+    """Add finished rows to a CSV file, with a header if it is new: what was measured survives a kill.
+
+    Columns that the file does not have yet come last, and are empty in rows from before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
+    kept: list[Mapping[str, Any]] = []
+    columns: list[str] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            columns, kept = list(reader.fieldnames or ()), list(reader)
+    new = list(dict.fromkeys(column for row in rows for column in row if column not in columns))
+    if not new:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, columns).writerows(rows)
+        return
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns + new)
+        writer.writeheader()
+        writer.writerows([*kept, *rows])
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ import json
 import numpy
 import torch
 
-from memenc.storage.results import environment, write_results
+from memenc.storage.results import append_rows, environment, write_results
 
 
 def test_files_hold_plain_values(tmp_path):
@@ -24,3 +24,19 @@ def test_environment_is_json():
     found = json.loads(json.dumps(environment()))
     assert found["versions"]["memenc"] == "0.1.0" and found["versions"]["torch"] == torch.__version__
     assert found["hardware"]["cpu"] and found["date"].endswith("+00:00")
+
+
+def test_rows_keep_their_columns_when_later_ones_have_more(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    append_rows(path, [{"a": 1, "b": "x,y"}])
+    append_rows(path, [{"b": 2, "a": 3}])
+    append_rows(path, [{"c": 4, "a": 5}, {"a": 6, "d": 7}])
+    append_rows(path, [{"d": 8}])
+    with path.open(newline="") as file:
+        assert list(csv.DictReader(file)) == [
+            {"a": "1", "b": "x,y", "c": "", "d": ""},
+            {"a": "3", "b": "2", "c": "", "d": ""},
+            {"a": "5", "b": "", "c": "4", "d": ""},
+            {"a": "6", "b": "", "c": "", "d": "7"},
+            {"a": "", "b": "", "c": "", "d": "8"},
+        ]

@@ -11,8 +11,9 @@ questions of another dataset are trained on, too.
 * segments: the same without memory; scores of all segments are compared (one softmax over the article).
 * retrieval: as segments, but only on the paragraphs that TF-IDF finds most similar to the question.
 
-All are trained on the same questions with the same settings: memory and segments on stretches of paragraphs round the
-answer, retrieval on retrieved paragraphs with the right one among them. Finished rows are kept.
+All are trained on the same questions with the same settings: retrieval on retrieved paragraphs with the right one among
+them, memory and segments on stretches of paragraphs round the answer, or, with `--training-text retrieved`, on the same
+paragraphs as retrieval: those that are hardest to tell from the right one. Finished rows are kept.
 """
 
 from __future__ import annotations
@@ -165,13 +166,11 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     """Train one model, choose its epoch on articles kept aside, and answer the test questions."""
     name, seed = cell["model"], int(cell["seed"])
     training, validation, test = splits(cell, arguments)
-    generator = random.Random(seed)
-    cuts = {
-        "memory": (round_the_answer(arguments.training_words, generator), whole),
-        "segments": (round_the_answer(arguments.training_words, generator), whole),
-        "retrieval": (retrieved(arguments.paragraphs, True), retrieved(arguments.paragraphs, False)),
-    }
-    for_training, for_test = cuts[name]
+    for_training = {
+        "around": round_the_answer(arguments.training_words, random.Random(seed)),
+        "retrieved": retrieved(arguments.paragraphs, True),
+    }[cell["training_text"]]
+    for_test = retrieved(arguments.paragraphs, False) if name == "retrieval" else whole
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(arguments.backbone)
     task = SpanQuestions(TaskOptions())
@@ -221,6 +220,7 @@ def main() -> None:
     parser.add_argument("--models", default="memory,segments,retrieval")
     parser.add_argument("--memory", default="compressive")
     parser.add_argument("--training-questions", type=int, default=300, help="of each dataset, or as many as there are")
+    parser.add_argument("--training-text", default="around", choices=("around", "retrieved"))
     parser.add_argument("--training-words", type=int, default=500, help="of a stretch round the answer")
     parser.add_argument("--validation-documents", type=int, default=20, help="of the training file, not trained on")
     parser.add_argument("--validation-questions", type=int, default=10)
@@ -238,7 +238,11 @@ def main() -> None:
         "backbone": Path(arguments.backbone).name,
     }
     columns = {"dataset": arguments.dataset, "seed": arguments.seeds, "model": arguments.models}
-    rows.fill(arguments.output, rows.cells(columns, fixed), lambda cell: measure(cell, arguments))
+    wanted = [
+        cell | {"training_text": "retrieved" if cell["model"] == "retrieval" else arguments.training_text}
+        for cell in rows.cells(columns, fixed)
+    ]
+    rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,10 @@ def show(comparison: Comparison, output: Path) -> None:
         raise typer.Exit(1)
 
 
+# Between two lines in a file, where nothing moves.
+SECONDS_BETWEEN_LINES = 60.0
+
+
 class Watcher:
     """Shows how far a comparison is, and how long it will take.
 
@@ -69,11 +73,11 @@ class Watcher:
 
     def __init__(self, missing: Sequence[Cell]) -> None:
         self.shares = dict.fromkeys((cell.identity for cell in missing), 0.0)
-        self.started = time.monotonic()
+        self.started = self.spoke = time.monotonic()
         columns = (TextColumn("comparing"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         columns = (*columns, TextColumn("{task.fields[left]}"))
-        silent = not console.err().is_terminal
-        self.progress = Progress(*columns, console=console.err(), transient=True, disable=silent)
+        self.silent = not console.err().is_terminal
+        self.progress = Progress(*columns, console=console.err(), transient=True, disable=self.silent)
         self.line = self.progress.add_task("comparing", total=len(missing), left="")
 
     @contextmanager
@@ -92,8 +96,13 @@ class Watcher:
         self.shares[cell.identity] = share
         self.progress.update(self.line, completed=sum(self.shares.values()), left=self.time_left())
         if share >= 1.0:
-            line = f"{self.finished}/{len(self.shares)} {cell.title} {self.time_left()}".strip()
-            self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._say(f"{self.finished}/{len(self.shares)} {cell.title} {self.time_left()}")
+        elif self.silent and time.monotonic() - self.spoke >= SECONDS_BETWEEN_LINES:
+            self._say(f"{sum(self.shares.values()) / len(self.shares):.0%} {self.time_left()}")
+
+    def _say(self, line: str) -> None:
+        self.spoke = time.monotonic()
+        self.progress.console.print(line.strip(), highlight=False, markup=False, soft_wrap=True)
 
     def time_left(self) -> str:
         """An estimate from what was done so far."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
+
+from torch import Tensor
 
 from memenc.comparison.cells import Cell
 from memenc.comparison.readers.base import Reader, Tell
@@ -12,8 +15,8 @@ from memenc.comparison.recipe import right_answers
 from memenc.data.memory_tasks import MemoryTask
 from memenc.storage.results import environment_columns
 
-# Of the time of a cell, roughly.
-TRAINING_SHARE = 0.9
+# A token that is learned from costs about as much as so many that are only read.
+LEARNED = 3
 
 
 def measure(cell: Cell, tell: Tell) -> dict[str, Any]:
@@ -23,16 +26,39 @@ def measure(cell: Cell, tell: Tell) -> dict[str, Any]:
         NotRun: this machine cannot run it.
     """
     task, started = cell.new_task(), time.monotonic()
-    reader = reader_for(cell, task)
-    facts = reader.train(lambda share: tell(TRAINING_SHARE * share))
+    reader, progress = reader_for(cell, task), CellProgress(cell, task, tell)
+    facts = reader.train(lambda share: tell(progress.training * share))
     facts |= {"training_seconds": round(time.monotonic() - started, 1)}
     facts |= {"segment_length": task.segment_length, "chance": task.chance}
     facts |= reader.cost(facts["trained_segments"])
-    rows = [tested(cell, reader, task, segments) for segments in sorted(set(cell.lengths))]
+    rows = [tested(cell, reader, task, segments, progress) for segments in sorted(set(cell.lengths))]
     return facts | {"rows": rows, "environment": environment_columns()}
 
 
-def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int) -> dict[str, Any]:
+class CellProgress:
+    """How much of a cell is done, by tokens: long test documents may take longer than the training.
+
+    Args:
+        cell: that is measured.
+        task: of the cell.
+        tell: is told the share that is done.
+    """
+
+    def __init__(self, cell: Cell, task: MemoryTask, tell: Tell) -> None:
+        recipe, length = cell.training, task.segment_length
+        learned = LEARNED * recipe.steps * recipe.documents * recipe.segments / 2 * length
+        self.tokens = sum(documents_at(cell, n * length) * n * length for n in set(cell.lengths))
+        self.training, self.tell, self.read = learned / (learned + self.tokens), tell, 0
+
+    def answers(self, reader: Reader, ids: Tensor) -> Tensor:
+        """Answers of the reader, taken note of."""
+        found = reader.answers(ids)
+        self.read += ids.numel()
+        self.tell(self.training + (1 - self.training) * min(0.99, self.read / self.tokens))
+        return found
+
+
+def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int, progress: CellProgress) -> dict[str, Any]:
     """Result at one length, or the reason why there is none."""
     row: dict[str, Any] = {"segments": segments, "tokens": segments * task.segment_length}
     most = task.most_segments
@@ -43,7 +69,8 @@ def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int) -> dict[
     documents = documents_at(cell, row["tokens"])
     started = time.monotonic()
     # All contenders of a seed read the same documents.
-    right = right_answers(reader.answers, task, segments, documents, cell.seed_of(f"test {segments}"))
+    answers = partial(progress.answers, reader)
+    right = right_answers(answers, task, segments, documents, cell.seed_of(f"test {segments}"))
     seconds = time.monotonic() - started
     row |= {"documents": documents, "right": right, "accuracy": right / documents}
     row |= {"tokens_per_second": round(documents * row["tokens"] / max(seconds, 1e-9))}

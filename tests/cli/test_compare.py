@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import yaml
@@ -39,3 +40,11 @@ def test_what_failed_is_named_and_the_exit_code_says_so(memenc, config, tmp_path
 def test_an_unknown_comparison_is_one_red_line(memenc, tmp_path):
     done = memenc("compare", "--config", "elephant", "--output", tmp_path, code=1)
     assert done.err.strip() == "error: no comparison 'elephant': give a YAML file, or one of full, small, smoke"
+
+
+def test_a_file_gets_a_line_now_and_then(memenc, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "SECONDS_BETWEEN_LINES", 0.0)
+    done = memenc("compare", "--config", config, "--output", tmp_path / "out")
+    lines = [line for line in done.err.splitlines() if re.match(r"\d+% ", line)]
+    shares = [int(line.partition("%")[0]) for line in lines]
+    assert shares == sorted(shares) and len(shares) == 8 and "left)" in lines[-1]

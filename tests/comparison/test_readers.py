@@ -161,6 +161,17 @@ def test_reading_in_pieces_gives_the_same(name):
     torch.testing.assert_close(whole, pieces, rtol=1e-4, atol=1e-5)
 
 
+def test_progress_counts_test_documents_by_their_tokens():
+    told = []
+    cell = cell_of("none", lengths=[2, 5, 32])
+    measure(cell, told.append)
+    # 64 documents of 8, 20 and 128 tokens, and two steps of 4 documents of 3 segments of 4.
+    learned, read = 3 * 2 * 4 * 1.5 * 4, [64 * 8, 64 * 20, 64 * 128]
+    done = [learned + sum(read[: end + 1]) for end in range(3)]
+    expected = [learned / 2, learned, *done[:2], learned + 0.99 * sum(read)]
+    assert told == pytest.approx([x / done[-1] for x in expected])
+
+
 def test_a_cell_repeats_exactly():
     first, second = (results(cell_of("linear")) for _ in range(2))
     assert [row["right"] for row in first.values()] == [row["right"] for row in second.values()]

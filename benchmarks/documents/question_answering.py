@@ -23,6 +23,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,16 +44,18 @@ from memenc.training.tasks import TaskOptions
 from memenc.training.tasks.question_answering import SpanQuestions
 
 BREAK = "\n\n"
+# Characters: a longer paragraph, such as a contract without empty lines, is cut at white space.
+LONGEST_PARAGRAPH = 4_000
 Asked = tuple[Record, AskedQuestion]
 
 
-def questions_in(path: Path, count: int, seed: int) -> list[Asked]:
+def questions_in(path: Path, count: int, seed: int, unanswerable: bool) -> list[Asked]:
     """So many questions, spread evenly over the documents of a file, each with its document."""
     generator, by_document = random.Random(seed), []
     for record in read_records(
         path, text_column="document", label_column="questions", understanding=lambda: QuestionsWithAnswers(True)
     ):
-        asked = [(record, question) for question in questions_of(record) if question.answers]
+        asked = [(record, question) for question in questions_of(record) if question.answers or unanswerable]
         generator.shuffle(asked)
         by_document.append(asked)
     generator.shuffle(by_document)
@@ -64,8 +67,14 @@ def paragraphs_of(document: str) -> Iterator[tuple[int, int]]:
     """First character of every paragraph, and the one behind its last."""
     start = 0
     for paragraph in document.split(BREAK):
-        yield start, start + len(paragraph)
-        start += len(paragraph) + len(BREAK)
+        end = start + len(paragraph)
+        while end - start > LONGEST_PARAGRAPH:
+            cut = 1 + max(document.rfind(space, start + 1, start + LONGEST_PARAGRAPH) for space in " \n")
+            cut = cut or start + LONGEST_PARAGRAPH
+            yield start, cut
+            start = cut
+        yield start, end
+        start = end + len(BREAK)
 
 
 def of_stretch(record: Record, question: AskedQuestion, places: list[tuple[int, int]]) -> Record:
@@ -80,18 +89,21 @@ def of_stretch(record: Record, question: AskedQuestion, places: list[tuple[int, 
     return replace(record, text=text, label=label)
 
 
-def gold(question: AskedQuestion, places: list[tuple[int, int]]) -> int:
-    """Number of the paragraph in which the first answer starts."""
-    first = (question.answers or ())[0].start or 0
+def gold(question: AskedQuestion, places: list[tuple[int, int]]) -> int | None:
+    """Number of the paragraph in which the first answer starts; None if there is no answer."""
+    if not question.answers:
+        return None
+    first = question.answers[0].start or 0
     return next(number for number, (_, end) in enumerate(places) if first < end)
 
 
 def round_the_answer(words: int, generator: random.Random) -> Callable[[Record, AskedQuestion], Record]:
-    """Stretches of at least so many words with the answer at a random place."""
+    """Stretches of at least so many words with the answer at a random place, or anywhere if there is none."""
 
     def cut(record: Record, question: AskedQuestion) -> Record:
         places = list(paragraphs_of(record.text))
-        low = high = gold(question, places)
+        right = gold(question, places)
+        low = high = generator.randrange(len(places)) if right is None else right
         while sum(len(record.text[start:end].split()) for start, end in places[low : high + 1]) < words:
             if (generator.random() < 0.5 and low > 0) or high + 1 == len(places):
                 low = max(0, low - 1)
@@ -113,8 +125,9 @@ def retrieved(count: int, with_answer: bool) -> Callable[[Record, AskedQuestion]
         table = vectorizer.fit_transform([record.text[start:end] for start, end in places])
         similarity = (table @ vectorizer.transform([question.text]).T).toarray()[:, 0]
         found = np.argsort(-similarity)[:count].tolist()
-        if with_answer and gold(question, places) not in found:
-            found[-1] = gold(question, places)
+        right = gold(question, places) if with_answer else None
+        if right is not None and right not in found:
+            found[-1] = right
         return of_stretch(record, question, [places[number] for number in sorted(found)])
 
     return cut
@@ -128,14 +141,15 @@ def whole(record: Record, question: AskedQuestion) -> Record:
 def splits(cell: Row, arguments: argparse.Namespace) -> tuple[list[Asked], ...]:
     """Questions to train on, to choose the epoch by (of articles that are not trained on), and to test on."""
     seed, folder, count = int(cell["seed"]), arguments.data / cell["dataset"], arguments.training_questions
-    everything = questions_in(folder / "train.jsonl.gz", 10**9, seed)
+    of_file = partial(questions_in, unanswerable=arguments.unanswerable)
+    everything = of_file(folder / "train.jsonl.gz", 10**9, seed)
     articles = sorted({record.id or "" for record, _ in everything})
     aside = set(random.Random(seed).sample(articles, arguments.validation_documents))
     training = [asked for asked in everything if asked[0].id not in aside][:count]
     for other in filter(None, [arguments.also]):
-        training += questions_in(arguments.data / other / "train.jsonl.gz", count, seed)
+        training += of_file(arguments.data / other / "train.jsonl.gz", count, seed)
     validation = [asked for asked in everything if asked[0].id in aside][: arguments.validation_questions]
-    return training, validation, questions_in(folder / "validation.jsonl.gz", arguments.test_questions, 0)
+    return training, validation, of_file(folder / "validation.jsonl.gz", arguments.test_questions, 0)
 
 
 def settings_of(seed: int, arguments: argparse.Namespace) -> TrainingSettings:
@@ -217,6 +231,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dataset", default="squad_long")
     parser.add_argument("--also", default="", help="dataset of which as many questions are trained on besides")
+    parser.add_argument("--unanswerable", action="store_true", help="take questions without an answer, too")
     parser.add_argument("--models", default="memory,segments,retrieval")
     parser.add_argument("--memory", default="compressive")
     parser.add_argument("--training-questions", type=int, default=300, help="of each dataset, or as many as there are")
@@ -234,6 +249,7 @@ def main() -> None:
     arguments = parser.parse_args()
     fixed = {
         "also": arguments.also,
+        "unanswerable": arguments.unanswerable,
         "training_questions": arguments.training_questions,
         "backbone": Path(arguments.backbone).name,
     }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from memenc.storage.results import append_rows, environment_columns
+from memenc.storage.results import append_rows, environment_columns, read_rows
 
 Row = dict[str, Any]
 
@@ -44,7 +43,7 @@ def fill(output: Path, wanted: Iterable[Row], measure: Callable[[Row], list[Row]
         measure: gives one row or several of what is named, columns that name it among them.
     """
     facts = environment_columns()
-    kept = list(csv.DictReader(output.open())) if output.exists() else []
+    _, kept = read_rows(output)
     for cell in wanted:
         if any(all(_same(row.get(name), value) for name, value in cell.items()) for row in kept):
             continue

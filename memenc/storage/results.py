@@ -112,12 +112,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     Columns that the file does not have yet come last, and are empty in rows from before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept: list[Mapping[str, Any]] = []
-    columns: list[str] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns, kept = list(reader.fieldnames or ()), list(reader)
+    columns, kept = read_rows(path)
     new = list(dict.fromkeys(column for row in rows for column in row if column not in columns))
     if not new:
         with path.open("a", newline="", encoding="utf-8") as file:
@@ -127,6 +122,16 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, columns + new)
         writer.writeheader()
         writer.writerows([*kept, *rows])
+
+
+def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file; none of either if there is no file."""
+    if not path.exists():
+        return [], []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        return list(reader.fieldnames or ()), rows
 
 
 def plain(value: Any) -> Any:

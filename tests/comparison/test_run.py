@@ -14,6 +14,7 @@ from memenc.comparison import compare
 from memenc.comparison.cells import cells_of
 from memenc.comparison.store import CellStore, Outcome
 from tests.comparison.made_up import made_up, settings
+from tests.tiny import save_tiny_backbone
 
 CELLS = 2 * 5
 
@@ -54,6 +55,14 @@ def test_everything_is_written(tmp_path):
         "bytes_memorize.png",
         "cost.png",
     ]
+
+
+def test_the_report_says_which_encoder_it_was(tmp_path):
+    backbone = save_tiny_backbone(tmp_path / "backbone")
+    for encoder, words in (({}, "small encoders from scratch"), ({"backbone": backbone}, f"{backbone}, pre-trained")):
+        compare(settings(encoder=encoder), tmp_path / "out", work=made_up)
+        for name in ("report.md", "report.html"):
+            assert f"All contenders are {words}" in (tmp_path / "out" / name).read_text()
 
 
 def test_finished_cells_are_kept_and_the_rest_is_computed(tmp_path, counted):

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from memenc.comparison.run import Comparison
 
 TITLE = "Memory designs at equal state and equal training"
+FROM_SCRATCH = "All contenders are small encoders from scratch with the same width and depth."
+PRE_TRAINED = (
+    "All contenders are {backbone}, pre-trained, with an embedding for every word of the task (the mean of those of "
+    "its pieces); published packages have its width and depth and begin from scratch."
+)
 NOTES = (
-    "All contenders are small encoders from scratch with the same width, depth and training documents, and at most "
-    "the same number of training steps. Documents are segments of token ids, and the last one asks. Memories are "
-    "read from the first token of the question, which sees earlier segments through the memory of the layers alone.",
+    "They are trained on the same documents, for at most the same number of steps. Documents are segments of token "
+    "ids, and the last one asks. Memories are read from the first token of the question, which sees earlier segments "
+    "through the memory of the layers alone.",
     "TF-IDF counts ids and pairs of ids. Truncation reads the question and the first or last segments of the rest, "
     "as many as its window holds: without the question nobody could answer. Chunk-and-pool reads every segment "
     "alone and takes the mean, or learned attention that does not know the question, over all tokens. Full "
@@ -47,7 +52,7 @@ def write_report(folder: Path, comparison: Comparison) -> None:
 
 def markdown_report(comparison: Comparison, plots: list[Path]) -> str:
     """The report as Markdown, plots by their files."""
-    parts = [f"# {TITLE}", *NOTES, *failures(comparison), "## Accuracy and cost"]
+    parts = [f"# {TITLE}", *notes(comparison), *failures(comparison), "## Accuracy and cost"]
     parts += [markdown_table(table) for table in tables_of(comparison)]
     parts += ["## Plots", *(f"![{path.stem}](plots/{path.name})" for path in plots)]
     parts += ["## Recommendation", "Rules:", "\n".join(f"{n}. {rule}" for n, rule in enumerate(RULES, 1))]
@@ -58,12 +63,18 @@ def markdown_report(comparison: Comparison, plots: list[Path]) -> str:
 def html_report(comparison: Comparison, plots: list[Path]) -> str:
     """The report as a page of its own."""
     tables = tables_of(comparison)
-    parts = [*map(page.paragraph, [*NOTES, *failures(comparison)]), page.heading("Accuracy and cost")]
+    parts = [*map(page.paragraph, [*notes(comparison), *failures(comparison)]), page.heading("Accuracy and cost")]
     parts += [page.table_part(table) for table in tables]
     parts += [page.heading("Plots"), *map(page.image, plots), page.heading("Recommendation")]
     parts += [page.paragraph("Rules:"), page.items(RULES), page.statements_part(comparison.statements)]
     parts += [page.heading("Settings"), page.preformatted(settings_text(comparison))]
     return page.page(TITLE, parts)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader must know of the contenders."""
+    backbone = comparison.settings.encoder.backbone
+    return [PRE_TRAINED.format(backbone=backbone) if backbone else FROM_SCRATCH, *NOTES]
 
 
 def failures(comparison: Comparison) -> list[str]:

@@ -120,6 +120,10 @@ def test_a_pre_trained_encoder_reads_the_words_of_the_task(pre_trained):
     layers = [dict(x.named_parameters()) for x in (whole.encoder, encoder.encoder)]
     assert layers[0].keys() == layers[1].keys()
     assert all(torch.equal(layers[0][name], layers[1][name]) for name in layers[0])
+    ids = torch.tensor([[SEGMENT, FIRST_WORD, FIRST_WORD + 8, BLANK]])
+    mask = torch.ones_like(ids)
+    expected = whole(inputs_embeds=new[ids], attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(encoder(ids, mask).last_hidden_state, expected)
     assert encoder.training is False and all(x.p == 0 for x in encoder.modules() if isinstance(x, nn.Dropout))
 
 

@@ -49,9 +49,8 @@ def pre_trained_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -
         raise NotRun(f"{sizes.backbone} counts positions from its padding token, whose id is another word's here")
     tokenizer = AutoTokenizer.from_pretrained(sizes.backbone)
     pieces = [tokenizer(word, add_special_tokens=False).input_ids for word in task.words]
-    begin = next(
-        x for x in (tokenizer.cls_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, 0) if x is not None
-    )
+    begins = (tokenizer.cls_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, 0)
+    begin = next(token for token in begins if token is not None)
     marks = {PADDING: tokenizer.pad_token_id, BLANK: tokenizer.mask_token_id}
     for mark in (PADDING, SEGMENT, QUESTION, BLANK):
         known = marks.get(mark)

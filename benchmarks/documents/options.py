@@ -60,8 +60,17 @@ def splits(dataset: str, seed: int, arguments: argparse.Namespace) -> tuple[list
     folder = arguments.data / dataset
     everything = records_of(folder / f"{TRAIN_FILES.get(dataset, 'train')}.jsonl.gz")
     random.Random(seed).shuffle(everything)
-    aside = max(1, round(arguments.validation_share * len(everything)))
-    return everything[aside:], everything[:aside], records_of(folder / "validation.jsonl.gz")
+    # Versions of one article, told apart behind a slash, must not stand on both sides.
+    articles = list(dict.fromkeys(map(article_of, everything)))
+    aside = set(articles[: max(1, round(arguments.validation_share * len(articles)))])
+    validation = [record for record in everything if article_of(record) in aside]
+    training = [record for record in everything if article_of(record) not in aside]
+    return training, validation, records_of(folder / "validation.jsonl.gz")
+
+
+def article_of(record: Record) -> str:
+    """What versions of one article share of their ids."""
+    return (record.id or "").partition("/")[0]
 
 
 def seen(name: str, record: Record, tokenizer: PreTrainedTokenizerBase) -> Record:
@@ -148,7 +157,7 @@ def main() -> None:
     parser.add_argument("--datasets", default="contract_nli,onestop_qa,quality_subset")
     parser.add_argument("--models", default=",".join((*COUNTED, *TRAINED)))
     parser.add_argument("--memory", default="compressive")
-    parser.add_argument("--validation-share", type=float, default=0.15, help="of the training documents")
+    parser.add_argument("--validation-share", type=float, default=0.15, help="of the training articles")
     parser.add_argument("--segment-length", type=int, default=256)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--learning-rate", type=float, default=1e-4)

@@ -12,17 +12,22 @@ is read once per row; epochs are chosen on documents of the training file that a
 * nothing: as memory, but of no document: what questions and options say alone.
 * majority: the option that is right most often in training; per_question: for each question that was there, its own.
 
-All but these two are trained alike. Finished rows are kept.
+All but these two are trained alike. `--head labels` asks each question once and chooses among the options, where these
+are the same for all questions, instead of scoring every option with its question; `--evidence` also trains the ranking
+of segments on the stretches that the "evidence" of training questions names. Finished rows are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rows
@@ -32,10 +37,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from memenc.data import read_records
 from memenc.data.questions import AskedQuestion, QuestionsWithOptions, questions_of
 from memenc.data.records import Record
-from memenc.tasks import MemencForMultipleChoice
 from memenc.training.run import answered, fine_tune
 from memenc.training.settings import TrainingSettings
+from memenc.training.tasks.base import Task, TaskOptions
 from memenc.training.tasks.multiple_choice import MultipleChoice
+from memenc.training.tasks.question_answering import LabelQuestions
 
 FIRST_TOKENS = 512
 TRAIN_FILES = {"quality_subset": "train_two_option"}
@@ -73,15 +79,59 @@ def article_of(record: Record) -> str:
     return (record.id or "").partition("/")[0]
 
 
-def seen(name: str, record: Record, tokenizer: PreTrainedTokenizerBase) -> Record:
-    """The record with as much of its document as the model may see."""
-    if name == "nothing":
-        return replace(record, text="")
-    if name != "truncation":
-        return record
-    tokens = tokenizer(record.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    offsets = tokens["offset_mapping"][:FIRST_TOKENS]
-    return replace(record, text=record.text[: offsets[-1][1]] if offsets else "")
+def seen(name: str, record: Record, tokenizer: PreTrainedTokenizerBase, evidence: bool) -> Record:
+    """The record with as much of its document, and of its evidence, as the model may see."""
+    text = record.text if name != "nothing" else ""
+    if name == "truncation":
+        tokens = tokenizer(record.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        offsets = tokens["offset_mapping"][:FIRST_TOKENS]
+        text = record.text[: offsets[-1][1]] if offsets else ""
+    kept = [
+        question | {"evidence": [each for each in question.get("evidence", []) if evidence and each[1] <= len(text)]}
+        for question in record.label
+    ]
+    return replace(record, text=text, label=kept)
+
+
+def with_labels(record: Record) -> Record:
+    """The record with the text of the right option as the answer to each question."""
+    asked = [
+        {key: value for key, value in question.items() if key not in ("options", "answer")}
+        | {"answers": [{"text": question["options"][question["answer"]]}]}
+        for question in record.label
+    ]
+    return replace(record, label=asked)
+
+
+class OptionsHead:
+    """Every option is scored with its question."""
+
+    score = "eval_accuracy"
+    prepared: Callable[[Record], Record] = staticmethod(lambda record: record)
+
+    def __init__(self, training: Sequence[Record]) -> None:
+        self.task: Task = MultipleChoice()
+
+    def option(self, found: Any, question: AskedQuestion) -> int:
+        """Number of the option that was chosen."""
+        return found.option
+
+
+class LabelsHead(OptionsHead):
+    """A question is asked once; the options are labels, the same for all."""
+
+    score = "eval_exact_match"
+    prepared = staticmethod(with_labels)
+
+    def __init__(self, training: Sequence[Record]) -> None:
+        self.task = LabelQuestions.at(list(map(with_labels, training)), TaskOptions(question_position="last"))
+
+    def option(self, found: Any, question: AskedQuestion) -> int:
+        """Number of the option whose text was answered."""
+        return question.options.index(found.text)
+
+
+HEADS = {"options": OptionsHead, "labels": LabelsHead}
 
 
 def counted(name: str, training: list[Record], test: list[AskedQuestion]) -> list[int]:
@@ -110,16 +160,23 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     else:
         set_seed(seed)
         tokenizer = AutoTokenizer.from_pretrained(arguments.backbone)
-        task = MultipleChoice()
+        head = HEADS[arguments.head](training)
+        task = head.task
         examples = [
-            task.examples([seen(name, record, tokenizer) for record in part], str(arguments.data), tokenizer)
+            task.examples(
+                [head.prepared(seen(name, record, tokenizer, arguments.evidence)) for record in part],
+                str(arguments.data),
+                tokenizer,
+            )
             for part in (training, validation, test)
         ]
-        model = MemencForMultipleChoice.from_backbone(
+        model = task.head.from_backbone(
             arguments.backbone,
             memory="none" if name == "none" else arguments.memory,
+            memory_options=None if name == "none" else json.loads(arguments.memory_options),
             tokenizer=tokenizer,
             segment_length=arguments.segment_length,
+            **task.model_options(),
         )
         settings = TrainingSettings(
             epochs=arguments.epochs,
@@ -130,9 +187,10 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
             seed=seed,
         )
         log = fine_tune(model, task, examples[0], examples[1], settings)
-        chosen = max((entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry), default=chosen)
+        chosen = max((entry[head.score] for entry in log if head.score in entry), default=chosen)
         found = answered(model, task, examples[2], 2 * settings.tokens_per_batch).predictions
-        said = [choice.option for each in found for choice in each]
+        found = [answer for each in found for answer in each]
+        said = [head.option(*pair) for pair in zip(found, asked, strict=True)]
         tokens = sum(examples[0].lengths)
     right = np.array([option == question.answer for option, question in zip(said, asked, strict=True)])
     row = {
@@ -145,7 +203,7 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
         "training_questions": sum(len(questions_of(record)) for record in training),
         "training_documents": len(training),
         "training_tokens": tokens,
-        **{key: getattr(arguments, key) for key in ("segment_length", "learning_rate", "bf16")},
+        **{key: getattr(arguments, key) for key in ("learning_rate", "documents_per_step", "memory_options", "bf16")},
         "seconds": round(time.monotonic() - started),
     }
     return [cell | row]
@@ -157,6 +215,9 @@ def main() -> None:
     parser.add_argument("--datasets", default="contract_nli,onestop_qa,quality_subset")
     parser.add_argument("--models", default=",".join((*COUNTED, *TRAINED)))
     parser.add_argument("--memory", default="compressive")
+    parser.add_argument("--memory-options", default="{}", help="of that memory, as JSON")
+    parser.add_argument("--head", choices=sorted(HEADS), default="options")
+    parser.add_argument("--evidence", action="store_true")
     parser.add_argument("--validation-share", type=float, default=0.15, help="of the training articles")
     parser.add_argument("--segment-length", type=int, default=256)
     parser.add_argument("--epochs", type=float, default=4)
@@ -164,7 +225,8 @@ def main() -> None:
     parser.add_argument("--documents-per-step", type=int, default=4, help="readings of eight questions each")
     arguments = parser.parse_args()
     columns = {"seed": arguments.seeds, "dataset": arguments.datasets, "model": arguments.models}
-    wanted = rows.cells(columns, {"epochs": arguments.epochs, "backbone": Path(arguments.backbone).name})
+    settings = {key: getattr(arguments, key) for key in ("head", "evidence", "segment_length", "epochs")}
+    wanted = rows.cells(columns, settings | {"backbone": Path(arguments.backbone).name})
     rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))
 
 

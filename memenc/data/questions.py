@@ -32,6 +32,7 @@ class AskedQuestion:
         answers: right answers, none if the document has no answer; None where nobody said.
         options: to choose from, none if there are none.
         answer: number of the right option, None where nobody said.
+        evidence: stretches of the document that an answer rests on, as characters [start, end).
     """
 
     text: str
@@ -39,6 +40,7 @@ class AskedQuestion:
     answers: tuple[Answer, ...] | None = None
     options: tuple[str, ...] = ()
     answer: int | None = None
+    evidence: tuple[tuple[int, int], ...] = ()
 
 
 class UniqueNames(Understanding):
@@ -87,6 +89,7 @@ class QuestionsWithAnswers(UniqueNames):
                 raise ValueError(f"{called(question)} has no 'answers'; give a list, empty if there is no answer")
             for answer in question.answers or ():
                 _check_place(answer, question, record.text, self.in_document and self.answered)
+            _check_evidence(question, record.text)
 
 
 class QuestionsWithOptions(UniqueNames):
@@ -112,6 +115,7 @@ class QuestionsWithOptions(UniqueNames):
                 raise ValueError(f"{called(question)} has no 'answer': the number of its right option, from 0")
             if question.answer is not None and not 0 <= question.answer < count:
                 raise ValueError(f"{called(question)} has the answer {question.answer}, but {count} options, from 0")
+            _check_evidence(question, record.text)
 
 
 def questions_of(record: Record) -> list[AskedQuestion]:
@@ -141,7 +145,17 @@ def _question(value: Any, place: int) -> AskedQuestion:
         raise ValueError(f"question {text[:40]!r}: 'answer' must be the number of an option, found {answer!r}")
     name = None if value.get("id") is None else str(value["id"])
     found = None if answers is None else tuple(_answer(each, text) for each in _listed(answers, text))
-    return AskedQuestion(text, name, found, tuple(options), answer)
+    evidence = tuple(_stretch(each, text) for each in value.get("evidence") or ())
+    return AskedQuestion(text, name, found, tuple(options), answer, evidence)
+
+
+def _stretch(value: Any, question: str) -> tuple[int, int]:
+    if not isinstance(value, list) or [type(end) for end in value] != [int, int]:
+        raise ValueError(
+            f"question {question[:40]!r}: 'evidence' must be a list of [start, end], characters of the document, found "
+            f"{str(value)[:40]!r}"
+        )
+    return value[0], value[1]
 
 
 def _listed(answers: Any, question: str) -> list[Any]:
@@ -176,3 +190,12 @@ def _check_place(answer: Answer, question: AskedQuestion, document: str, needed:
             f"{called(question)}: at character {answer.start} stands {there[:40]!r}, not the answer "
             f"{answer.text[:40]!r}; 'start' counts characters of the document"
         )
+
+
+def _check_evidence(question: AskedQuestion, document: str) -> None:
+    for start, end in question.evidence:
+        if not 0 <= start < end <= len(document):
+            raise ValueError(
+                f"{called(question)}: the evidence [{start}, {end}] is no stretch of its document of "
+                f"{len(document):,} characters"
+            )

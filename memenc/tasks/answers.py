@@ -15,7 +15,7 @@ from memenc.config import MemencConfig
 from memenc.lead import Question
 from memenc.model import MemencModel
 from memenc.state import MemoryState
-from memenc.tasks.final_reading import FinalReading, ReadDocuments, read_documents
+from memenc.tasks.final_reading import FinalReading, ReadDocuments, evidence_loss, read_documents
 from memenc.tasks.labels import class_numbers
 from memenc.tasks.spans import SpanLogits, span_loss
 
@@ -133,7 +133,7 @@ class LabelAnswers(Answers):
             loss = functional.cross_entropy(logits, class_numbers(inputs.labels, logits))
             loss = loss if auxiliary is None else loss + auxiliary
             if inputs.starts is not None:
-                loss = loss + self._evidence_loss(evidence, inputs.starts, model.own_tokens_per_segment)
+                loss = loss + evidence_loss(evidence, inputs.starts, inputs.ends, model.own_tokens_per_segment)
         return MemencQuestionAnsweringOutput(loss=loss, logits=logits, evidence=evidence, memory=read.memory)
 
     def ask(self, model: MemencModel, read: ReadDocuments, question: Question) -> MemencQuestionAnsweringOutput:
@@ -154,17 +154,6 @@ class LabelAnswers(Answers):
         found = self.reading(model, read, question)
         logits = self.label(found.vector)
         return logits.to(torch.promote_types(logits.dtype, torch.float32)), found.evidence
-
-    def _evidence_loss(self, evidence: Tensor, starts: Tensor, capacity: int) -> Tensor:
-        """Negative log of the weight of the segments in which answers start, mean over the questions that have any."""
-        starts = starts[:, None] if starts.dim() == 1 else starts
-        gold = torch.zeros_like(evidence, dtype=torch.bool)
-        segments = torch.arange(evidence.shape[1], device=evidence.device)
-        for column in starts.T:
-            gold |= (column[:, None] >= 0) & (column[:, None] // capacity == segments)
-        weight = (evidence * gold).sum(1).clamp(min=torch.finfo(evidence.dtype).tiny)
-        known = gold.any(1)
-        return -(weight.log() * known).sum() / known.sum().clamp(min=1)
 
 
 ANSWERS: dict[str, type[Answers]] = {"every_segment": SpanAnswers, "last": LabelAnswers}

@@ -141,3 +141,21 @@ class FinalReading(nn.Module):
         weights = torch.where(there[:, None], weights, 0.0)
         found = einsum(weights, segments, "rows tokens segments, rows segments hidden -> rows tokens hidden")
         return found, weights
+
+
+def evidence_loss(evidence: Tensor, starts: Tensor, ends: Tensor | None, capacity: int) -> Tensor:
+    """Negative log of the weight of the segments that hold what answers rest on; mean over the questions that have any.
+
+    Args:
+        evidence: (questions, segments) weights.
+        starts: (questions,) or (questions, stretches) first tokens; below 0 there is none.
+        ends: last tokens, like `starts`; None for stretches of one token.
+        capacity: own tokens of a segment.
+    """
+    starts, ends = (each[:, None] if each.dim() == 1 else each for each in (starts, starts if ends is None else ends))
+    segments = torch.arange(evidence.shape[1], device=evidence.device)
+    first, last = (each[..., None] // capacity for each in (starts, ends))
+    gold = ((starts[..., None] >= 0) & (first <= segments) & (segments <= last)).any(1)
+    weight = (evidence * gold).sum(1).clamp(min=torch.finfo(evidence.dtype).tiny)
+    known = gold.any(1)
+    return -(weight.log() * known).sum() / known.sum().clamp(min=1)

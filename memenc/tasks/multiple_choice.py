@@ -16,7 +16,7 @@ from memenc.lead import Question
 from memenc.model import MemencModel
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.state import MemoryState
-from memenc.tasks.final_reading import FinalReading, ReadDocuments, read_documents
+from memenc.tasks.final_reading import FinalReading, ReadDocuments, evidence_loss, read_documents
 from memenc.tasks.labels import class_numbers
 from memenc.tasks.question_answering import rows_of
 
@@ -67,6 +67,8 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
         option_ids: Tensor | None = None,
         option_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> MemencMultipleChoiceOutput | tuple:
@@ -81,6 +83,9 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
             option_ids: (questions, options, tokens) without special tokens.
             option_mask: (questions, options, tokens), 0 at padding; an option of no tokens is no option.
             labels: (questions,) numbers of the right options.
+            start_positions: (questions,) or (questions, stretches), beside labels: the first tokens of what the right
+                options rest on, counted in `input_ids`, from which the ranking of segments learns; below 0 for none.
+            end_positions: the last tokens, like it.
             return_dict: False gives a tuple.
             kwargs: refused by name unless None.
 
@@ -95,8 +100,15 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
         output = self.ask(read.select(rows), question_ids, question_mask, option_ids, option_mask)
         if labels is not None:
             logits = cast(Tensor, output.logits)
-            loss = functional.cross_entropy(logits, _chosen(labels, logits))
-            output.loss = loss if auxiliary is None else loss + auxiliary
+            right = _chosen(labels, logits)
+            loss = functional.cross_entropy(logits, right)
+            loss = loss if auxiliary is None else loss + auxiliary
+            if start_positions is not None:
+                evidence = cast(Tensor, output.evidence)[torch.arange(len(right), device=right.device), right]
+                loss = loss + evidence_loss(
+                    evidence, start_positions, end_positions, self.memenc.own_tokens_per_segment
+                )
+            output.loss = loss
         output.memory = read.memory
         return output if return_dict is not False else output.to_tuple()
 

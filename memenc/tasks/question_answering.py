@@ -60,8 +60,8 @@ class MemencForQuestionAnswering(MemencPreTrainedModel):
             question_mask: (questions, tokens), 0 at padding.
             question_documents: (questions,) row of each question's document; None if each has its own.
             start_positions: (questions,) or (questions, answers) first token of every right answer, counted in
-                `input_ids`; -1 for no answer, -100 where the list is padded. With "last": where evidence is, beside
-                labels.
+                `input_ids`; -1 for no answer, -100 where the list is padded. With "last", beside labels: the first
+                tokens of what answers rest on, from which the ranking of segments learns.
             end_positions: the last token, like it.
             labels: (questions,) numbers of the right labels, question last.
             memory: state of the same documents and questions, to go on from.

@@ -142,6 +142,11 @@ def test_evidence_learns_from_where_answers_start():
     guided = model(**inputs, **rows, start_positions=starts)
     extra = -plain.evidence[0, 30 // CAPACITY].log()
     assert_close(guided.loss, plain.loss + extra, 1e-9, "loss")
+    # A stretch that ends in the next segment has evidence in both.
+    ends = torch.tensor([[30 + CAPACITY, -100], [-1, -100]])
+    wider = model(**inputs, **rows, start_positions=starts, end_positions=ends)
+    extra = -plain.evidence[0, 30 // CAPACITY :][:2].sum().log()
+    assert_close(wider.loss, plain.loss + extra, 1e-9, "loss")
 
 
 def test_an_empty_document_is_answered():

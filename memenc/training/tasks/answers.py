@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from memenc.data.offsets import PlacedTokens
 from memenc.data.questions import AskedQuestion, called
+from memenc.tasks.spans import PADDING
+from memenc.training.tasks.base import padded
+from memenc.training.tasks.objective import Item
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,31 @@ def spans_of(question: AskedQuestion, placed: PlacedTokens, where: str) -> list[
             raise ValueError(f"{where}: {called(question)}: no token holds any of its answer {answer.text[:40]!r}")
         found.append(tokens)
     return found
+
+
+def evidence_of(questions: Sequence[AskedQuestion], text: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """First and last token of all that the answers to every question rest on, as a part of an item; none without any.
+
+    That is the question's evidence or, without, where its answers stand, if they say so.
+    """
+    stretches = [
+        question.evidence or tuple((each.start, each.end) for each in question.answers or () if each.start is not None)
+        for question in questions
+    ]
+    if not any(stretches):
+        return {}
+    placed = PlacedTokens.of(text, tokenizer)
+    tokens = [[placed.tokens(*stretch) for stretch in each] for each in stretches]
+    return {"evidence": [[found for found in each if found is not None] for each in tokens]}
+
+
+def evidence_positions(items: Sequence[Item]) -> dict[str, Tensor]:
+    """Tokens of evidence as arguments of a model, if any item has some."""
+    if not any("evidence" in item for item in items):
+        return {}
+    rows = [each for item in items for each in item.get("evidence", [()] * len(item["questions"]))]
+    starts, ends = (padded([[stretch[end] for stretch in row] for row in rows], PADDING)[0] for end in (0, 1))
+    return {"start_positions": starts, "end_positions": ends}
 
 
 def answer_of(placed: PlacedTokens, first: int, last: int, score: float, none: float, room: int) -> AnswerFound:

@@ -17,6 +17,7 @@ from memenc.data.questions import QuestionsWithOptions, questions_of
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
+from memenc.training.tasks.answers import evidence_of, evidence_positions
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
 from memenc.training.tasks.objective import Item
 
@@ -77,6 +78,7 @@ class MultipleChoice(Task):
             item = {"questions": tuple(questions), "question_ids": asked, "option_ids": options, "more_tokens": tokens}
             if labelled:
                 item["labels"] = [question.answer for question in questions]
+                item |= evidence_of(questions, record.text, tokenizer)
             items.append(shared | item)
         return items
 
@@ -97,6 +99,7 @@ class MultipleChoice(Task):
         found |= {"option_ids": option_ids, "option_mask": option_mask}
         if "labels" in items[0]:
             found["labels"] = torch.tensor([label for item in items for label in item["labels"]])
+            found |= evidence_positions(items)
         return found
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[Choice]]:

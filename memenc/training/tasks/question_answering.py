@@ -18,7 +18,14 @@ from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForQuestionAnswering
 from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans
 from memenc.training.answer_metrics import answer_scores
-from memenc.training.tasks.answers import AnswerFound, answer_of, label_answer, spans_of
+from memenc.training.tasks.answers import (
+    AnswerFound,
+    answer_of,
+    evidence_of,
+    evidence_positions,
+    label_answer,
+    spans_of,
+)
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
 from memenc.training.tasks.objective import Item
 from memenc.training.tasks.sequence_classification import named_labels
@@ -205,6 +212,7 @@ class LabelQuestions(QuestionAnswering):
             item = {"questions": tuple(questions), "question_ids": asked, "more_tokens": sum(map(len, asked))}
             if labelled:
                 item["labels"] = [self._label(question, where) for question in questions]
+                item |= evidence_of(questions, record.text, tokenizer)
             items.append(shared | item)
         return items
 
@@ -220,6 +228,7 @@ class LabelQuestions(QuestionAnswering):
         found = {**documents, "question_ids": asked, "question_mask": mask, "question_documents": rows}
         if "labels" in items[0]:
             found["labels"] = torch.tensor([label for item in items for label in item["labels"]])
+            found |= evidence_positions(items)
         return found
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[AnswerFound]]:

@@ -17,7 +17,12 @@ from memenc.storage.results import memenc_version, plain
 # Counts up when cells of before are no longer comparable, as with another way of training.
 FORMAT = 2
 # Settings that came later: cells from before were what they are by default.
-LATER = (("testing", "fewest_documents"), ("encoder", "backbone"), ("training", "backbone_learning_rate"))
+LATER = (
+    ("testing", "fewest_documents"),
+    ("encoder", "backbone"),
+    ("encoder", "local_attention"),
+    ("training", "backbone_learning_rate"),
+)
 
 
 @dataclass(frozen=True)

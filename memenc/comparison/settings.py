@@ -28,6 +28,8 @@ class EncoderSizes:
         heads: of attention.
         memory_layers: which layers have a memory, see `MemencConfig`: "all", "upper_half" or a list of numbers.
         backbone: name or folder of a pre-trained encoder, whose sizes are then taken; "" for one from scratch.
+        local_attention: tokens round each that the lower half of the layers sees, half of them to either side; 0 for
+            all of the segment. Where a segment says several things, small encoders learn to tell them apart with it.
     """
 
     layers: int = 4
@@ -35,6 +37,13 @@ class EncoderSizes:
     heads: int = 4
     memory_layers: str | tuple[int, ...] = "upper_half"
     backbone: str = ""
+    local_attention: int = 0
+
+    def __post_init__(self) -> None:
+        if self.local_attention and self.backbone:
+            raise ValueError("encoder: local_attention beside a backbone, which has its own; leave it out")
+        if self.local_attention < 0 or self.local_attention % 2:
+            raise ValueError(f"encoder: local_attention={self.local_attention}; give an even number of tokens, or 0")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -95,6 +95,28 @@ def test_what_truncation_drops_changes_nothing():
     assert not torch.equal(network(ids)[0], network(reversed_end)[0])
 
 
+@torch.no_grad()
+def test_lower_layers_with_local_attention_see_what_stands_near():
+    task, sizes = Memorize(), EncoderSizes(4, 16, 2, local_attention=4)
+    encoder = shared_encoder(task, sizes, task.segment_length).eval()
+    ids, _ = task.batch(torch.Generator().manual_seed(0), 1, 3)
+    other = ids.clone()
+    changed = 20
+    other[0, changed] = (ids[0, changed] + 1) % task.vocabulary_size
+    states = [encoder(x, torch.ones_like(x), output_hidden_states=True).hidden_states for x in (ids, other)]
+    moved = [(a != b).any(2)[0].nonzero()[:, 0] for a, b in zip(*states, strict=True)]
+    for layer, reach in ((1, 2), (2, 4)):
+        assert (int(moved[layer].min()), int(moved[layer].max())) == (changed - reach, changed + reach)
+    assert len(moved[3]) == ids.shape[1], "the upper half sees all"
+
+
+def test_all_contenders_read_with_local_attention():
+    encoder = {"layers": 2, "hidden": 16, "heads": 2, "local_attention": 4}
+    for name, kind in (("associative", "designs"), ("gated", "designs"), ("truncate-first", "baselines")):
+        found = results(cell_of(name, kind, encoder=encoder, budgets=[6_000]))
+        assert 0 <= found[5]["right"] <= found[5]["documents"] == 64, name
+
+
 @pytest.fixture(scope="module")
 def pre_trained(tmp_path_factory):
     known = [word for word in Memorize().words if word][::2]

@@ -98,6 +98,7 @@ def test_the_identity_follows_what_determines_the_numbers():
         replace(cell, testing=replace(cell.testing, fewest_documents=9)),
         replace(cell, training=replace(cell.training, backbone_learning_rate=1e-4)),
         replace(cell, encoder=replace(cell.encoder, backbone="somewhere")),
+        replace(cell, encoder=replace(cell.encoder, local_attention=4)),
     ]
     assert len({cell.identity, *(other.identity for other in others)}) == 1 + len(others)
     assert replace(cell, testing=replace(cell.testing, threshold=0.5)).identity == cell.identity
@@ -108,7 +109,7 @@ def test_settings_that_came_later_leave_older_cells_what_they_were():
     for part, name in LATER:
         field = facts[part].pop(name)
         # A default that is changed would make other cells of them.
-        assert field in (64, "", None), name
+        assert field in (64, "", 0, None), name
     del facts["testing"]["threshold"]
     known = plain(facts | {"format": FORMAT, "memenc": memenc_version()})
     assert cells_of(settings())[1].identity == hashed(known)[:16]
@@ -126,6 +127,11 @@ def test_sizes_are_those_of_the_backbone(tmp_path):
     assert found.memory_layers == "all"
     with pytest.raises(ValueError, match="encoder: heads, hidden beside a backbone, which has its own; leave them out"):
         settings(encoder={"backbone": str(folder), "hidden": 16, "heads": 2})
+    with pytest.raises(ValueError, match="local_attention beside a backbone"):
+        settings(encoder={"backbone": str(folder), "local_attention": 8})
+    for wrong in (-2, 5):
+        with pytest.raises(ValueError, match=f"local_attention={wrong}; give an even number"):
+            settings(encoder={"local_attention": wrong})
 
 
 def test_long_documents_are_fewer_but_not_too_few():

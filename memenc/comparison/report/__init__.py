@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TITLE = "Memory designs at equal state and equal training"
 FROM_SCRATCH = "All contenders are small encoders from scratch with the same width and depth."
+LOCAL = "The lower half of their layers sees {tokens} tokens round each, published packages all of a segment."
 PRE_TRAINED = (
     "All contenders are {backbone}, pre-trained, with an embedding for every word of the task (the mean of those of "
     "its pieces); published packages have its width and depth and begin from scratch."
@@ -73,8 +74,11 @@ def html_report(comparison: Comparison, plots: list[Path]) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader must know of the contenders."""
-    backbone = comparison.settings.encoder.backbone
-    return [PRE_TRAINED.format(backbone=backbone) if backbone else FROM_SCRATCH, *NOTES]
+    encoder = comparison.settings.encoder
+    if encoder.backbone:
+        return [PRE_TRAINED.format(backbone=encoder.backbone), *NOTES]
+    local = [LOCAL.format(tokens=encoder.local_attention)] if encoder.local_attention else []
+    return [" ".join([FROM_SCRATCH, *local]), *NOTES]
 
 
 def failures(comparison: Comparison) -> list[str]:

@@ -61,9 +61,10 @@ class CellProgress:
 def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int, progress: CellProgress) -> dict[str, Any]:
     """Result at one length, or the reason why there is none."""
     row: dict[str, Any] = {"segments": segments, "tokens": segments * task.segment_length}
-    most = task.most_segments
+    least, most = task.least_segments, task.most_segments
+    below = f"{task.name} needs at least {least} segments of this length" if segments < least else None
     beyond = f"{task.name} has at most {most} segments" if most is not None and segments > most else None
-    reason = beyond or reader.why_not(segments)
+    reason = below or beyond or reader.why_not(segments)
     if reason is not None:
         return row | {"not_run": reason}
     documents = documents_at(cell, row["tokens"])

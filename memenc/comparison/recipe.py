@@ -74,10 +74,12 @@ class Curriculum:
         longest: segments of the longest documents.
         mastered: accuracy at which they grow.
         seed: of the draws.
+        least: segments that a document must have.
     """
 
-    def __init__(self, longest: int, mastered: float, seed: int) -> None:
-        self.longest, self.mastered, self.shortest = longest, mastered, min(3, longest)
+    def __init__(self, longest: int, mastered: float, seed: int, least: int = 2) -> None:
+        self.longest, self.mastered, self.least = longest, mastered, least
+        self.shortest = min(max(3, least), longest)
         self.now, self.accuracy = self.shortest, 0.0
         self.random = random.Random(seed)
 
@@ -92,8 +94,8 @@ class Curriculum:
         if self.now == self.shortest:
             return self.now
         if kind < 0.1:
-            return 2
-        return self.now if kind < 0.5 else self.random.randint(2, self.now)
+            return self.least
+        return self.now if kind < 0.5 else self.random.randint(self.least, self.now)
 
     def learn_from(self, segments: int, accuracy: float) -> None:
         """Take note of a batch's accuracy."""
@@ -116,8 +118,8 @@ def train(
         seed_of: seeds by purpose, the same for all contenders: they see the same documents.
         tell: is told the share that is done.
     """
-    longest = min(recipe.segments, task.most_segments or recipe.segments)
-    curriculum = Curriculum(longest, recipe.mastered, seed_of("curriculum"))
+    longest = longest_trained(recipe, task)
+    curriculum = Curriculum(longest, recipe.mastered, seed_of("curriculum"), task.least_segments)
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1)))
     generator = torch.Generator().manual_seed(seed_of("training"))
@@ -143,6 +145,11 @@ def train(
         "reached_segments": curriculum.now,
         "trained_segments": longest,
     }
+
+
+def longest_trained(recipe: Recipe, task: MemoryTask) -> int:
+    """Segments of the longest training documents: what the task can do with, and what it needs."""
+    return max(task.least_segments, min(recipe.segments, task.most_segments or recipe.segments))
 
 
 def learn(network: Network, optimizer: Any, ids: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> float:

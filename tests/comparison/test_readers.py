@@ -78,6 +78,14 @@ def test_lengths_that_a_task_does_not_have_are_not_run():
     assert found[18]["not_run"] == "remember has at most 17 segments"
 
 
+def test_lengths_that_short_segments_do_not_have_are_not_run():
+    task = {"name": "count", "options": {"segment_length": 9}}
+    for name, kind in (("gated", "designs"), ("tf-idf", "baselines")):
+        found = results(cell_of(name, kind, tasks=[task], lengths=[3, 6]))
+        assert found[3]["not_run"] == "count needs at least 4 segments of this length"
+        assert found[6]["documents"] == 64
+
+
 def test_truncation_keeps_the_question():
     ids, sizes = torch.arange(20).view(1, 20), EncoderSizes(1, 16, 2)
     task = Rewrite()
@@ -255,3 +263,7 @@ def test_documents_grow_when_they_are_mastered():
         curriculum.learn_from(curriculum.now, 1.0)
     assert curriculum.now == 9 and not curriculum.hopeless
     assert {curriculum.next() for _ in range(500)} == set(range(2, 10))
+    curriculum = Curriculum(longest=9, mastered=0.9, seed=0, least=5)
+    assert {curriculum.next() for _ in range(200)} == {5}
+    curriculum.now = 9
+    assert {curriculum.next() for _ in range(500)} == set(range(5, 10))

@@ -13,6 +13,7 @@ from memenc.data import memory_tasks
 from memenc.data.memory_tasks import MEMORY_TASKS, Detect, Memorize, Remember, Rewrite
 from memenc.data.memory_tasks.associative import SYMBOLS
 from memenc.data.memory_tasks.base import FIRST_WORD, PADDING, QUESTION, SEGMENT
+from memenc.data.memory_tasks.sentences import SentenceTask
 from memenc.data.memory_tasks.vocabulary import Vocabulary
 from tests.data.memory_readers import EVENT, answer, wrong_labels
 
@@ -23,6 +24,11 @@ TASKS = [
     *(kind(split="test") for kind in SPLIT_TASKS),
     *(Remember(2), Rewrite(2, room=1), Detect(11), MEMORY_TASKS["babi3"](40), MEMORY_TASKS["count"](32)),
 ]
+SHORT = {
+    kind.name: kind(1 + max(kind.width, kind.question_width))
+    for kind in MEMORY_TASKS.values()
+    if issubclass(kind, SentenceTask)
+}
 STORIES = ("babi1", "babi2", "babi3", "babi4", "babi5", "reasoning")
 
 
@@ -54,6 +60,21 @@ def test_labels_are_what_a_reader_finds(task, segments):
     marks = ids.view(50, segments, -1)[:, :, 0]
     assert (marks[:, :-1] == SEGMENT).all() and (marks[:, -1] == QUESTION).all()
     assert wrong_labels(task, ids, labels) == []
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_segment_may_hold_a_single_place(name):
+    task = SHORT[name]
+    least = task.least_segments
+    assert task.places == (2 if name == "count" else 1) and (least - 1) * task.places >= task.least_places
+    with pytest.raises(ValueError, match=f"{name} needs at least {task.segment_length}"):
+        type(task)(task.segment_length - 1)
+    for segments in (least, least + 1, 14):
+        ids, labels = task.batch(generator(), 200, segments)
+        assert wrong_labels(task, ids, labels) == [], segments
+        assert (ids.view(200, segments, -1)[:, -1, 0] == QUESTION).all(), "no question covers the mark"
+    with pytest.raises(ValueError, match=f"{least - 1} segments; give at least {least}"):
+        task.batch(generator(), 4, least - 1)
 
 
 @pytest.mark.parametrize("name", STORIES)

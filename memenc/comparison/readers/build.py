@@ -15,6 +15,7 @@ from memenc.comparison.readers.memory import MemoryNetwork
 from memenc.comparison.readers.network import Network, NotRun
 from memenc.comparison.readers.tfidf import TfidfReader
 from memenc.comparison.readers.window import Kept, WindowNetwork
+from memenc.comparison.recipe import longest_trained
 from memenc.data.memory_tasks import MemoryTask
 
 
@@ -56,7 +57,7 @@ def truncated(cell: Cell, task: MemoryTask, kept: Kept) -> Network:
 
 def full_attention(cell: Cell, task: MemoryTask) -> Network:
     """Everything in one row."""
-    segments = min(cell.training.segments, task.most_segments or cell.training.segments)
+    segments = longest_trained(cell.training, task)
     if segments * task.segment_length > cell.testing.full_attention_tokens:
         raise NotRun(
             f"full attention over {segments * task.segment_length:,} tokens of training documents; the limit is "

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memenc.comparison.cells import Cell
 from memenc.comparison.readers.base import Reader, Tell
+from memenc.comparison.recipe import longest_trained
 from memenc.data.memory_tasks import MemoryTask
 
 # More documents hardly help a linear model; the encoders see more of them.
@@ -36,12 +37,12 @@ class TfidfReader(Reader):
         """On documents of random lengths."""
         recipe, draws = self.cell.training, random.Random(self.cell.seed_of("curriculum"))
         generator = torch.Generator().manual_seed(self.cell.seed_of("training"))
-        longest = min(recipe.segments, self.task.most_segments or recipe.segments)
+        longest = longest_trained(recipe, self.task)
         documents = min(MOST_DOCUMENTS, recipe.steps * recipe.documents)
         texts, labels = [], []
         for _ in range(LENGTHS):
             count = max(1, documents // LENGTHS)
-            ids, truth = self.task.batch(generator, count, draws.randint(2, longest))
+            ids, truth = self.task.batch(generator, count, draws.randint(self.task.least_segments, longest))
             texts += ids.tolist()
             labels += truth.tolist()
         self.pipeline.fit(texts, labels)

@@ -58,6 +58,11 @@ class MemoryTask(ABC):
         return 1 / self.labels
 
     @property
+    def least_segments(self) -> int:
+        """Segments that a document must have: one that asks, and as many as hold the least there is to tell."""
+        return 2
+
+    @property
     def most_segments(self) -> int | None:
         """Segments that a document may have, None for any number."""
         return None
@@ -84,12 +89,12 @@ class MemoryTask(ABC):
             input_ids (documents, segments * segment_length) and labels (documents,), both int64.
 
         Raises:
-            ValueError: fewer than two segments, or more than the task has room for.
+            ValueError: fewer segments than the task needs, or more than it has room for.
         """
-        most = self.most_segments
-        if segments < 2 or (most is not None and segments > most):
+        least, most = self.least_segments, self.most_segments
+        if segments < least or (most is not None and segments > most):
             raise ValueError(
-                f"{self.name}: documents of {segments} segments; give at least 2, the question among them"
+                f"{self.name}: documents of {segments} segments; give at least {least}, the question among them"
                 + (f", and at most {most}" if most is not None else "")
             )
         rows, labels = self._rows(generator, documents, segments)

@@ -35,6 +35,7 @@ class Facts(SentenceTask):
     vocabulary = Vocabulary([*PLACES, *NAMES["train"], *MOVES, MOVE, WHERE], NAMES["test"])
     width: ClassVar[int] = 7
     least_places: ClassVar[int] = 1
+    question_width: ClassVar[int] = 4
 
     def __init__(self, segment_length: int = 16, split: Split = "train") -> None:
         super().__init__(segment_length, split)

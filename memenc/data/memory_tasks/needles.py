@@ -39,6 +39,7 @@ class PassKey(SentenceTask):
     vocabulary = Vocabulary([*NUMBERS, *ORDINALS, PASS_KEY, WHICH_OF_KEY])
     width: ClassVar[int] = 9
     least_places: ClassVar[int] = 1
+    question_width: ClassVar[int] = 10
 
     def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
         super().__init__(segment_length, split)
@@ -71,6 +72,7 @@ class MultiKey(SentenceTask):
     name = "multikey"
     what_to_keep = "All keys, number by number: the question asks for any of them."
     vocabulary = Vocabulary([*NUMBERS, *ORDINALS, *KEYS["train"], KEY, WHICH_OF_KEYS], KEYS["test"])
+    question_width: ClassVar[int] = 10
 
     def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
         super().__init__(segment_length, split)

@@ -30,6 +30,7 @@ class Relations(SentenceTask):
 
     vocabulary = Vocabulary([*PLACES, *DIRECTIONS, FACT, TWO_STEPS, BESIDE, OF_WHAT])
     least_places: ClassVar[int] = 2
+    question_width: ClassVar[int] = 11
 
     def __init__(self, segment_length: int = 17, split: Split = "train") -> None:
         super().__init__(segment_length, split)

@@ -41,16 +41,18 @@ class SentenceTask(MemoryTask):
         split: "train", or "test" for other names, terms and filler.
 
     Raises:
-        ValueError: a segment too short for the least that the task has to tell, or a split that there is not.
+        ValueError: a segment too short for a place or for the question, or a split that there is not.
     """
 
     vocabulary: ClassVar[Vocabulary]
-    # Ids of a place, and places that a document of a single telling segment needs.
+    # Ids of a place, and places that a document needs at least: of short segments it has more.
     width: ClassVar[int] = LONGEST
     least_places: ClassVar[int] = 3
+    # Ids of the longest question.
+    question_width: ClassVar[int] = LONGEST
 
     def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
-        shortest = 1 + self.width * self.least_places
+        shortest = 1 + max(self.width, self.question_width)
         if segment_length < shortest:
             raise ValueError(f"segment_length={segment_length}: {self.name} needs at least {shortest}")
         if split not in self.splits:
@@ -60,6 +62,11 @@ class SentenceTask(MemoryTask):
         self.segment_length = segment_length
         self.places = (segment_length - 1) // self.width
         self._filler = self.vocabulary.filler(split)
+
+    @property
+    def least_segments(self) -> int:
+        """The question, and as many as have the places that are needed."""
+        return 1 + -(-self.least_places // self.places)
 
     def _rows(self, generator: torch.Generator, documents: int, segments: int) -> tuple[Tensor, Tensor]:
         rows = drawn_filler(generator, self._filler, documents, segments, self.segment_length)

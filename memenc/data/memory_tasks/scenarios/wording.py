@@ -40,6 +40,7 @@ class Wording(SentenceTask):
     # Ids of a line before its three words.
     start: ClassVar[int]
     least_places: ClassVar[int] = 1
+    question_width: ClassVar[int] = 9
 
     def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
         super().__init__(segment_length, split)

@@ -51,11 +51,12 @@ class CellProgress:
         self.training, self.tell, self.read = learned / (learned + self.tokens), tell, 0
 
     def answers(self, reader: Reader, ids: Tensor) -> Tensor:
-        """Answers of the reader, taken note of."""
-        found = reader.answers(ids)
-        self.read += ids.numel()
+        """Answers of the reader, taken note of piece by piece."""
+        return reader.answers(ids, self._note)
+
+    def _note(self, tokens: int) -> None:
+        self.read += tokens
         self.tell(self.training + (1 - self.training) * min(0.99, self.read / self.tokens))
-        return found
 
 
 def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int, progress: CellProgress) -> dict[str, Any]:

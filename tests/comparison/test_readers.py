@@ -1,5 +1,7 @@
 """Contenders: what they read, what they keep, what they refuse, and that training makes them better."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -204,6 +206,17 @@ def test_progress_counts_test_documents_by_their_tokens():
     done = [learned + sum(read[: end + 1]) for end in range(3)]
     expected = [learned / 2, learned, *done[:2], learned + 0.99 * sum(read)]
     assert told == pytest.approx([x / done[-1] for x in expected])
+
+
+def test_progress_counts_pieces_of_a_long_document():
+    told = []
+    cell = cell_of("linear", lengths=[32])
+    reader = reader_for(cell, cell.new_task())
+    ids, _ = cell.new_task().batch(torch.Generator().manual_seed(0), 64, 32)
+    # Pieces of two segments of 4 tokens, of 64 documents each.
+    pieces = replace(cell.training, tokens_per_call=8 * 64)
+    reader.network.answers(ids, pieces, told.append)
+    assert told == [8 * 64] * 16
 
 
 def test_a_cell_repeats_exactly():

@@ -9,7 +9,7 @@ from block_recurrent_transformer_pytorch import BlockRecurrentTransformer  # pyr
 from torch import Tensor
 
 from memenc.comparison.published.base import FLOAT_BYTES, Shape, tensors_in
-from memenc.comparison.readers.network import Network
+from memenc.comparison.readers.network import Network, Told, nobody
 
 # Segments of one call; gradient flows through a call and is cut by the package after it.
 SEGMENTS_PER_CALL = 4_096
@@ -44,15 +44,16 @@ class BlockRecurrent(Network):
         """Logits of the last token."""
         return self.model(ids)[0][:, -1, : self.shape.labels], 0.0
 
-    def read(self, ids: Tensor, tokens: int) -> Tensor:
+    def read(self, ids: Tensor, tokens: int, told: Told = nobody) -> Tensor:
         """In pieces of whole segments."""
-        return self.read_on(ids, tokens)[0]
+        return self.read_on(ids, tokens, told)[0]
 
-    def read_on(self, ids: Tensor, tokens: int) -> tuple[Tensor, Any]:
+    def read_on(self, ids: Tensor, tokens: int, told: Told = nobody) -> tuple[Tensor, Any]:
         """Logits of the last token, and what is handed on."""
         length, xl, states, logits = self.shape.segment_length, [], [], None
         for piece in ids.split(max(1, tokens // length) * length, dim=1):
             logits, xl, states = self.model(piece, xl_memories=xl, states=states, return_memories_and_states=True)
+            told(piece.numel())
         assert logits is not None
         return logits[:, -1, : self.shape.labels], (xl, states)
 

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from memenc.comparison.cells import Cell
-from memenc.comparison.readers.network import Network
+from memenc.comparison.readers.network import Network, Told, nobody
 from memenc.comparison.readers.peak import PeakMemory
 from memenc.comparison.recipe import SIDE_BY_SIDE, train
 from memenc.data.memory_tasks import MemoryTask
@@ -37,8 +37,8 @@ class Reader(ABC):
         """Train within the budget, telling the share that is done; returns how it went."""
 
     @abstractmethod
-    def answers(self, ids: Tensor) -> Tensor:
-        """Label of every document (documents,) for ids (documents, tokens)."""
+    def answers(self, ids: Tensor, told: Told = nobody) -> Tensor:
+        """Label of every document (documents,) for ids (documents, tokens), telling how many tokens were read."""
 
     @abstractmethod
     def cost(self, segments: int) -> dict[str, int | float | None]:
@@ -71,9 +71,9 @@ class NetworkReader(Reader):
         """By the recipe."""
         return train(self.network, self.task, self.cell.training, partial(self.cell.seed_of, shared=True), tell)
 
-    def answers(self, ids: Tensor) -> Tensor:
+    def answers(self, ids: Tensor, told: Told = nobody) -> Tensor:
         """In pieces, where the network can go on reading."""
-        return self.network.answers(ids, self.cell.training)
+        return self.network.answers(ids, self.cell.training, told)
 
     def why_not(self, segments: int) -> str | None:
         """As the network says."""

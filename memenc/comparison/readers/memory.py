@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memenc.comparison.contenders import Contender, start_options
 from memenc.comparison.readers.encoder import shared_encoder
-from memenc.comparison.readers.network import Network, NotRun
+from memenc.comparison.readers.network import Network, NotRun, Told, nobody
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
 from memenc.memory import MEMORIES, LayerSizes
@@ -62,17 +62,18 @@ class MemoryNetwork(Network):
         beside = output.auxiliary_loss
         return self.model.classifier(output.pooler_output), 0.0 if beside is None else beside
 
-    def read(self, ids: Tensor, tokens: int) -> Tensor:
+    def read(self, ids: Tensor, tokens: int, told: Told = nobody) -> Tensor:
         """Whole segments a piece, the state handed on, so that memory does not grow with the document."""
-        logits = self.read_on(ids, tokens).logits
+        logits = self.read_on(ids, tokens, told).logits
         assert logits is not None
         return logits
 
-    def read_on(self, ids: Tensor, tokens: int) -> MemencClassifierOutput:
+    def read_on(self, ids: Tensor, tokens: int, told: Told = nobody) -> MemencClassifierOutput:
         """Output of the last piece."""
         length, output = self.model.config.segment_length, None
         for piece in ids.split(max(1, tokens // length) * length, dim=1):
             output = self.model(piece, memory=output and output.memory)
+            told(piece.numel())
         assert output is not None
         return output
 

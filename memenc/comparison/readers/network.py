@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,14 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from memenc.comparison.recipe import Recipe
+
+
+# Is told how many tokens were read.
+Told = Callable[[int], None]
+
+
+def nobody(tokens: int) -> None:
+    """Nobody wants to know."""
 
 
 class NotRun(Exception):
@@ -23,9 +32,11 @@ class Network(nn.Module, ABC):
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor | float]:
         """Logits (documents, labels) of ids (documents, tokens), and a loss to add to that of the task."""
 
-    def read(self, ids: Tensor, tokens: int) -> Tensor:
+    def read(self, ids: Tensor, tokens: int, told: Told = nobody) -> Tensor:
         """Logits as `forward`, in pieces of about so many `tokens` per document if it can go on reading."""
-        return self(ids)[0]
+        logits = self(ids)[0]
+        told(ids.numel())
+        return logits
 
     def why_not(self, segments: int) -> str | None:
         """The reason why documents of so many segments cannot be read; None if they can."""
@@ -44,9 +55,9 @@ class Network(nn.Module, ABC):
         return 0
 
     @torch.no_grad()
-    def answers(self, ids: Tensor, recipe: Recipe) -> Tensor:
+    def answers(self, ids: Tensor, recipe: Recipe, told: Told = nobody) -> Tensor:
         """Label of every document, (documents,)."""
         self.eval()
         with torch.autocast(recipe.device, torch.bfloat16, enabled=recipe.bf16):
-            logits = self.read(ids.to(recipe.device), max(1, recipe.tokens_per_call // len(ids)))
+            logits = self.read(ids.to(recipe.device), max(1, recipe.tokens_per_call // len(ids)), told)
         return logits.argmax(1)

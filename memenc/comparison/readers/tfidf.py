@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memenc.comparison.cells import Cell
 from memenc.comparison.readers.base import Reader, Tell
+from memenc.comparison.readers.network import Told, nobody
 from memenc.comparison.recipe import longest_trained
 from memenc.data.memory_tasks import MemoryTask
 
@@ -49,9 +50,11 @@ class TfidfReader(Reader):
         tell(1.0)
         return {"trained_segments": longest, "training_documents": len(texts)}
 
-    def answers(self, ids: Tensor) -> Tensor:
+    def answers(self, ids: Tensor, told: Told = nobody) -> Tensor:
         """As the logistic regression says."""
-        return torch.as_tensor(self.pipeline.predict(ids.tolist()))
+        found = torch.as_tensor(self.pipeline.predict(ids.tolist()))
+        told(ids.numel())
+        return found
 
     def cost(self, segments: int) -> dict[str, int | float | None]:
         """Parameters alone; it has few operations."""

@@ -22,6 +22,7 @@ LATER = (
     ("encoder", "backbone"),
     ("encoder", "local_attention"),
     ("training", "backbone_learning_rate"),
+    ("training", "first_segments"),
 )
 
 

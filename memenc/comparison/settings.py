@@ -103,6 +103,10 @@ class TaskSettings:
     def __post_init__(self) -> None:
         if self.kind not in MEMORY_TASKS:
             raise ValueError(f"unknown task {self.kind!r}; available: {', '.join(MEMORY_TASKS)}")
+        try:
+            MEMORY_TASKS[self.kind](**dict(self.options))
+        except TypeError as error:
+            raise ValueError(f"task {self.name}: {error}") from error
 
     @property
     def kind(self) -> str:

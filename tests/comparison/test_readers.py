@@ -241,6 +241,16 @@ def test_full_attention_costs_more_on_longer_documents():
     assert counts[1] - counts[0] == pytest.approx(4 * 16 * 2 * (9 - 3) * 4, rel=0.05)
 
 
+def test_memory_is_counted_as_far_as_it_can_change(monkeypatch):
+    reader = reader_for(cell_of("gated"), cell_of("gated").new_task())
+    read = []
+    monkeypatch.setattr(reader.network, "read", lambda ids, *_: read.append(ids.shape[1]))
+    monkeypatch.setattr("memenc.comparison.readers.base.MOST_COUNTED", 5)
+    assert reader.memory(9)["state_bytes"] == reader.network.state_bytes(9) > 0
+    reader.memory(4)
+    assert read == [5 * 4, 4 * 4]
+
+
 def test_peak_memory_counts_what_lives_at_once():
     start = torch.ones(1000)
     with PeakMemory() as counter:
@@ -276,6 +286,8 @@ def test_documents_grow_when_they_are_mastered():
         curriculum.learn_from(curriculum.now, 1.0)
     assert curriculum.now == 9 and not curriculum.hopeless
     assert {curriculum.next() for _ in range(500)} == set(range(2, 10))
+    curriculum = Curriculum(longest=9, mastered=0.9, seed=0, first=4)
+    assert {curriculum.next() for _ in range(200)} == {4}
     curriculum = Curriculum(longest=9, mastered=0.9, seed=0, least=5)
     assert {curriculum.next() for _ in range(200)} == {5}
     curriculum.now = 9

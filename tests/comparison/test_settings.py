@@ -23,6 +23,12 @@ REFUSED = {
     "unknown training key": ({"training": {"epochs": 3}}, "training: unknown epochs; known are steps"),
     "unknown testing key": ({"testing": {"document": 3}}, "testing: unknown document; known are documents"),
     "unknown task": ({"tasks": ["elephant"]}, "unknown task 'elephant'; available: remember"),
+    "task too small": (
+        {"tasks": [{"name": "babi1", "options": {"segment_length": 8}}]},
+        "segment_length=8: babi1 needs at least 9",
+    ),
+    "unknown task option": ({"tasks": [{"name": "babi1", "options": {"size": 8}}]}, "task babi1: .*'size'"),
+    "no first segments": ({"training": {"first_segments": 1}}, "first_segments=1; a document has at least 2"),
     "unknown design": ({"designs": ["elephant"]}, "unknown memory 'elephant'; available: none"),
     "unknown option": ({"designs": [{"name": "linear", "options": {"size": 3}}]}, "no option size; it has: rule"),
     "unknown design key": ({"designs": [{"name": "linear", "sizes": 3}]}, "mapping with name and any of memory"),
@@ -97,6 +103,7 @@ def test_the_identity_follows_what_determines_the_numbers():
         replace(cell, testing=replace(cell.testing, documents=9)),
         replace(cell, testing=replace(cell.testing, fewest_documents=9)),
         replace(cell, training=replace(cell.training, backbone_learning_rate=1e-4)),
+        replace(cell, training=replace(cell.training, first_segments=4)),
         replace(cell, encoder=replace(cell.encoder, backbone="somewhere")),
         replace(cell, encoder=replace(cell.encoder, local_attention=4)),
     ]
@@ -109,7 +116,7 @@ def test_settings_that_came_later_leave_older_cells_what_they_were():
     for part, name in LATER:
         field = facts[part].pop(name)
         # A default that is changed would make other cells of them.
-        assert field in (64, "", 0, None), name
+        assert field in (64, "", 0, 3, None), name
     del facts["testing"]["threshold"]
     known = plain(facts | {"format": FORMAT, "memenc": memenc_version()})
     assert cells_of(settings())[1].identity == hashed(known)[:16]

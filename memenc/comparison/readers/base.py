@@ -19,6 +19,9 @@ from memenc.comparison.recipe import SIDE_BY_SIDE, train
 from memenc.data.memory_tasks import MemoryTask
 
 Tell = Callable[[float], None]
+# Segments behind which memory is no longer counted, which takes many times as long as reading: what is read so far has
+# a bound and reached it.
+MOST_COUNTED = 4_096
 
 
 class Reader(ABC):
@@ -94,6 +97,7 @@ class NetworkReader(Reader):
     @torch.no_grad()
     def memory(self, segments: int) -> dict[str, int | None]:
         """Counted tensor by tensor, in pieces as in the test; what operations take for themselves is not seen."""
+        segments = min(segments, MOST_COUNTED)
         ids = self._document(segments)
         with PeakMemory() as counter:
             self.network.read(ids, max(1, self.cell.training.tokens_per_call // SIDE_BY_SIDE))

@@ -30,7 +30,6 @@ class Relations(SentenceTask):
 
     vocabulary = Vocabulary([*PLACES, *DIRECTIONS, FACT, TWO_STEPS, BESIDE, OF_WHAT])
     least_places: ClassVar[int] = 2
-    question_width: ClassVar[int] = 11
 
     def __init__(self, segment_length: int = 17, split: Split = "train") -> None:
         super().__init__(segment_length, split)
@@ -73,6 +72,7 @@ class Reasoning(Relations):
 
     name = "reasoning"
     what_to_keep = "Both sentences that are not filler, known beforehand; the question joins them."
+    question_width: ClassVar[int] = 11
 
     def __init__(self, segment_length: int = 17, split: Split = "train") -> None:
         super().__init__(segment_length, split)

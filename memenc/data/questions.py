@@ -145,7 +145,9 @@ def _question(value: Any, place: int) -> AskedQuestion:
         raise ValueError(f"question {text[:40]!r}: 'answer' must be the number of an option, found {answer!r}")
     name = None if value.get("id") is None else str(value["id"])
     found = None if answers is None else tuple(_answer(each, text) for each in _listed(answers, text))
-    evidence = tuple(_stretch(each, text) for each in value.get("evidence") or ())
+    stretches = value.get("evidence") or []
+    # What is no list is refused as one wrong stretch.
+    evidence = tuple(_stretch(each, text) for each in (stretches if isinstance(stretches, list) else [stretches]))
     return AskedQuestion(text, name, found, tuple(options), answer, evidence)
 
 

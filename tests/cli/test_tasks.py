@@ -12,14 +12,11 @@ from transformers import AutoTokenizer
 
 from memenc import LongDocumentClassifier, MemencModel
 from memenc.cli.options import TaskName
-from memenc.data.questions import Answer, AskedQuestion
 from memenc.training.tasks import TASKS, TaskOptions
-from memenc.training.tasks.answers import evidence_of, evidence_positions
 from memenc.training.tasks.question_answering import SpanQuestions
 from memenc.training.tasks.token_classification import TokenClassification
 from tests.cli.documents import FAST, SMALL, write_lines
 from tests.cli.task_records import asked, chosen, paired, tagged
-from tests.tiny import WORDS
 
 KINDS = {
     "question-answering": (asked, []),
@@ -161,50 +158,6 @@ def test_labels_with_the_question_last_have_evidence(memenc, folder_of, lines):
     for line in memenc("predict", "--model", folder_of("question-answering, last"), "--data", lines(rows)).lines:
         assert line["answer"] in ("low", "high") and line["start"] is None
         assert sum(weight for _, weight in line["evidence"]) <= 1.001 and line["segment"] == line["evidence"][0][0]
-
-
-@pytest.mark.parametrize("kind", ("question-answering, last", "multiple-choice"))
-def test_what_answers_rest_on_is_learned_from(memenc, backbone, lines, tmp_path, kind):
-    rows, options = KINDS[kind]
-    records, task = rows(10, 5), ["--task", kind.split(",")[0], *options]
-    questions = [question for record in records for question in record["questions"]]
-
-    def train(**expected):
-        given = ["--train", lines(records), "--backbone", backbone, "--output", tmp_path / "out", "--overwrite"]
-        return memenc("train", *given, *task, *SMALL, *FAST, **expected)
-
-    def loss():
-        train()
-        found = json.loads((tmp_path / "out" / "results.json").read_text())["records"]
-        return next(record["train_loss"] for record in found if "train_loss" in record)
-
-    without = loss()
-    for question in questions:
-        question["evidence"] = [[0, 3]] if random.random() < 0.5 else []
-    questions[0]["evidence"] = [[0, 3]]
-    assert loss() > without + 0.01, "evidence is a loss of its own"
-    questions[7]["evidence"] = [[5, 10**6]]
-    said = train(code=1).err
-    assert "line 4: question '5-3-1': the evidence [5, 1000000] is no stretch of its document" in said
-    questions[7]["evidence"] = ["word1"]
-    assert "'evidence' must be a list of [start, end]" in train(code=1).err
-
-
-def test_evidence_is_counted_in_tokens(backbone):
-    tokenizer = AutoTokenizer.from_pretrained(backbone)
-    words = random.choices(WORDS, k=30)
-    text, places = " ".join(words), sorted(random.sample(range(30), 3))
-    starts = [len(" ".join(words[:place])) + (place > 0) for place in places]
-    ends = [start + len(words[place]) for start, place in zip(starts, places, strict=True)]
-    whole = AskedQuestion("report", evidence=((starts[0], ends[1]),), answers=(Answer("word1", 0),))
-    one = AskedQuestion("report", answers=(Answer(words[places[2]], starts[2]), Answer("a label")))
-    none = AskedQuestion("report", answers=(Answer("a label"),))
-    item = {"questions": (whole, one, none)} | evidence_of((whole, one, none), text, tokenizer)
-    assert item["evidence"] == [[(places[0], places[1])], [(places[2], places[2])], []]
-    assert evidence_of((none,), text, tokenizer) == {} == evidence_positions([{"questions": (none,)}])
-    found = evidence_positions([item, {"questions": (none,)}])
-    assert found["start_positions"].tolist() == [[places[0]], [places[2]], [-100], [-100]]
-    assert found["end_positions"].tolist() == [[places[1]], [places[2]], [-100], [-100]]
 
 
 def test_a_folder_says_what_it_was_trained_for(memenc, folder_of, lines):

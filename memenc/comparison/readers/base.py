@@ -19,8 +19,7 @@ from memenc.comparison.recipe import SIDE_BY_SIDE, train
 from memenc.data.memory_tasks import MemoryTask
 
 Tell = Callable[[float], None]
-# Segments behind which memory is no longer counted, which takes many times as long as reading: what is read so far has
-# a bound and reached it.
+# Segments behind which the peak is no longer counted, which takes many times as long as reading.
 MOST_COUNTED = 4_096
 
 
@@ -97,8 +96,7 @@ class NetworkReader(Reader):
     @torch.no_grad()
     def memory(self, segments: int) -> dict[str, int | None]:
         """Counted tensor by tensor, in pieces as in the test; what operations take for themselves is not seen."""
-        segments = min(segments, MOST_COUNTED)
-        ids = self._document(segments)
+        ids = self._document(min(segments, MOST_COUNTED))
         with PeakMemory() as counter:
             self.network.read(ids, max(1, self.cell.training.tokens_per_call // SIDE_BY_SIDE))
         return {"state_bytes": self.network.state_bytes(segments), "peak_bytes": counter.peak}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -77,16 +77,9 @@ def fresh_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> Bert
     """
     encoder = BertModel(
         BertConfig(
-            vocab_size=task.vocabulary_size,
-            hidden_size=sizes.hidden,
-            num_hidden_layers=sizes.layers,
-            num_attention_heads=sizes.heads,
-            intermediate_size=2 * sizes.hidden,
-            max_position_embeddings=positions,
+            **shape(task, sizes, positions),
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
-            # Unlike a wide encoder a narrow one starts with no contrast at all in its attention at the usual 0.02.
-            initializer_range=sizes.hidden**-0.5,
         ),
         add_pooling_layer=False,
     )
@@ -109,12 +102,7 @@ def local_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> Mode
     lower = sizes.layers // 2
     return ModernBertModel(
         ModernBertConfig(
-            vocab_size=task.vocabulary_size,
-            hidden_size=sizes.hidden,
-            num_hidden_layers=sizes.layers,
-            num_attention_heads=sizes.heads,
-            intermediate_size=2 * sizes.hidden,
-            max_position_embeddings=positions,
+            **shape(task, sizes, positions),
             layer_types=["sliding_attention"] * lower + ["full_attention"] * (sizes.layers - lower),
             local_attention=sizes.local_attention,
             pad_token_id=PADDING,
@@ -122,10 +110,23 @@ def local_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> Mode
             bos_token_id=SEGMENT,
             sep_token_id=SEGMENT,
             eos_token_id=SEGMENT,
-            initializer_range=sizes.hidden**-0.5,
             initializer_cutoff_factor=3.0,
         )
     )
+
+
+def shape(task: MemoryTask, sizes: EncoderSizes, positions: int) -> dict[str, Any]:
+    """What configurations of small encoders have in common."""
+    return {
+        "vocab_size": task.vocabulary_size,
+        "hidden_size": sizes.hidden,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": 2 * sizes.hidden,
+        "max_position_embeddings": positions,
+        # Unlike a wide encoder a narrow one starts with no contrast at all in its attention at the usual 0.02.
+        "initializer_range": sizes.hidden**-0.5,
+    }
 
 
 @torch.no_grad()

@@ -16,14 +16,15 @@ from memenc.storage.results import memenc_version, plain
 
 # Counts up when cells of before are no longer comparable, as with another way of training.
 FORMAT = 2
-# Settings that came later: cells from before were what they are by default.
-LATER = (
-    ("testing", "fewest_documents"),
-    ("encoder", "backbone"),
-    ("encoder", "local_attention"),
-    ("training", "backbone_learning_rate"),
-    ("training", "first_segments"),
-)
+# Settings that came later, with what held for the cells from before.
+LATER = {
+    ("testing", "fewest_documents"): 64,
+    ("encoder", "backbone"): "",
+    ("encoder", "local_attention"): 0,
+    ("training", "backbone_learning_rate"): None,
+    ("training", "first_segments"): 3,
+    ("training", "matrix_learning_rate"): None,
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Cell:
         facts = asdict(self)
         # It is applied to finished numbers.
         del facts["testing"]["threshold"]
-        for part, name in LATER:
-            if facts[part][name] == getattr(type(getattr(self, part)), name):
+        for (part, name), before in LATER.items():
+            if facts[part][name] == before:
                 del facts[part][name]
         return hashed(plain(facts | {"format": FORMAT, "memenc": memenc_version()}))[:16]
 

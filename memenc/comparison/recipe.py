@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import AdamW, Muon, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from memenc.comparison.readers.network import Network
 from memenc.data.memory_tasks import MemoryTask
@@ -25,8 +28,6 @@ class Recipe:
     Args:
         steps: at most; training ends once validation is perfect, or half-way if the first documents were not mastered.
         segments: of the longest training documents.
-        first_segments: of the training documents until they are mastered. Where they tell too little, what is right by
-            accident hides what is right: of stories in segments of one sentence take 4.
         documents: per step.
         learning_rate: of everything but gates.
         gate_learning_rate: of the memories' gates, single numbers that travel far.
@@ -39,6 +40,10 @@ class Recipe:
         device: of torch.
         bf16: automatic mixed precision.
         backbone_learning_rate: of the encoder, if another: a pre-trained one wants smaller steps than a new memory.
+        first_segments: of the training documents until they are mastered. Where they tell too little, what is right by
+            accident hides what is right: of stories in segments of one sentence take 4.
+        matrix_learning_rate: of the weights of linear layers, which Muon then updates; None leaves them to AdamW. What
+            AdamW alone learns after a plateau of a thousand steps or never is learned after some hundred.
     """
 
     steps: int = 3_000
@@ -56,6 +61,7 @@ class Recipe:
     bf16: bool = False
     backbone_learning_rate: float | None = None
     first_segments: int = 3
+    matrix_learning_rate: float | None = 2e-3
 
     def __post_init__(self) -> None:
         for name in ("steps", "documents", "check", "validation_documents", "tokens_per_call"):
@@ -127,15 +133,16 @@ def train(
     longest = longest_trained(recipe, task)
     seed = seed_of("curriculum")
     curriculum = Curriculum(longest, recipe.mastered, seed, task.least_segments, recipe.first_segments)
-    optimizer = torch.optim.AdamW(parameter_groups(network, recipe))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1)))
+    optimizers = optimizers_of(network, recipe)
+    schedules = [LambdaLR(each, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1))) for each in optimizers]
     generator = torch.Generator().manual_seed(seed_of("training"))
     best, best_step, kept, step = -1.0, 0, network.state_dict(), 0
     for step in range(1, recipe.steps + 1):
         segments = curriculum.next()
         ids, labels = task.batch(generator, recipe.documents, segments)
-        curriculum.learn_from(segments, learn(network, optimizer, ids, labels, recipe))
-        schedule.step()
+        curriculum.learn_from(segments, learn(network, optimizers, ids, labels, recipe))
+        for schedule in schedules:
+            schedule.step()
         tell(step / recipe.steps)
         if step % recipe.check == 0 or step == recipe.steps:
             accuracy = validated(network, task, longest, recipe, seed_of("validation"))
@@ -159,7 +166,9 @@ def longest_trained(recipe: Recipe, task: MemoryTask) -> int:
     return max(task.least_segments, min(recipe.segments, task.most_segments or recipe.segments))
 
 
-def learn(network: Network, optimizer: Any, ids: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> float:
+def learn(
+    network: Network, optimizers: Sequence[Optimizer], ids: torch.Tensor, labels: torch.Tensor, recipe: Recipe
+) -> float:
     """One step, with its accuracy."""
     network.train()
     ids, labels = ids.to(recipe.device), labels.to(recipe.device)
@@ -168,8 +177,9 @@ def learn(network: Network, optimizer: Any, ids: torch.Tensor, labels: torch.Ten
         loss = torch.nn.functional.cross_entropy(logits.float(), labels) + beside
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.step()
+    network.zero_grad()
     return float((logits.argmax(1) == labels).float().mean())
 
 
@@ -196,6 +206,29 @@ def right_answers(
         right += int((answers(ids).cpu() == labels).sum())
         documents -= len(ids)
     return right
+
+
+def optimizers_of(network: Network, recipe: Recipe) -> list[Optimizer]:
+    """AdamW, and Muon for the weights of linear layers if these have a rate.
+
+    Source: Jordan et al. 2024, Muon; its steps scaled to the size of AdamW's as in Liu et al. 2025 (arXiv:2502.16982).
+    """
+    groups, muons = parameter_groups(network, recipe), list[Optimizer]()
+    if recipe.matrix_learning_rate is not None:
+        matrices = list(matrices_of(network, recipe))
+        own = set(map(id, matrices))
+        groups = [group | {"params": [x for x in group["params"] if id(x) not in own]} for group in groups]
+        rates: dict[str, Any] = {"lr": recipe.matrix_learning_rate, "weight_decay": recipe.weight_decay}
+        muons = [Muon(matrices, **rates, adjust_lr_fn="match_rms_adamw")]
+    return [AdamW([group for group in groups if group["params"]]), *muons]
+
+
+def matrices_of(network: Network, recipe: Recipe) -> Iterator[torch.Tensor]:
+    """Weights of linear layers, without an encoder that has a rate of its own."""
+    for name, module in network.named_modules():
+        apart = recipe.backbone_learning_rate is not None and network.is_of_backbone(f"{name}.weight")
+        if isinstance(module, nn.Linear) and module.weight.requires_grad and not apart:
+            yield module.weight
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from memenc.comparison.readers.network import NotRun
 from memenc.comparison.readers.peak import PeakMemory
 from memenc.comparison.readers.tfidf import ids_and_pairs
 from memenc.comparison.readers.window import WindowNetwork
-from memenc.comparison.recipe import Curriculum, Recipe, parameter_groups
+from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import Memorize, Rewrite
 from memenc.data.memory_tasks.base import BLANK, PADDING, QUESTION, SEGMENT
@@ -185,6 +185,21 @@ def test_the_encoder_may_have_a_rate_of_its_own(name, kind):
     encoder = network.model.memenc.encoder.backbone if kind == "designs" else network.encoder
     assert slow == sum(x.numel() for x in encoder.parameters()) > 0
     assert {group["lr"] for group in groups} >= {1e-3, 1e-5}
+
+
+@pytest.mark.parametrize(("own", "rate"), [(None, 2e-3), (1e-5, 2e-3), (None, None)])
+def test_every_parameter_is_updated_once(own, rate):
+    cell = cell_of("windowed")
+    network = reader_for(cell, cell.new_task()).network
+    optimizers = optimizers_of(network, Recipe(backbone_learning_rate=own, matrix_learning_rate=rate))
+    updated = [x for optimizer in optimizers for group in optimizer.param_groups for x in group["params"]]
+    learning = [id(x) for x in network.parameters() if x.requires_grad]
+    assert sorted(map(id, updated)) == sorted(learning)
+    muon = [x for optimizer in optimizers[1:] for group in optimizer.param_groups for x in group["params"]]
+    linear = {id(x.weight) for x in network.modules() if isinstance(x, nn.Linear) and x.weight.requires_grad}
+    # Of an encoder with a rate of its own only the head is new.
+    expected = {None: 0, 2e-3: len(linear) if own is None else 1}[rate]
+    assert len(muon) == expected and set(map(id, muon)) <= linear
 
 
 @pytest.mark.parametrize("name", ["windowed", "linear", "tokens", "windowed/document"])

@@ -106,7 +106,6 @@ def with_labels(record: Record) -> Record:
 class OptionsHead:
     """Every option is scored with its question."""
 
-    score = "eval_accuracy"
     prepared: Callable[[Record], Record] = staticmethod(lambda record: record)
 
     def __init__(self, training: Sequence[Record]) -> None:
@@ -120,7 +119,6 @@ class OptionsHead:
 class LabelsHead(OptionsHead):
     """A question is asked once; the options are labels, the same for all."""
 
-    score = "eval_exact_match"
     prepared = staticmethod(with_labels)
 
     def __init__(self, training: Sequence[Record]) -> None:
@@ -187,7 +185,7 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
             seed=seed,
         )
         log = fine_tune(model, task, examples[0], examples[1], settings)
-        chosen = max((entry[head.score] for entry in log if head.score in entry), default=chosen)
+        chosen = max((entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry), default=chosen)
         found = answered(model, task, examples[2], 2 * settings.tokens_per_batch).predictions
         found = [answer for each in found for answer in each]
         said = [head.option(*pair) for pair in zip(found, asked, strict=True)]

@@ -18,18 +18,24 @@ KINDS = {
 }
 
 
+@pytest.fixture
+def train(memenc, backbone, lines, tmp_path):
+    """Train on records of a kind, to tmp_path / "out"."""
+
+    def by(kind, records, **expected):
+        given = ["--train", lines(records), "--backbone", backbone, "--output", tmp_path / "out", "--overwrite"]
+        return memenc("train", *given, "--task", kind.split(",")[0], *KINDS[kind][1], *SMALL, *FAST, **expected)
+
+    return by
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_answers_rest_on_is_learned_from(memenc, backbone, lines, tmp_path, kind):
-    rows, options = KINDS[kind]
-    records, task = rows(10, 5), ["--task", kind.split(",")[0], *options]
+def test_what_answers_rest_on_is_learned_from(train, tmp_path, kind):
+    records = KINDS[kind][0](10, 5)
     questions = [question for record in records for question in record["questions"]]
 
-    def train(**expected):
-        given = ["--train", lines(records), "--backbone", backbone, "--output", tmp_path / "out", "--overwrite"]
-        return memenc("train", *given, *task, *SMALL, *FAST, **expected)
-
     def loss():
-        train()
+        train(kind, records)
         found = json.loads((tmp_path / "out" / "results.json").read_text())["records"]
         return next(record["train_loss"] for record in found if "train_loss" in record)
 
@@ -39,11 +45,39 @@ def test_what_answers_rest_on_is_learned_from(memenc, backbone, lines, tmp_path,
     questions[0]["evidence"] = [[0, 3]]
     assert loss() > without + 0.01, "evidence is a loss of its own"
     questions[7]["evidence"] = [[5, 10**6]]
-    said = train(code=1).err
+    said = train(kind, records, code=1).err
     assert "line 4: question '5-3-1': the evidence [5, 1000000] is no stretch of its document" in said
     for wrong in (["word1"], "word1", 5, [[0, 3.5]], {"start": 0}):
         questions[7]["evidence"] = wrong
-        assert "'evidence' must be a list of [start, end]" in train(code=1).err, wrong
+        assert "'evidence' must be a list of [start, end]" in train(kind, records, code=1).err, wrong
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluate_says_how_often_answers_rest_on_evidence(memenc, train, lines, tmp_path, kind):
+    records, folder = KINDS[kind][0](6, seed=4), tmp_path / "out"
+    train(kind, KINDS[kind][0](12))
+
+    def scores():
+        given = ["--model", folder, "--data", lines(records), "--output", tmp_path / "scores.json"]
+        memenc("evaluate", *given)
+        return json.loads((tmp_path / "scores.json").read_text())["records"][0]
+
+    plain = scores()
+    assert plain["questions"] == 12 and "accuracy" in plain
+    assert kind == "multiple-choice" or "evidence_hit" not in plain
+    asked_of = {line["id"]: line for line in memenc("predict", "--model", folder, "--data", lines(records)).lines}
+    hits = []
+    for record in records:
+        words = record["document"].split(" ")
+        for question in record["questions"]:
+            place = random.randrange(len(words))
+            start = len(" ".join(words[:place])) + (place > 0)
+            question["evidence"] = [[start, start + len(words[place])]]
+            # 16 tokens, of which two are special.
+            hits.append(asked_of[question["id"]]["segment"] == place // 14)
+    found = scores()
+    assert found["evidence_questions"] == 12 and found["evidence_hit"] == pytest.approx(sum(hits) / 12)
+    assert found["accuracy"] == plain["accuracy"]
 
 
 def test_evidence_is_counted_in_tokens(backbone):

@@ -113,7 +113,7 @@ def squared_errors(rows, found, folder):
 
 SCORE = {
     "question-answering": "exact_match",
-    "question-answering, last": "exact_match",
+    "question-answering, last": "accuracy",
     "multiple-choice": "accuracy",
     "token-classification": "accuracy",
     "embedding": "accuracy_at_1",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -29,6 +29,7 @@ class AnswerFound:
         segment: the segment in which the answer starts, or that it rests on most; None for no answer.
         no_answer: probability of there being no answer; None for labels.
         evidence: weight of every segment, for labels.
+        on_evidence: whether `segment` holds any evidence that the data names; None where it names none.
     """
 
     text: str
@@ -38,6 +39,7 @@ class AnswerFound:
     segment: int | None = None
     no_answer: float | None = None
     evidence: tuple[float, ...] = ()
+    on_evidence: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -45,6 +47,26 @@ class AnswerFound:
         found |= {"segment": self.segment}
         found |= {} if self.no_answer is None else {"no_answer": round(self.no_answer, 6)}
         return found | ({"evidence": ranked(self.evidence)} if self.evidence else {})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is said of one question with options.
+
+    Args:
+        option: number of the most probable.
+        probabilities: of every option.
+        segment: the segment that it rests on most, None for none.
+        on_evidence: whether `segment` holds any evidence that the data names; None where it names none.
+    """
+
+    option: int
+    probabilities: tuple[float, ...]
+    segment: int | None
+    on_evidence: bool | None = None
+
+
+Found = TypeVar("Found", AnswerFound, Choice)
 
 
 def spans_of(question: AskedQuestion, placed: PlacedTokens, where: str) -> list[tuple[int, int]]:
@@ -86,6 +108,23 @@ def evidence_positions(items: Sequence[Item]) -> dict[str, Tensor]:
     rows = [each for item in items for each in item.get("evidence", [()] * len(item["questions"]))]
     starts, ends = (padded([[stretch[end] for stretch in row] for row in rows], PADDING)[0] for end in (0, 1))
     return {"start_positions": starts, "end_positions": ends}
+
+
+def marked(items: Sequence[Item], answers: Sequence[Sequence[Found]], room: int) -> list[list[Found]]:
+    """The answers, each with whether its segment holds evidence; `room` is the document's own tokens of a segment."""
+    found = []
+    for item, each in zip(items, answers, strict=True):
+        evidence = item.get("evidence", [()] * len(each))
+        held = [{number for first, last in x for number in range(first // room, last // room + 1)} for x in evidence]
+        pairs = zip(each, held, strict=True)
+        found.append([replace(x, on_evidence=x.segment in numbers if numbers else None) for x, numbers in pairs])
+    return found
+
+
+def evidence_scores(answers: Sequence[Sequence[Found]]) -> dict[str, float]:
+    """How many questions name evidence, and the share of their answers that rest on it; empty where none does."""
+    named = [found.on_evidence for each in answers for found in each if found.on_evidence is not None]
+    return {"evidence_questions": len(named), "evidence_hit": sum(named) / len(named)} if named else {}
 
 
 def answer_of(placed: PlacedTokens, first: int, last: int, score: float, none: float, room: int) -> AnswerFound:

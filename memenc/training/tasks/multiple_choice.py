@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -17,21 +16,12 @@ from memenc.data.questions import QuestionsWithOptions, questions_of
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
-from memenc.training.tasks.answers import evidence_of, evidence_positions
+from memenc.training.tasks.answers import Choice, evidence_of, evidence_positions, evidence_scores, marked
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
 from memenc.training.tasks.objective import Item
 
 # Questions put to one reading of a document; each of their options holds a copy of its state while it is scored.
 QUESTIONS_PER_READING = 8
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is said of one question: number of the option, and the probability of every option."""
-
-    option: int
-    probabilities: tuple[float, ...]
-    segment: int | None
 
 
 @final
@@ -107,17 +97,19 @@ class MultipleChoice(Task):
         shares = cast(Tensor, output["logits"]).softmax(-1).cpu().numpy()
         evidence = cast(Tensor, output["evidence"]).cpu().numpy()
         found = iter(zip(shares, evidence, strict=True))
-        return [[chosen(question.options, *next(found)) for question in item["questions"]] for item in items]
+        answers = [[chosen(question.options, *next(found)) for question in item["questions"]] for item in items]
+        return marked(items, answers, model.memenc.own_tokens_per_segment)
 
     def truth(self, item: Item) -> list[int]:
         """Numbers of the right options."""
         return item["labels"]
 
     def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Accuracy over questions."""
+        """Accuracy over questions, and how often answers rest on evidence that is named."""
         said = [choice.option for each in predictions for choice in each]
         right = [number for each in truths for number in each]
-        return {"questions": len(said), "accuracy": float(metrics.accuracy_score(right, said))}
+        accuracy = float(metrics.accuracy_score(right, said))
+        return {"questions": len(said), "accuracy": accuracy, **evidence_scores(predictions)}
 
     def answers(self, item: Item, prediction: Sequence[Choice]) -> Iterator[dict[str, Any]]:
         """One line per question."""

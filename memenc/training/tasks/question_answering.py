@@ -23,7 +23,9 @@ from memenc.training.tasks.answers import (
     answer_of,
     evidence_of,
     evidence_positions,
+    evidence_scores,
     label_answer,
+    marked,
     spans_of,
 )
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
@@ -38,7 +40,6 @@ class QuestionAnswering(Task):
     text_column, label_column = "document", "questions"
     predicts_from_labels = True
     head = MemencForQuestionAnswering
-    main_score = "f1"
     in_document: ClassVar[bool]
 
     def __init__(self, options: TaskOptions) -> None:
@@ -81,11 +82,6 @@ class QuestionAnswering(Task):
         """Where the question stands."""
         return {"question_position": self.options.question_position}
 
-    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Exact match and F1 as SQuAD 2 has them."""
-        said = [found.text for each in predictions for found in each]
-        return answer_scores(said, [gold for each in truths for gold in each])
-
     def truth(self, item: Item) -> list[tuple[str, ...]]:
         """Texts of the right answers of every question of the item."""
         return [tuple(answer.text for answer in question.answers or ()) for question in item["questions"]]
@@ -103,6 +99,7 @@ class SpanQuestions(QuestionAnswering):
     """Questions whose answers are spans of the document, one item each."""
 
     in_document = True
+    main_score = "f1"
 
     @classmethod
     def at(cls, records: Sequence[Record], options: TaskOptions) -> Self:
@@ -153,6 +150,11 @@ class SpanQuestions(QuestionAnswering):
         found = zip(items, spans.start.tolist(), spans.end.tolist(), score, none, rooms, strict=True)
         return [[answer_of(item["placed"], *rest)] for item, *rest in found]
 
+    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Exact match and F1 as SQuAD 2 has them."""
+        said = [found.text for each in predictions for found in each]
+        return answer_scores(said, [gold for each in truths for gold in each])
+
     def cut(self, item: Item, start: int, end: int) -> Item:
         """A stretch of the document: what is outside it is no answer."""
         inside = [(first - start, last - start) for first, last in item["spans"] if first >= start and last < end]
@@ -169,6 +171,7 @@ class LabelQuestions(QuestionAnswering):
     """
 
     in_document = False
+    main_score = "accuracy"
 
     def __init__(self, options: TaskOptions, names: Sequence[str]) -> None:
         super().__init__(options)
@@ -236,7 +239,14 @@ class LabelQuestions(QuestionAnswering):
         shares = cast(Tensor, output["logits"]).softmax(-1).tolist()
         evidence = cast(Tensor, output["evidence"]).tolist()
         found = iter([label_answer(self.names, *pair) for pair in zip(shares, evidence, strict=True)])
-        return [[next(found) for _ in item["questions"]] for item in items]
+        answers = [[next(found) for _ in item["questions"]] for item in items]
+        return marked(items, answers, model.memenc.own_tokens_per_segment)
+
+    def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Accuracy over questions, and how often answers rest on evidence that is named."""
+        said = [found.text for each in predictions for found in each]
+        right = [text in gold for text, gold in zip(said, [gold for each in truths for gold in each], strict=True)]
+        return {"questions": len(right), "accuracy": sum(right) / len(right), **evidence_scores(predictions)}
 
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows where a label comes from."""

@@ -10,13 +10,15 @@ from einops import einsum, rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memenc.memory.base import LayerMemory, require_positive
+from memenc.memory.base import LayerMemory, require_positive, require_weight
 from memenc.memory.delta import exact, few_tokens
 from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
 from memenc.memory.values import Added, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 # Products of a feature with its neighbours that the feature map makes: DPFP-3.
 NEIGHBOURS = 3
+# How far beyond 0 and 1 strengths reach before they are cut, where writing has a cost.
+STRETCH = 0.1
 
 
 @final
@@ -38,16 +40,18 @@ class AssociativeMemory(LayerMemory):
         sizes: of the layer.
         tokens: memory tokens per row.
         key_dim: numbers per projected key and query, at least 2; the matrix has six times as many rows.
+        write_cost: what writing at full strength costs in training, beside the task's loss; 0 writes as in the paper.
     """
 
     needs_layer_below: ClassVar[bool] = True
 
-    def __init__(self, sizes: LayerSizes, tokens: int = 10, key_dim: int = 32) -> None:
+    def __init__(self, sizes: LayerSizes, tokens: int = 10, key_dim: int = 32, write_cost: float = 0.0) -> None:
         super().__init__(sizes)
         require_positive(tokens=tokens)
+        require_weight(write_cost=write_cost)
         if not isinstance(key_dim, int) or key_dim < 2:
             raise ValueError(f"memory option key_dim={key_dim!r}: give a whole number of at least 2")
-        self.key_dim = key_dim
+        self.key_dim, self.write_cost = key_dim, write_cost
         heads, dim = sizes.key_value_heads, sizes.head_dim
         self.query_weight = nn.Parameter(torch.empty(sizes.heads, dim, key_dim))
         self.key_weight = nn.Parameter(torch.empty(heads, dim, key_dim))
@@ -86,7 +90,7 @@ class AssociativeMemory(LayerMemory):
         one = SegmentGroup.of_one(segment.extra)
         plan = WritePlan(torch.ones(len(one.keys), 1, dtype=torch.bool, device=one.keys.device), ("all",))
         with exact(one.keys):
-            matrices, normalisers = self._written(state, one, plan)
+            matrices, normalisers, _ = self._written(state, one, plan)
         return {"matrix": matrices[-1], "normaliser": normalisers[-1]}
 
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
@@ -101,16 +105,19 @@ class AssociativeMemory(LayerMemory):
 
     def _scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         assert segments.extra is not None
-        matrices, normalisers = self._written(state, segments.extra, plan)
+        matrices, normalisers, strength = self._written(state, segments.extra, plan)
         retrieved = self._look_up(
             rearrange(segments.queries, "batch segments heads tokens dim -> (batch segments) heads tokens dim"),
             rearrange(matrices[:-1], "segments batch ... -> (batch segments) ..."),
             rearrange(normalisers[:-1], "segments batch ... -> (batch segments) ..."),
         )
-        return Scanned((), (retrieved,), {"matrix": matrices[-1], "normaliser": normalisers[-1]})
+        loss = None
+        if self.training and self.write_cost:
+            loss = self.write_cost * strength.mean((2, 3)).where(plan.complete, 0.0).sum(1)
+        return Scanned((), (retrieved,), {"matrix": matrices[-1], "normaliser": normalisers[-1]}, loss)
 
-    def _written(self, state: State, extra: SegmentGroup, plan: WritePlan) -> tuple[list[Tensor], list[Tensor]]:
-        """Matrices and normalisers before each segment and after the last."""
+    def _written(self, state: State, extra: SegmentGroup, plan: WritePlan) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Matrices and normalisers before each segment and after the last, and strengths of all writes."""
         dtype = state["matrix"].dtype
         whole = plan.complete[:, :, None, None, None]
         # What is not written may be anything, NaN included.
@@ -122,9 +129,13 @@ class AssociativeMemory(LayerMemory):
         logits = (keys * self.strength_weight.to(dtype)[:, None]).sum(-1)
         strength = (logits + self.strength_bias.to(dtype)[:, None]).double().sigmoid().to(dtype)
         share = 1.0 / (features @ features.sum(3)[..., None]).squeeze(-1).clamp(min=1.0)
-        normalisers = self._normalisers(state["normaliser"], features, share, plan)
+        taken = share
+        if self.write_cost:
+            strength = ((1 + 2 * STRETCH) * strength - STRETCH).clamp(0.0, 1.0)
+            taken = share * strength
+        normalisers = self._normalisers(state["normaliser"], features, taken, plan)
         weight = (features @ torch.stack(normalisers[:-1], 1)[..., None]).squeeze(-1).clamp(min=1.0)
-        return few_tokens(state["matrix"], features, weight, strength * share, values, plan), normalisers
+        return few_tokens(state["matrix"], features, weight, strength * share, values, plan), normalisers, strength
 
     def _normalisers(self, start: Tensor, features: Tensor, share: Tensor, plan: WritePlan) -> list[Tensor]:
         normalisers = [start]

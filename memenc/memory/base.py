@@ -120,3 +120,10 @@ def require_positive(**values: int) -> None:
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"memory option {name}={value!r}: give a whole number of at least 1")
+
+
+def require_weight(**values: float) -> None:
+    """Raise ValueError naming the first option that is not a number of at least 0."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            raise ValueError(f"memory option {name}={value!r}: give a number of at least 0")

@@ -10,7 +10,15 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
+from memenc.memory.base import (
+    LayerMemory,
+    counter,
+    empty,
+    newest_valid,
+    require_positive,
+    require_weight,
+    start_of_bias,
+)
 from memenc.memory.compression import Compression, Compressor
 from memenc.memory.scan import after_line, detached, line_of_window, scan_in_order
 from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
@@ -52,6 +60,7 @@ class CompressiveMemory(LayerMemory):
                 f"tokens; a window of {window - window % rate} or another rate would fit"
             )
         self.window, self.slots, self.rate = window, slots, rate
+        require_weight(reconstruction_weight=reconstruction_weight)
         self.reconstruction_weight = reconstruction_weight
         self.initial_bias = start_of_bias(initial_bias, sizes, window + slots)
         self.compressor = Compressor(compression, rate, sizes.key_value_heads, sizes.head_dim)

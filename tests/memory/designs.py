@@ -65,6 +65,7 @@ DESIGNS = {
     "summary": Design("summary", {"tokens": 2}, None, constant_size=False),
     "summary_bounded": Design("summary", {"tokens": 2, "segments": 3}, None),
     "associative": Design("associative", {"tokens": 3, "key_dim": 4}, None, asleep=True),
+    "associative_write_cost": Design("associative", {"tokens": 3, "key_dim": 4, "write_cost": 0.5}, None, asleep=True),
     "windowed+tokens": Design("windowed+tokens", {"windowed": {"window": 8}, "tokens": {"tokens": 2}}, None, 8),
     "windowed+linear": Design("windowed+linear", {"windowed": {"window": 16}}, None, 16),
     "gated+compressive": Design(

@@ -1,5 +1,6 @@
 """Designs that look up by themselves, or choose what to keep, against their formulas applied token by token."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,11 @@ from torch.nn import functional
 from memenc.memory import LayerSizes, Segment, SegmentGroup, WritePlan, build_memory
 from memenc.memory.values import Added, Joined, Mixed
 from tests.memory.test_formulas import DIM, GROUPS, HEADS, LENGTH, line, random_memory, segments, states_along
+
+
+def together(read, extra=None):
+    """Segments as one group."""
+    return SegmentGroup(*(torch.stack([getattr(s, n) for s in read], 1) for n in ("queries", "keys", "values")), extra)
 
 
 def random_queries():
@@ -119,7 +125,7 @@ def test_the_archive_is_searched_block_by_block(monkeypatch):
 def test_documents_of_different_length_share_an_archive():
     memory, read = build_memory("nearest", LayerSizes(HEADS, GROUPS, DIM, LENGTH), {"nearest": 4}).double(), segments(4)
     queries, plan = random_queries(), torch.tensor([[True, False], [False, True], [True, True], [True, False]]).T
-    group = SegmentGroup(*(torch.stack([getattr(s, n) for s in read], 1) for n in ("queries", "keys", "values")))
+    group = together(read)
     state = memory.scan(memory.initial_state(2, queries), group, WritePlan(plan, ("some", "some", "all", "some"))).state
     assert state["filled"].tolist() == [3 * LENGTH, 2 * LENGTH]
     for batch in range(2):
@@ -159,9 +165,10 @@ def test_feature_map_is_positive_everywhere():
     assert (functional.elu(x) + 1 - positive(x)).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("write_cost", [0.0, 0.2])
 @torch.no_grad()
-def test_associative_writes_memory_tokens_by_its_formula():
-    memory = random_memory("associative", tokens=3, key_dim=2)
+def test_associative_writes_memory_tokens_by_its_formula(write_cost):
+    memory = random_memory("associative", tokens=3, key_dim=2, write_cost=write_cost)
     read, queries = segments(5), random_queries()
     rows = [replace(each, extra=shorter(each)) for each in read]
     states = list(states_along(memory, rows))
@@ -184,12 +191,45 @@ def test_associative_writes_memory_tokens_by_its_formula():
                     key = rows[count].extra.keys[batch, group, token]
                     value = rows[count].extra.values[batch, group, token] @ memory.value_weight[group]
                     strength = (key @ memory.strength_weight[group] + memory.strength_bias[group]).sigmoid()
+                    strength = (1.2 * strength - 0.1).clamp(0, 1) if write_cost else strength
                     phi = features_of(key @ memory.key_weight[group])
                     known, writing = phi @ normaliser, (phi @ together).clamp(min=1.0)
                     value = value - (phi @ matrix) / known.clamp(min=1.0)
                     new += torch.outer(phi, strength * value) / writing
-                    seen += (1 - known).clamp(0, 1) * phi / writing
+                    seen += (1 - known).clamp(0, 1) * phi / writing * (strength if write_cost else 1.0)
                 matrix, normaliser = new, seen
+
+
+@torch.no_grad()
+def test_what_is_not_worth_a_write_leaves_no_trace_where_writing_costs():
+    memory = random_memory("associative", tokens=3, key_dim=2, write_cost=0.1)
+    first, second = (replace(each, extra=shorter(each)) for each in segments(2))
+    state = list(states_along(memory, [first]))[-1]
+    memory.strength_weight.zero_()
+    # A little below the strength that is cut to nothing, and a little above.
+    for bias, same in ((-2.5, True), (-2.3, False)):
+        memory.strength_bias.fill_(bias)
+        after = memory.write(state, second)
+        assert [torch.equal(after[name], state[name]) for name in sorted(state)] == [same, same]
+
+
+def test_writing_costs_its_mean_strength_in_training():
+    memory = random_memory("associative", tokens=3, key_dim=2, write_cost=0.3)
+    group = together(segments(4), together([shorter(each) for each in segments(4)]))
+    complete = torch.tensor([[True, True, False, True], [True, False, False, True]])
+    plan = WritePlan(complete, ("all", "some", "none", "all"))
+    state = memory.initial_state(2, group.values)
+    with torch.no_grad():
+        memory.strength_weight.zero_()
+        memory.strength_bias.fill_(0.4)
+    costs = memory.train().scan(state, group, plan).loss
+    assert costs is not None
+    strength = 1.2 / (1 + math.exp(-0.4)) - 0.1
+    # Three segments of the first document, two of the second.
+    assert costs.tolist() == pytest.approx([0.3 * 3 * strength, 0.3 * 2 * strength])
+    assert memory.eval().scan(state, group, plan).loss is None
+    with pytest.raises(ValueError, match="write_cost=-1: give a number of at least 0"):
+        random_memory("associative", write_cost=-1)
 
 
 def shorter(segment):

@@ -97,6 +97,10 @@ def answer_relations(text, question):
     return lies[OPPOSITE[match[2]], match[1]]
 
 
+def answer_any_story(text, question):
+    return (answer_relations if " is " in question and " of" in question else answer_story)(text, question)
+
+
 def answer_key(text, question):
     ordinal, key = re.search(r"what is the (\w+) number of the (\w+) key\?", question).groups()
     (numbers,) = re.findall(rf"the {key} key is ([\d ]+)\.", text)
@@ -158,6 +162,7 @@ READERS = {
     **dict.fromkeys(("memorize", "detect", "babi1", "babi2", "babi3", "babi5"), answer_story),
     **dict.fromkeys(("reasoning", "babi4"), answer_relations),
     **dict.fromkeys(("passkey", "multikey"), answer_key),
+    "babi": answer_any_story,
     "recent_exact": answer_note,
     "early_exact": answer_error,
     "early_gist": answer_gist,

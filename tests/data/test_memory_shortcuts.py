@@ -20,6 +20,7 @@ MOST_BY_WORDS = {
     "babi3": 0.25,
     "babi4": 0.32,
     "babi5": 0.58,
+    "babi": 0.45,
     "passkey": 0.47,
     "multikey": 0.34,
     "recent_exact": 0.30,

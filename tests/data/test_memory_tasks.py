@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chisquare
 
 from memenc.data import memory_tasks
-from memenc.data.memory_tasks import MEMORY_TASKS, Detect, Memorize, Remember, Rewrite
+from memenc.data.memory_tasks import MEMORY_TASKS, Detect, JointStories, Memorize, Remember, Rewrite
 from memenc.data.memory_tasks.associative import SYMBOLS
 from memenc.data.memory_tasks.base import FIRST_WORD, PADDING, QUESTION, SEGMENT
 from memenc.data.memory_tasks.sentences import SentenceTask
@@ -29,7 +29,7 @@ SHORT = {
     for kind in MEMORY_TASKS.values()
     if issubclass(kind, SentenceTask)
 }
-STORIES = ("babi1", "babi2", "babi3", "babi4", "babi5", "reasoning")
+STORIES = ("babi1", "babi2", "babi3", "babi4", "babi5", "babi", "reasoning")
 
 
 def identify(task):
@@ -43,6 +43,17 @@ every_kind = pytest.mark.parametrize("kind", MEMORY_TASKS.values(), ids=list(MEM
 def generator(seed=None):
     """A stream of documents, a fresh one if no seed is given."""
     return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
+
+
+def parts_of(task, labels):
+    """The task and its labels, or every task that it joins with the labels that are its own."""
+    if not isinstance(task, JointStories):
+        return [(task, labels)]
+    names = [task.classes[number] for number in labels]
+    mine = [names[number :: len(task.parts)] for number in range(len(task.parts))]
+    return [
+        (part, torch.tensor(list(map(part.classes.index, own)))) for part, own in zip(task.parts, mine, strict=True)
+    ]
 
 
 def pages_of(task, row):
@@ -118,7 +129,8 @@ def test_a_seed_is_one_stream_of_documents(task):
 def test_labels_are_uniform(task, segments):
     labels = task.batch(generator(), 4_000, segments)[1]
     # There are many tasks, and one in a million fails by chance.
-    assert chisquare(labels.bincount(minlength=task.labels)).pvalue > 1e-6
+    for part, numbers in parts_of(task, labels):
+        assert chisquare(numbers.bincount(minlength=part.labels)).pvalue > 1e-6
 
 
 @pytest.mark.gpu
@@ -160,6 +172,19 @@ def test_what_is_asked_for_stands_where_the_task_says(name, line, expected):
     places = Counter(next(i for i, page in enumerate(pages) if line.search(page)) for pages in documents)
     assert set(places) == expected
     assert max(places.values()) < 2 * min(places.values())
+
+
+def test_joint_stories_are_told_in_turn():
+    task = JointStories(9, tasks=["babi3", "babi5", "babi4"])
+    assert task.least_segments == 4 and task.labels == 6 + 7
+    ids, labels = task.batch(generator(), 50, 6)
+    assert wrong_labels(task, ids, labels) == []
+    starts = [pages_of(task, row)[-1].split(" ")[-9:] for row in ids]
+    before = [" before " in " ".join(words) for words in starts]
+    assert before == [number % 3 == 0 for number in range(50)] == (task.part_of(50) == 0).tolist()
+    for wrong in (["babi6"], [], ["babi1", "babi1"]):
+        with pytest.raises(ValueError, match="give some of babi1, babi2, babi3, babi4, babi5, each once"):
+            JointStories(tasks=wrong)
 
 
 def test_events_of_stories_are_of_every_kind_and_all_over_the_document():

@@ -6,6 +6,7 @@ from memenc.data.memory_tasks.associative import Remember, Rewrite
 from memenc.data.memory_tasks.babi import OneFact, ThreeArgumentRelations, ThreeFacts, TwoFacts
 from memenc.data.memory_tasks.base import MemoryTask
 from memenc.data.memory_tasks.facts import Detect, Memorize
+from memenc.data.memory_tasks.joint import JointStories
 from memenc.data.memory_tasks.needles import MultiKey, PassKey
 from memenc.data.memory_tasks.relations import Reasoning, TwoArgumentRelations
 from memenc.data.memory_tasks.scenarios import (
@@ -29,6 +30,7 @@ MEMORY_TASKS: dict[str, type[MemoryTask]] = {
     "babi3": ThreeFacts,
     "babi4": TwoArgumentRelations,
     "babi5": ThreeArgumentRelations,
+    "babi": JointStories,
     "passkey": PassKey,
     "multikey": MultiKey,
     "recent_exact": RecentExact,
@@ -48,6 +50,7 @@ __all__ = [
     "EarlyConstraint",
     "EarlyExact",
     "EarlyGist",
+    "JointStories",
     "Memorize",
     "MemoryTask",
     "MultiKey",

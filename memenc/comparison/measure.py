@@ -11,7 +11,7 @@ from torch import Tensor
 from memenc.comparison.cells import Cell
 from memenc.comparison.readers.base import Reader, Tell
 from memenc.comparison.readers.build import reader_for
-from memenc.comparison.recipe import right_answers
+from memenc.comparison.recipe import answered
 from memenc.data.memory_tasks import MemoryTask
 from memenc.storage.results import environment_columns
 
@@ -72,11 +72,21 @@ def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int, progress
     started = time.monotonic()
     # All contenders of a seed read the same documents.
     answers = partial(progress.answers, reader)
-    right = right_answers(answers, task, segments, documents, cell.seed_of(f"test {segments}"))
+    right, parts = answered(answers, task, segments, documents, cell.seed_of(f"test {segments}"))
     seconds = time.monotonic() - started
-    row |= {"documents": documents, "right": right, "accuracy": right / documents}
+    row |= scored(right)
+    if task.parts:
+        row["parts"] = {
+            part.name: scored(right[parts == number]) | {"chance": part.chance}
+            for number, part in enumerate(task.parts[:documents])
+        }
     row |= {"tokens_per_second": round(documents * row["tokens"] / max(seconds, 1e-9))}
     return row | reader.memory(segments)
+
+
+def scored(right: Tensor) -> dict[str, Any]:
+    """Documents, right answers and their share."""
+    return {"documents": len(right), "right": int(right.sum()), "accuracy": float(right.double().mean())}
 
 
 def documents_at(cell: Cell, tokens: int) -> int:

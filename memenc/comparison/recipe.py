@@ -192,20 +192,21 @@ def validated(network: Network, task: MemoryTask, longest: int, recipe: Recipe, 
     def answers(ids: torch.Tensor) -> torch.Tensor:
         return network.answers(ids, recipe)
 
-    right = sum(right_answers(answers, task, segments, documents, seed) for segments in lengths)
+    right = sum(int(answered(answers, task, segments, documents, seed)[0].sum()) for segments in lengths)
     return right / (documents * len(lengths))
 
 
-def right_answers(
+def answered(
     answers: Callable[[torch.Tensor], torch.Tensor], task: MemoryTask, segments: int, documents: int, seed: int
-) -> int:
-    """Number of right answers on fresh documents of one length, some of them side by side."""
-    generator, right = torch.Generator().manual_seed(seed), 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether the answer to each of some fresh documents is right, and of which part of the task the document is."""
+    generator, right, parts = torch.Generator().manual_seed(seed), list[torch.Tensor](), list[torch.Tensor]()
     while documents > 0:
         ids, labels = task.batch(generator, min(documents, SIDE_BY_SIDE), segments)
-        right += int((answers(ids).cpu() == labels).sum())
+        right.append(answers(ids).cpu() == labels)
+        parts.append(task.part_of(len(ids)))
         documents -= len(ids)
-    return right
+    return torch.cat(right), torch.cat(parts)
 
 
 def optimizers_of(network: Network, recipe: Recipe) -> list[Optimizer]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memenc.comparison.contenders import Contender
 from memenc.comparison.settings import ComparisonSettings
-from memenc.comparison.statistics import Score
+from memenc.comparison.statistics import Score, task_names
 
 ENOUGH_SEEDS = 3
 
@@ -49,9 +49,9 @@ class Statement:
 def recommend(scores: Sequence[Score], settings: ComparisonSettings) -> list[Statement]:
     """All sentences, task by task and budget by budget."""
     statements = _on_seeds(scores)
-    for task in settings.tasks:
+    for task in task_names(scores):
         for budget in settings.budgets:
-            statements += Advice(scores, settings, task.name, budget).statements()
+            statements += Advice(scores, settings, task, budget).statements()
     return statements
 
 

@@ -103,8 +103,19 @@ def records_of(outcomes: Mapping[str, Outcome], cells: Iterable[Cell]) -> Rows:
         why = outcome.reason if outcome.status == "not run" else f"{outcome.status}: {outcome.reason}"
         for row in rows:
             reason = "" if "accuracy" in row else row.get("not_run") or why
-            records.append(cell.key | {"identity": cell.identity} | row | {"not_run": reason} | facts | environment)
+            flat = {name: value for name, value in row.items() if name != "parts"}
+            record = cell.key | {"identity": cell.identity} | flat | {"not_run": reason} | facts | environment
+            records.append(record)
+            # Tasks that were joined have rows of their own beside their mean.
+            records += [
+                record | {"task": f"{cell.task.name}, {name}"} | part for name, part in row.get("parts", {}).items()
+            ]
     return records
+
+
+def task_names(scores: Iterable[Score]) -> list[str]:
+    """Tasks in the order of the scores, the parts of a joint one behind it."""
+    return list(dict.fromkeys(score.task for score in scores))
 
 
 def scores_of(records: Rows) -> list[Score]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from memenc.comparison.report.tables import lines_of, within
-from memenc.comparison.statistics import Score, effective_length
+from memenc.comparison.statistics import Score, effective_length, task_names
 
 if TYPE_CHECKING:
     from memenc.comparison.run import Comparison
@@ -31,15 +31,15 @@ def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
     names = [contender.name for contender in comparison.settings.contenders]
     run, threshold = run_only(comparison.scores), comparison.settings.testing.threshold
     paths = []
-    for task in comparison.settings.tasks:
+    for task in task_names(comparison.scores):
         for budget in comparison.settings.budgets:
-            scores = within(run, task.name, budget)
+            scores = within(run, task, budget)
             if scores:
-                paths.append(folder / f"accuracy_{plain_name(task.name)}_{budget}.png")
+                paths.append(folder / f"accuracy_{plain_name(task)}_{budget}.png")
                 save_accuracy(scores, names, paths[-1], threshold)
-        scores = [score for score in run if score.task == task.name and score.kind != "baseline"]
+        scores = [score for score in run if score.task == task and score.kind != "baseline"]
         if scores:
-            paths.append(folder / f"bytes_{plain_name(task.name)}.png")
+            paths.append(folder / f"bytes_{plain_name(task)}.png")
             save_bytes(scores, names, paths[-1], threshold)
     if run:
         paths.append(folder / "cost.png")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memenc.comparison.statistics import Score, effective_length
+from memenc.comparison.statistics import Score, effective_length, task_names
 
 if TYPE_CHECKING:
     from memenc.comparison.run import Comparison
@@ -33,9 +33,9 @@ class Table:
 
 def tables_of(comparison: Comparison) -> list[Table]:
     """Accuracy for each task and budget, then costs, then what was not run."""
-    settings = comparison.settings
-    tables = [accuracy_table(comparison, task.name, budget) for task in settings.tasks for budget in settings.budgets]
-    tables += [cost_table(comparison, budget) for budget in settings.budgets]
+    budgets = comparison.settings.budgets
+    tables = [accuracy_table(comparison, task, budget) for task in task_names(comparison.scores) for budget in budgets]
+    tables += [cost_table(comparison, budget) for budget in budgets]
     return [*tables, *not_run_table(comparison)]
 
 

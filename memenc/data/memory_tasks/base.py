@@ -33,6 +33,7 @@ class MemoryTask(ABC):
         words: the word of every id, "" for marks.
         classes: the name of every label.
         segment_length: ids of every segment, its mark included.
+        parts: the tasks that this one joins, if it is no task by itself.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class MemoryTask(ABC):
     words: tuple[str, ...]
     classes: tuple[str, ...]
     segment_length: int
+    parts: tuple[MemoryTask, ...] = ()
 
     @property
     def vocabulary_size(self) -> int:
@@ -66,6 +68,10 @@ class MemoryTask(ABC):
     def most_segments(self) -> int | None:
         """Segments that a document may have, None for any number."""
         return None
+
+    def part_of(self, documents: int) -> Tensor:
+        """Which of its parts every document of a batch is of, (documents,)."""
+        return torch.arange(documents) % max(1, len(self.parts))
 
     def text(self, input_ids: Tensor) -> str:
         """A document for people and tokenizers, one line a segment.

@@ -46,7 +46,7 @@ class JointStories(MemoryTask):
         if unknown or not tasks or len(set(tasks)) < len(tasks):
             raise ValueError(f"babi: tasks={list(tasks)}; give some of {', '.join(STORIES)}, each once")
         self.segment_length = segment_length
-        self.parts = [STORIES[name](segment_length, split) for name in tasks]
+        self.parts = tuple(STORIES[name](segment_length, split) for name in tasks)
         own = [part.words[FIRST_WORD:] for part in self.parts]
         self.words = (*[""] * FIRST_WORD, *dict.fromkeys(chain.from_iterable(own)))
         self.classes = tuple(dict.fromkeys(chain.from_iterable(part.classes for part in self.parts)))
@@ -63,10 +63,6 @@ class JointStories(MemoryTask):
     def least_segments(self) -> int:
         """What the task with most to tell needs."""
         return max(part.least_segments for part in self.parts)
-
-    def part_of(self, documents: int) -> Tensor:
-        """Which task every document of a batch is of, (documents,)."""
-        return torch.arange(documents) % len(self.parts)
 
     def _rows(self, generator: torch.Generator, documents: int, segments: int) -> tuple[Tensor, Tensor]:
         device = generator.device

@@ -34,10 +34,10 @@ class AssociativeMemory(LayerMemory):
     is alike finds itself, and a fresh memory changes nothing at all. All segments of a group are written at once but
     for small products. State in float32 at least. The backbone's first layer has none: memory tokens know nothing yet.
 
-    Where nothing presses it not to, every segment is written, and each write takes off a little of what was there before,
-    which after a hundred thousand segments may be most of it. `write_cost` presses: it makes the mean ``beta`` a loss and
-    cuts ``beta = (1 + 2c) sigmoid(x) - c``, c = 0.1, to [0, 1], so that what is not worth a write leaves the matrix and
-    the normaliser (``gamma beta`` instead of ``gamma``) exactly as they are.
+    Where nothing presses it not to, every segment is written, and each write takes off a little of what was there
+    before, which after a hundred thousand segments may be most of it. `write_cost` presses: it makes the mean ``beta``
+    a loss and cuts ``beta = (1 + 2c) sigmoid(x) - c``, c = 0.1, to [0, 1], so that what is not worth a write leaves the
+    matrix and the normaliser (``gamma beta`` instead of ``gamma``) exactly as they are.
 
     Source: Rodkin et al. 2024, ARMT (arXiv:2407.04841), here between a layer's queries, keys and values; strengths with
     a cost as the hard concrete gates of Louizos et al. 2018 (arXiv:1712.01312), without their noise.

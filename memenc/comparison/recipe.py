@@ -29,7 +29,7 @@ class Recipe:
         steps: at most; training ends once validation is perfect, or half-way if the first documents were not mastered.
         segments: of the longest training documents.
         documents: per step.
-        learning_rate: of everything but gates.
+        learning_rate: of all that has no rate of its own below.
         gate_learning_rate: of the memories' gates, single numbers that travel far.
         weight_decay: of matrices outside memories.
         warm_up: steps in which rates rise.
@@ -42,8 +42,8 @@ class Recipe:
         backbone_learning_rate: of the encoder, if another: a pre-trained one wants smaller steps than a new memory.
         first_segments: of the training documents until they are mastered. Where they tell too little, what is right by
             accident hides what is right: of stories in segments of one sentence take 4.
-        matrix_learning_rate: of the weights of linear layers, which Muon then updates; None leaves them to AdamW. What
-            AdamW alone learns after a plateau of a thousand steps or never is learned after some hundred.
+        matrix_learning_rate: of the weights of linear layers, which Muon then updates; None leaves them to AdamW. A
+            first story that AdamW learned after a plateau of a thousand steps or never is learned after some hundred.
     """
 
     steps: int = 3_000
@@ -71,6 +71,8 @@ class Recipe:
             raise ValueError(f"training: segments={self.segments}; a document has at least 2, the last one asks")
         if self.first_segments < 2:
             raise ValueError(f"training: first_segments={self.first_segments}; a document has at least 2")
+        if self.matrix_learning_rate is not None and self.matrix_learning_rate <= 0:
+            raise ValueError(f"training: matrix_learning_rate={self.matrix_learning_rate}; give more than 0, or null")
 
 
 class Curriculum:

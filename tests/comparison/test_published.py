@@ -12,7 +12,7 @@ from memenc.comparison.contenders import PUBLISHED
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.readers.network import NotRun
 from tests.comparison.made_up import settings
-from tests.comparison.test_readers import TINY
+from tests.comparison.tiny_cells import TINY
 
 NAME = "recurrent-memory-transformer-pytorch"
 

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from memenc.comparison.cells import cells_of
 from memenc.comparison.measure import measure
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.readers.encoder import shared_encoder
@@ -15,30 +14,13 @@ from memenc.comparison.readers.network import NotRun
 from memenc.comparison.readers.peak import PeakMemory
 from memenc.comparison.readers.tfidf import ids_and_pairs
 from memenc.comparison.readers.window import WindowNetwork
-from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import Memorize, Rewrite
 from memenc.data.memory_tasks.base import BLANK, PADDING, QUESTION, SEGMENT
 from memenc.data.memory_tasks.vocabulary import FIRST_WORD
 from memenc.memory import MEMORIES
-from tests.comparison.made_up import settings
+from tests.comparison.tiny_cells import TINY, cell_of
 from tests.tiny import save_tiny_backbone
-
-TINY = {
-    "encoder": {"layers": 2, "hidden": 16, "heads": 2},
-    "training": {"steps": 2, "segments": 3, "documents": 4, "check": 1, "validation_documents": 4},
-    "testing": {"documents": 64, "tokens": 64, "truncated_segments": 3, "growing_segments": 4},
-    "tasks": ["rewrite"],
-    "published": [],
-    "seeds": [0],
-    "lengths": [2, 5],
-}
-
-
-def cell_of(name, kind="designs", **changes):
-    chosen = {"designs": [], "baselines": []} | {kind: [name]}
-    (cell,) = cells_of(settings(**(TINY | chosen | changes)))
-    return cell
 
 
 def results(cell):
@@ -176,32 +158,6 @@ def test_rows_beyond_the_positions_of_a_pre_trained_encoder_are_not_run(pre_trai
         )
 
 
-@pytest.mark.parametrize(("name", "kind"), [("windowed", "designs"), ("truncate-first", "baselines")])
-def test_the_encoder_may_have_a_rate_of_its_own(name, kind):
-    cell = cell_of(name, kind)
-    network = reader_for(cell, cell.new_task()).network
-    groups = parameter_groups(network, Recipe(learning_rate=1e-3, backbone_learning_rate=1e-5))
-    slow = sum(x.numel() for group in groups if group["lr"] == 1e-5 for x in group["params"])
-    encoder = network.model.memenc.encoder.backbone if kind == "designs" else network.encoder
-    assert slow == sum(x.numel() for x in encoder.parameters()) > 0
-    assert {group["lr"] for group in groups} >= {1e-3, 1e-5}
-
-
-@pytest.mark.parametrize(("own", "rate"), [(None, 2e-3), (1e-5, 2e-3), (None, None)])
-def test_every_parameter_is_updated_once(own, rate):
-    cell = cell_of("windowed")
-    network = reader_for(cell, cell.new_task()).network
-    optimizers = optimizers_of(network, Recipe(backbone_learning_rate=own, matrix_learning_rate=rate))
-    updated = [x for optimizer in optimizers for group in optimizer.param_groups for x in group["params"]]
-    learning = [id(x) for x in network.parameters() if x.requires_grad]
-    assert sorted(map(id, updated)) == sorted(learning)
-    muon = [x for optimizer in optimizers[1:] for group in optimizer.param_groups for x in group["params"]]
-    linear = {id(x.weight) for x in network.modules() if isinstance(x, nn.Linear) and x.weight.requires_grad}
-    # Of an encoder with a rate of its own only the head is new.
-    expected = {None: 0, 2e-3: len(linear) if own is None else 1}[rate]
-    assert len(muon) == expected and set(map(id, muon)) <= linear
-
-
 @pytest.mark.parametrize("name", ["windowed", "linear", "tokens", "windowed/document"])
 def test_reading_in_pieces_gives_the_same(name):
     cell = cell_of(name)
@@ -281,29 +237,3 @@ def test_peak_memory_counts_what_lives_at_once():
 def test_tfidf_sees_pairs():
     assert ids_and_pairs([7, 8, 7]) == ["7", "8", "7", "7 8", "8 7"]
     assert results(cell_of("tf-idf", "baselines", training=TINY["training"] | {"steps": 100}))[2]["accuracy"] > 0.5
-
-
-def test_gates_have_a_rate_of_their_own():
-    cell = cell_of("windowed")
-    network = reader_for(cell, cell.new_task()).network
-    recipe = Recipe(learning_rate=1e-3, gate_learning_rate=1e-2)
-    rates = {group["lr"]: sum(x.numel() for x in group["params"]) for group in parameter_groups(network, recipe)}
-    assert set(rates) == {1e-3, 1e-2} and rates[1e-2] < 10 < rates[1e-3]
-
-
-def test_documents_grow_when_they_are_mastered():
-    curriculum = Curriculum(longest=9, mastered=0.9, seed=0)
-    assert {curriculum.next() for _ in range(200)} == {3} and curriculum.hopeless
-    for _ in range(100):
-        curriculum.learn_from(2, 1.0)
-    assert curriculum.now == 3
-    for _ in range(100):
-        curriculum.learn_from(curriculum.now, 1.0)
-    assert curriculum.now == 9 and not curriculum.hopeless
-    assert {curriculum.next() for _ in range(500)} == set(range(2, 10))
-    curriculum = Curriculum(longest=9, mastered=0.9, seed=0, first=4)
-    assert {curriculum.next() for _ in range(200)} == {4}
-    curriculum = Curriculum(longest=9, mastered=0.9, seed=0, least=5)
-    assert {curriculum.next() for _ in range(200)} == {5}
-    curriculum.now = 9
-    assert {curriculum.next() for _ in range(500)} == set(range(5, 10))

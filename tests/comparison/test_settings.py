@@ -28,6 +28,7 @@ REFUSED = {
         "segment_length=8: babi1 needs at least 9",
     ),
     "unknown task option": ({"tasks": [{"name": "babi1", "options": {"size": 8}}]}, "task babi1: .*'size'"),
+    "no matrix rate": ({"training": {"matrix_learning_rate": 0}}, "matrix_learning_rate=0; give more than 0, or null"),
     "no first segments": ({"training": {"first_segments": 1}}, "first_segments=1; a document has at least 2"),
     "unknown design": ({"designs": ["elephant"]}, "unknown memory 'elephant'; available: none"),
     "unknown option": ({"designs": [{"name": "linear", "options": {"size": 3}}]}, "no option size; it has: rule"),

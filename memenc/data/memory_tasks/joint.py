@@ -24,7 +24,7 @@ class JointStories(MemoryTask):
     """Documents of the five tasks of bAbI in turn, each with a question of its own: trained jointly, told as the mean.
 
     Two steps of binding are learned late or never where nothing is right before both are; the tasks of one step teach
-    theirs on the way.
+    theirs on the way. Labels are balanced within each task.
 
     Source: joint training on the tasks of bAbI, as in Sukhbaatar et al. 2015, End-To-End Memory Networks
     (arXiv:1503.08895).

@@ -1,0 +1,60 @@
+"""How contenders are trained: which parameter by whom and at which rate, and when documents grow."""
+
+import pytest
+from torch import nn
+
+from memenc.comparison.readers.build import reader_for
+from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups
+from tests.comparison.tiny_cells import cell_of
+
+
+@pytest.mark.parametrize(("name", "kind"), [("windowed", "designs"), ("truncate-first", "baselines")])
+def test_the_encoder_may_have_a_rate_of_its_own(name, kind):
+    cell = cell_of(name, kind)
+    network = reader_for(cell, cell.new_task()).network
+    groups = parameter_groups(network, Recipe(learning_rate=1e-3, backbone_learning_rate=1e-5))
+    slow = sum(x.numel() for group in groups if group["lr"] == 1e-5 for x in group["params"])
+    encoder = network.model.memenc.encoder.backbone if kind == "designs" else network.encoder
+    assert slow == sum(x.numel() for x in encoder.parameters()) > 0
+    assert {group["lr"] for group in groups} >= {1e-3, 1e-5}
+
+
+@pytest.mark.parametrize(("own", "rate"), [(None, 2e-3), (1e-5, 2e-3), (None, None)])
+def test_every_parameter_is_updated_once(own, rate):
+    cell = cell_of("windowed")
+    network = reader_for(cell, cell.new_task()).network
+    optimizers = optimizers_of(network, Recipe(backbone_learning_rate=own, matrix_learning_rate=rate))
+    updated = [x for optimizer in optimizers for group in optimizer.param_groups for x in group["params"]]
+    learning = [id(x) for x in network.parameters() if x.requires_grad]
+    assert sorted(map(id, updated)) == sorted(learning)
+    muon = [x for optimizer in optimizers[1:] for group in optimizer.param_groups for x in group["params"]]
+    linear = {id(x.weight) for x in network.modules() if isinstance(x, nn.Linear) and x.weight.requires_grad}
+    # Of an encoder with a rate of its own only the head is new.
+    expected = {None: 0, 2e-3: len(linear) if own is None else 1}[rate]
+    assert len(muon) == expected and set(map(id, muon)) <= linear
+
+
+def test_gates_have_a_rate_of_their_own():
+    cell = cell_of("windowed")
+    network = reader_for(cell, cell.new_task()).network
+    recipe = Recipe(learning_rate=1e-3, gate_learning_rate=1e-2)
+    rates = {group["lr"]: sum(x.numel() for x in group["params"]) for group in parameter_groups(network, recipe)}
+    assert set(rates) == {1e-3, 1e-2} and rates[1e-2] < 10 < rates[1e-3]
+
+
+def test_documents_grow_when_they_are_mastered():
+    curriculum = Curriculum(longest=9, mastered=0.9, seed=0)
+    assert {curriculum.next() for _ in range(200)} == {3} and curriculum.hopeless
+    for _ in range(100):
+        curriculum.learn_from(2, 1.0)
+    assert curriculum.now == 3
+    for _ in range(100):
+        curriculum.learn_from(curriculum.now, 1.0)
+    assert curriculum.now == 9 and not curriculum.hopeless
+    assert {curriculum.next() for _ in range(500)} == set(range(2, 10))
+    curriculum = Curriculum(longest=9, mastered=0.9, seed=0, first=4)
+    assert {curriculum.next() for _ in range(200)} == {4}
+    curriculum = Curriculum(longest=9, mastered=0.9, seed=0, least=5)
+    assert {curriculum.next() for _ in range(200)} == {5}
+    curriculum.now = 9
+    assert {curriculum.next() for _ in range(500)} == set(range(5, 10))

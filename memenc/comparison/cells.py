@@ -24,6 +24,8 @@ LATER = {
     ("training", "backbone_learning_rate"): None,
     ("training", "first_segments"): 3,
     ("training", "matrix_learning_rate"): None,
+    ("training", "perfect_checks"): 1,
+    ("training", "validation_segments"): None,
 }
 
 

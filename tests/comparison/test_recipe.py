@@ -1,10 +1,11 @@
-"""How contenders are trained: which parameter by whom and at which rate, and when documents grow."""
+"""How contenders are trained: which parameter by whom and at which rate, when documents grow, and when it ends."""
 
 import pytest
 from torch import nn
 
 from memenc.comparison.readers.build import reader_for
-from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups
+from memenc.comparison import recipe as training
+from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups, train
 from tests.comparison.tiny_cells import cell_of
 
 
@@ -58,3 +59,34 @@ def test_documents_grow_when_they_are_mastered():
     assert {curriculum.next() for _ in range(200)} == {5}
     curriculum.now = 9
     assert {curriculum.next() for _ in range(500)} == set(range(5, 10))
+
+
+@pytest.mark.parametrize(("checks", "steps"), [(1, 2), (3, 5)])
+def test_training_ends_after_so_many_perfect_validations(monkeypatch, checks, steps):
+    accuracies = iter([0.5, 1.0, 1.0, 0.9, 1.0, 1.0])
+    monkeypatch.setattr(training, "validated", lambda *_: next(accuracies))
+    cell = cell_of("windowed")
+    task = cell.new_task()
+    recipe = Recipe(steps=6, segments=3, documents=4, check=1, perfect_checks=checks)
+    facts = train(reader_for(cell, task).network, task, recipe, cell.seed_of, lambda _: None)
+    assert (facts["steps"], facts["best_step"], facts["validation_accuracy"]) == (steps, steps, 1.0)
+
+
+@pytest.mark.parametrize(("segments", "lengths"), [(None, {3, 12}), (7, {3, 7})])
+def test_validation_is_on_the_longest_trained_and_on_longer_documents(monkeypatch, segments, lengths):
+    cell, seen = cell_of("windowed"), set()
+    network = reader_for(cell, cell.new_task()).network
+
+    def answers(ids, recipe):
+        seen.add(ids.shape[1] // cell.new_task().segment_length)
+        return ids[:, 0]
+
+    monkeypatch.setattr(network, "answers", answers)
+    recipe = Recipe(segments=3, validation_documents=4, validation_segments=segments)
+    training.validated(network, cell.new_task(), 3, recipe, seed=0)
+    assert seen == lengths
+
+
+def test_validation_on_shorter_documents_than_trained_is_refused():
+    with pytest.raises(ValueError, match=r"validation_segments=16; give at least .* \(17\)"):
+        Recipe(validation_segments=16)

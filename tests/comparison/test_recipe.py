@@ -3,8 +3,8 @@
 import pytest
 from torch import nn
 
-from memenc.comparison.readers.build import reader_for
 from memenc.comparison import recipe as training
+from memenc.comparison.readers.build import reader_for
 from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups, train
 from tests.comparison.tiny_cells import cell_of
 

@@ -71,7 +71,7 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     trained = time.monotonic()
     predicted = classifier.predict(test_texts)
     accuracy = float((predicted == np.asarray(test_labels)).mean())
-    settings = ("segment_length", "epochs", "learning_rate", "new_learning_rate", "documents_per_step", "bf16")
+    settings = ("segment_length", "new_learning_rate", "bf16")
     row = {
         "accuracy": round(accuracy, 4),
         "standard_error": round(float(np.sqrt(accuracy * (1 - accuracy) / len(test_texts))), 4),
@@ -100,7 +100,9 @@ def main() -> None:
     parser.add_argument("--memory-layers", default="auto", help="auto, all or upper_half")
     arguments = parser.parse_args()
     columns = {"seed": arguments.seeds, "dataset": arguments.datasets, "model": arguments.models}
-    wanted = rows.cells(columns, {"memory_layers": arguments.memory_layers})
+    budget = {name: getattr(arguments, name) for name in ("epochs", "learning_rate", "documents_per_step")}
+    fixed = {"memory_layers": arguments.memory_layers, "documents_per_class": arguments.per_class or "all"}
+    wanted = rows.cells(columns, fixed | budget)
     rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))
 
 

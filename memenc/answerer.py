@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast, final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -39,6 +42,22 @@ class Trained:
     tokenizer: PreTrainedTokenizerBase
     kept: dict[str, Any]
 
+    @cached_property
+    def room(self) -> int:
+        """Tokens of the longest question."""
+        room = TASKS[self.kept["task"]].restored(self.kept).question_room(self.model)
+        assert room is not None
+        return room
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the kind of model and every weight."""
+        digest = hashlib.sha256(type(self.model).__name__.encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
     def ids(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (texts, tokens) of short texts, on the model's device."""
         table, mask = padded([tokenize_document(text, self.tokenizer) for text in texts])
@@ -52,6 +71,8 @@ class Trained:
 
 class Answering(ABC):
     """What is kept of a document, and how questions are put to it; a plain value."""
+
+    trained: Trained
 
     @abstractmethod
     def read(self, text: str) -> Answering:
@@ -104,7 +125,8 @@ class AnsweringFromText(Answering):
             ends.append(output.end_logits)
         assert output is not None
         logits = SpanLogits(torch.cat(starts, 1), torch.cat(ends, 1), output.no_answer_logits)
-        spans, total = best_spans(logits, self.trained.kept["max_answer_tokens"]), logits.log_total()
+        words = torch.from_numpy(self.placed.words)[None].to(logits.start.device)
+        spans, total = best_spans(logits, self.trained.kept["max_answer_tokens"], words), logits.log_total()
         score, none = (float((each - total).exp()) for each in (spans.score, logits.none))
         return answer_of(self.placed, int(spans.start), int(spans.end), score, none, room)
 
@@ -114,6 +136,8 @@ class AnsweringFromText(Answering):
 
     def load(self, folder: Path) -> Answering:
         """The text, tokenised again."""
+        if not (folder / "document.txt").is_file():
+            raise ValueError(f"{folder} was written by a model of another kind; read the document again")
         text = (folder / "document.txt").read_bytes().decode("utf-8", "surrogatepass")
         return replace(self, placed=PlacedTokens.of(text, self.trained.tokenizer))
 
@@ -137,22 +161,30 @@ class AnsweringFromMemory(Answering):
     @torch.no_grad()
     def ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
         """Put the questions to what was kept, some side by side."""
+        self._check(options)
         answers: list[AnswerFound] = []
         for start in range(0, len(questions), QUESTIONS_PER_CALL):
             answers += self._ask(questions[start : start + QUESTIONS_PER_CALL], options)
         return answers
 
-    def _ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
-        assert self.kept is not None
-        read, asked = self.kept.select([0] * len(questions)), self.trained.ids(questions)
+    def _check(self, options: Sequence[str] | None) -> None:
         if not isinstance(self.trained.model, MemencForMultipleChoice):
             if options is not None:
                 raise ValueError("this model answers with the labels it was trained on, it takes no options")
+            return
+        if options is None or len(options) < 2:
+            raise ValueError("this model chooses between options: give at least two with the question")
+        for option in options:
+            if not isinstance(option, str) or not len(tokenize_document(option, self.trained.tokenizer)):
+                raise ValueError(f"an option must be a text of which the tokenizer keeps something, received {option!r}")
+
+    def _ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
+        assert self.kept is not None
+        read, asked = self.kept.select([0] * len(questions)), self.trained.ids(questions)
+        if options is None:
             output = self.trained.model.ask(read, *asked)
             found = zip(output.logits.softmax(-1).tolist(), output.evidence.tolist(), strict=True)
             return [label_answer(self.trained.kept["names"], *each) for each in found]
-        if options is None or len(options) < 2:
-            raise ValueError("this model chooses between options: give at least two with the question")
         table = [each.expand(len(questions), -1, -1) for each in self.trained.ids(options)]
         output = self.trained.model.ask(read, *asked, *table)
         logits, evidence = cast(Tensor, output.logits), cast(Tensor, output.evidence)
@@ -165,16 +197,20 @@ class AnsweringFromMemory(Answering):
         assert self.kept is not None
         self.kept.memory.save(folder / "state.memory")
         tensors = {"segments": self.kept.segments, "counts": self.kept.counts}
-        save_file(
-            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "segments.safetensors"
-        )
+        plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(plain, folder / "segments.safetensors", {"model": self.trained.fingerprint})
 
     def load(self, folder: Path) -> Answering:
         """What was kept, if this model wrote it."""
+        if not (folder / "state.memory").is_file():
+            raise ValueError(f"{folder} was written by a model of another kind; read the document again")
         device, memory = self.trained.model.device, MemoryState.load(folder / "state.memory")
-        if memory.fingerprint != self.trained.model.memenc.fingerprint:
+        with safe_open(folder / "segments.safetensors", framework="pt") as file:
+            written = (file.metadata() or {}).get("model")
+            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 - no mapping
+        # Weights count too: a model that was trained further reads another meaning into the same numbers.
+        if memory.fingerprint != self.trained.model.memenc.fingerprint or written != self.trained.fingerprint:
             raise ValueError(f"{folder} was written by another model; read the document again")
-        tensors = {name: tensor.to(device) for name, tensor in load_file(folder / "segments.safetensors").items()}
         return replace(self, kept=ReadDocuments(memory.to(device), **tensors))
 
 
@@ -214,6 +250,8 @@ class QuestionAnswerer:
 
     def read(self, document: str, more: bool = False) -> None:
         """Read a document, or with `more` go on with the one before."""
+        if not isinstance(document, str):
+            raise ValueError(f"read needs one document, a text; received {type(document).__name__}")
         before = self._answering if more and self._answering is not None else self._fresh
         self._answering = before.read(document)
 
@@ -226,13 +264,26 @@ class QuestionAnswerer:
         return self.ask_all([question], options)[0]
 
     def ask_all(self, questions: Sequence[str], options: Sequence[str] | None = None) -> list[AnswerFound]:
-        """Answer several questions, some side by side."""
+        """Answer several questions, some side by side; options are the same for all of them.
+
+        Raises:
+            ValueError: as for `ask`.
+        """
         if isinstance(questions, str):
             raise ValueError("ask_all received one text; give a list of questions, or use ask")
+        if isinstance(options, str):
+            raise ValueError(f"options must be a list of texts, received one text: {options[:40]!r}")
+        read, trained = self._read(), self._fresh.trained
         for question in questions:
             if not isinstance(question, str) or not question.strip():
                 raise ValueError(f"a question must be a text that is not empty, received {question!r}")
-        return self._read().ask(list(questions), options)
+            count = len(tokenize_document(question, trained.tokenizer))
+            if count > trained.room:
+                raise ValueError(
+                    f"the question {question[:40]!r} has {count} tokens, but a segment has room for {trained.room}; "
+                    "shorten it, or train with a longer --segment-length"
+                )
+        return read.ask(list(questions), options)
 
     def save(self, folder: str | Path) -> None:
         """Write what was read, whole or not at all, to go on asking later."""

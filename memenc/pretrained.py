@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from safetensors import SafetensorError
 from torch import nn
@@ -16,11 +17,8 @@ from transformers.utils.hub import cached_file
 from memenc.backbones.loading import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import instruction_tokens, pair_tokens_of, special_tokens_of
+from memenc.encoder.places import choose_sizes
 from memenc.encoder.segment_encoder import SegmentEncoder
-from memenc.memory import LayerMemory, RowTokens
-from memenc.memory.compression import Compressor
-from memenc.memory.document import DocumentMemory
-from memenc.readout import Readout
 from memenc.storage.embedding_files import write_embedding_files
 from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
 
@@ -40,8 +38,16 @@ TOKENIZER_FILES = (
 # Fields of the configuration that choose no weights, or those of the head.
 OF_THE_HEAD = (
     *("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout"),
-    *("pair_loss", "pair_temperature", "instruction"),
+    *("pair_loss", "pair_temperature", "instruction", "question_position"),
 )
+
+
+@runtime_checkable
+class StartsAnew(Protocol):
+    """A module that knows how its own parameters start, as those of torch do."""
+
+    def reset_parameters(self) -> None:
+        """Give all of them their first values."""
 
 
 class MemencPreTrainedModel(PreTrainedModel):
@@ -54,12 +60,12 @@ class MemencPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, LayerMemory | RowTokens | Readout | DocumentMemory | Compressor):
-            module.reset_parameters()
-        elif isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, StartsAnew):
+            module.reset_parameters()
 
     def _set_gradient_checkpointing(
         self, enable: bool = True, gradient_checkpointing_func: Any = None, **kwargs: Any
@@ -161,7 +167,7 @@ class MemencPreTrainedModel(PreTrainedModel):
 
         Args:
             backbone: name or path for transformers, or a model (which is taken over, not copied); or a folder of a
-                memenc model, pre-trained say, whose memory must be the one that is asked for.
+                memenc model, pre-trained say, whose memory must be the one that is asked for (without options: as it is).
             memory: name of the design, see `available_memories()`.
             memory_options: keyword arguments of the design.
             tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,
@@ -178,7 +184,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         if isinstance(options.get("instruction"), str):
             options["instruction"] = instruction_tokens(options["instruction"], tokenizer)
         if isinstance(backbone, str) and is_memenc_folder(backbone):
-            return cls._from_memenc(backbone, {"memory": memory, "memory_options": memory_options}, options)
+            return cls._from_memenc(backbone, memory, memory_options, options)
         loaded = load_backbone(backbone, **(backbone_options or {}))
         if tokenizer is not None and "special_tokens" not in options:
             types = loaded.config.to_dict().get("type_vocab_size") or 1
@@ -189,10 +195,23 @@ class MemencPreTrainedModel(PreTrainedModel):
         return cls(config, backbone=loaded).eval()
 
     @classmethod
-    def _from_memenc(cls, folder: str, asked: dict[str, Any], options: dict[str, Any]) -> Self:
+    def _from_memenc(
+        cls, folder: str, memory: str, memory_options: dict[str, Any] | None, options: dict[str, Any]
+    ) -> Self:
         """Go on from a memenc model; what its weights were made with cannot change."""
         saved = MemencConfig.from_pretrained(folder)
+        asked: dict[str, Any] = {"memory": memory}
+        if memory_options is not None and memory == saved.memory:
+            # Options are saved as sizes: a budget is asked for in the same way.
+            sized = copy.deepcopy(saved)
+            sized.memory_options = memory_options
+            choose_sizes(sized, saved.backbone_config().hidden_size)
+            asked["memory_options"] = sized.memory_options
         head = {name: options[name] for name in OF_THE_HEAD if name in options}
+        if options.get("learned_start") and not saved.learned_start:
+            # It is put before a memory that knows none, whose own weights then stand one name further in.
+            head["learned_start"] = options.pop("learned_start")
+            head["key_mapping"] = {r"(\bmemories\.\d+)\.": r"\1.memory."}
         asked |= {name: value for name, value in options.items() if name not in head and name != "special_tokens"}
         other = [
             f"{name}={getattr(saved, name)!r} (asked for: {value!r})"

@@ -107,7 +107,9 @@ class MemoryState:
         The file appears whole or not at all: it is written beside its place, flushed to disk and renamed.
         """
         path = Path(path)
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.tensors.items()}
+        # One number counts as contiguous whatever its stride: without a format a clone would keep a foreign stride.
+        whole = torch.contiguous_format
+        tensors = {name: tensor.detach().cpu().clone(memory_format=whole) for name, tensor in self.tensors.items()}
         metadata = {
             "format": FORMAT,
             "version": str(VERSION),
@@ -161,7 +163,7 @@ def _checksum(tensors: dict[str, Tensor], fingerprint: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
 
 

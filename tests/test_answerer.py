@@ -130,14 +130,45 @@ def test_what_makes_no_sense_is_refused(spans, tmp_path):
     reader.read(DOCUMENT)
     with pytest.raises(ValueError, match="takes no options"):
         reader.ask(QUESTION, OPTIONS)
-    with pytest.raises(ValueError, match="30 tokens, but a segment of 16"):
-        reader.ask("word1 " * 30)
+    with pytest.raises(ValueError, match="question 'word1 word1.* has 30 tokens, but a segment has room for 12"):
+        reader.ask_all([QUESTION, "word1 " * 30])
+    with pytest.raises(ValueError, match="read needs one document, a text; received NoneType"):
+        reader.read(None)
     with pytest.raises(ValueError, match="received one text"):
         reader.ask_all(QUESTION)
     with pytest.raises(ValueError, match="not empty"):
         reader.ask(" ")
     with pytest.raises(ValueError, match="holds no memenc_estimator"):
         QuestionAnswerer(tmp_path)
+
+
+def test_options_that_are_none_are_refused(choices):
+    reader = QuestionAnswerer(choices)
+    reader.read(DOCUMENT)
+    with pytest.raises(ValueError, match="received one text: 'ab'"):
+        reader.ask(QUESTION, "ab")
+    with pytest.raises(ValueError, match=r"received \['x', 'y'\]"):
+        reader.ask_all([QUESTION, QUESTION], [["x", "y"], ["z", "w"]])
+    with pytest.raises(ValueError, match="keeps something, received ' '"):
+        reader.ask(QUESTION, ["word1", " "])
+    with pytest.raises(ValueError, match="question 'word1 word1.* has 30 tokens, but a segment has room for 12"):
+        reader.ask("word1 " * 30, OPTIONS)
+
+
+def test_a_state_of_other_weights_is_refused(labels, tmp_path):
+    choices = untrained(MemencForMultipleChoice, MultipleChoice(), tmp_path / "choices")
+    spans = untrained(MemencForQuestionAnswering, SpanQuestions(TaskOptions()), tmp_path / "spans")
+    reader = QuestionAnswerer(labels)
+    reader.read(DOCUMENT)
+    reader.save(tmp_path / "kept")
+    other = QuestionAnswerer(labels)
+    with torch.no_grad():
+        next(iter(other._fresh.trained.model.answers.parameters())).add_(0.1)
+    for reader in (other, QuestionAnswerer(choices)):
+        with pytest.raises(ValueError, match="written by another model"):
+            reader.load(tmp_path / "kept")
+    with pytest.raises(ValueError, match="a model of another kind"):
+        QuestionAnswerer(spans).load(tmp_path / "kept")
 
 
 def test_a_state_of_another_model_is_refused(labels, tmp_path):

@@ -32,10 +32,9 @@ class LearnedStart(LayerMemory):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Small keys and values, different from each other."""
+        """Small keys and values, different from each other; the memory inside, which may be trained, starts by itself."""
         nn.init.normal_(self.start_keys, std=0.02)
         nn.init.normal_(self.start_values, std=0.02)
-        self.memory.reset_parameters()
 
     def outlasts_a_segment(self) -> bool:
         """As the memory does."""

@@ -82,6 +82,8 @@ class SpanAnswers(Answers):
         """Read every question's document with it."""
         if inputs.labels is not None:
             raise ValueError('labels answer questions with question_position="last"; here give start_positions')
+        if (inputs.starts is None) != (inputs.ends is None):
+            raise ValueError("start_positions and end_positions go together: give both, or neither for no loss")
         mask = inputs.attention_mask[inputs.documents]
         read = model(
             inputs.input_ids[inputs.documents],
@@ -126,14 +128,18 @@ class LabelAnswers(Answers):
         """Read the documents, then ask."""
         if inputs.memory is not None:
             raise ValueError('memory goes on reading with question_position="every_segment"; here use read and ask')
+        if inputs.labels is None and (inputs.starts is not None or inputs.ends is not None):
+            raise ValueError("start_positions and end_positions are evidence beside labels: give labels, too")
         read, auxiliary = read_documents(model, inputs.input_ids, inputs.attention_mask)
-        logits, evidence = self._ask(model, read.select(inputs.documents), inputs.question)
+        asked = read.select(inputs.documents)
+        logits, evidence = self._ask(model, asked, inputs.question)
         loss = None
         if inputs.labels is not None:
             loss = functional.cross_entropy(logits, class_numbers(inputs.labels, logits))
             loss = loss if auxiliary is None else loss + auxiliary
             if inputs.starts is not None:
-                loss = loss + evidence_loss(evidence, inputs.starts, inputs.ends, model.own_tokens_per_segment)
+                capacity = model.own_tokens_per_segment
+                loss = loss + evidence_loss(evidence, asked.counts, inputs.starts, inputs.ends, capacity)
         return MemencQuestionAnsweringOutput(loss=loss, logits=logits, evidence=evidence, memory=read.memory)
 
     def ask(self, model: MemencModel, read: ReadDocuments, question: Question) -> MemencQuestionAnsweringOutput:

@@ -102,10 +102,16 @@ class FinalReading(nn.Module):
 
     def __init__(self, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.memory_query = nn.Parameter(torch.eye(hidden))
-        self.evidence_query = nn.Parameter(torch.eye(hidden))
+        self.memory_query = nn.Parameter(torch.empty(hidden, hidden))
+        self.evidence_query = nn.Parameter(torch.empty(hidden, hidden))
         self.combine = nn.Linear(4 * hidden, hidden)
         self.dropout = nn.Dropout(dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Attention to what is alike."""
+        nn.init.eye_(self.memory_query)
+        nn.init.eye_(self.evidence_query)
 
     def forward(self, model: MemencModel, read: ReadDocuments, text: Question, lead: Question | None = None) -> Found:
         """Put one text to each document.
@@ -143,16 +149,35 @@ class FinalReading(nn.Module):
         return found, weights
 
 
-def evidence_loss(evidence: Tensor, starts: Tensor, ends: Tensor | None, capacity: int) -> Tensor:
+def evidence_loss(
+    evidence: Tensor, counts: Tensor, starts: Tensor, ends: Tensor | None, capacity: int
+) -> Tensor:
     """Negative log of the weight of the segments that hold what answers rest on; mean over the questions that have any.
 
     Args:
         evidence: (questions, segments) weights.
+        counts: (questions,) segments of each question's document.
         starts: (questions,) or (questions, stretches) first tokens; below 0 there is none.
         ends: last tokens, like `starts`; None for stretches of one token.
         capacity: own tokens of a segment.
+
+    Raises:
+        ValueError: a stretch that lies outside its document or ends before it starts.
     """
     starts, ends = (each[:, None] if each.dim() == 1 else each for each in (starts, starts if ends is None else ends))
+    if starts.shape != ends.shape or len(starts) != len(evidence):
+        raise ValueError(
+            f"start_positions {tuple(starts.shape)} and end_positions {tuple(ends.shape)} must be alike, one row for "
+            f"each of {len(evidence)} questions"
+        )
+    wrong = (starts >= 0) & ((ends < starts) | (ends // capacity >= counts[:, None]))
+    if bool(wrong.any()):
+        row, column = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"evidence {column} of question {row} spans the tokens {int(starts[row, column])} to "
+            f"{int(ends[row, column])}, but its document has {int(counts[row])} segments of {capacity}; give the first "
+            "and last token of a stretch, the first below 0 for none"
+        )
     segments = torch.arange(evidence.shape[1], device=evidence.device)
     first, last = (each[..., None] // capacity for each in (starts, ends))
     gold = ((starts[..., None] >= 0) & (first <= segments) & (segments <= last)).any(1)

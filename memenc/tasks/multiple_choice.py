@@ -95,9 +95,11 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
         self._refuse(kwargs)
         if question_ids is None or option_ids is None:
             raise ValueError("question_ids or option_ids are missing: give token ids of both for every question")
+        if labels is None and (start_positions is not None or end_positions is not None):
+            raise ValueError("start_positions and end_positions are evidence beside labels: give labels, too")
         read, auxiliary = read_documents(self.memenc, input_ids, attention_mask)
-        rows = rows_of(question_documents, len(question_ids), input_ids)
-        output = self.ask(read.select(rows), question_ids, question_mask, option_ids, option_mask)
+        asked = read.select(rows_of(question_documents, len(question_ids), input_ids))
+        output = self.ask(asked, question_ids, question_mask, option_ids, option_mask)
         if labels is not None:
             logits = cast(Tensor, output.logits)
             right = _chosen(labels, logits)
@@ -105,9 +107,8 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
             loss = loss if auxiliary is None else loss + auxiliary
             if start_positions is not None:
                 evidence = cast(Tensor, output.evidence)[torch.arange(len(right), device=right.device), right]
-                loss = loss + evidence_loss(
-                    evidence, start_positions, end_positions, self.memenc.own_tokens_per_segment
-                )
+                capacity = self.memenc.own_tokens_per_segment
+                loss = loss + evidence_loss(evidence, asked.counts, start_positions, end_positions, capacity)
             output.loss = loss
         output.memory = read.memory
         return output if return_dict is not False else output.to_tuple()
@@ -139,6 +140,11 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
         questions, options, _ = option_ids.shape
         question = Question.of(question_ids, question_mask)
         mask = torch.ones_like(option_ids, dtype=torch.bool) if option_mask is None else option_mask.bool()
+        if mask.shape != option_ids.shape:
+            raise ValueError(f"option_mask {tuple(mask.shape)} must be like option_ids {tuple(option_ids.shape)}")
+        if not bool(mask.any(2).any(1).all()):
+            question = int((~mask.any(2).any(1)).nonzero()[0, 0])
+            raise ValueError(f"question {question} has no option with a token; give at least one")
         # Options that are only there to fill the table are not read.
         places = mask.any(2).flatten().nonzero()[:, 0]
         rows = places // options

@@ -57,6 +57,7 @@ def span_loss(logits: SpanLogits, starts: Tensor, ends: Tensor, valid: Tensor) -
         ValueError: a span that lies outside its document or ends before it starts, or a document without a target.
     """
     starts, ends = (each[:, None] if each.dim() == 1 else each for each in (starts, ends))
+    starts, ends = without_repetition(starts, ends)
     _check_spans(starts, ends, valid)
     if valid.shape[1] == 0:
         lowest = torch.finfo(logits.start.dtype).min
@@ -68,12 +69,13 @@ def span_loss(logits: SpanLogits, starts: Tensor, ends: Tensor, valid: Tensor) -
     return (logits.log_total() - answers).mean()
 
 
-def best_spans(logits: SpanLogits, max_answer_tokens: int) -> BestSpans:
+def best_spans(logits: SpanLogits, max_answer_tokens: int, words: Tensor | None = None) -> BestSpans:
     """The span of at most so many tokens with the highest start plus end logit, in time and memory of the document.
 
     Args:
         logits: of documents that are padded on the right.
         max_answer_tokens: of an answer.
+        words: (documents, tokens) bool, where an answer may start; None for everywhere.
 
     Raises:
         ValueError: max_answer_tokens is below 1.
@@ -88,12 +90,22 @@ def best_spans(logits: SpanLogits, max_answer_tokens: int) -> BestSpans:
     window = min(max_answer_tokens, tokens)
     behind = functional.pad(logits.end, (0, window - 1), value=lowest)
     best_end, place = functional.max_pool1d(behind[:, None], window, stride=1, return_indices=True)
+    begin = logits.start if words is None else logits.start.masked_fill(~words, lowest)
     # In half the range two of the lowest numbers can be added.
-    scores = logits.start.clamp(min=lowest / 2) + best_end[:, 0].clamp(min=lowest / 2)
+    scores = begin.clamp(min=lowest / 2) + best_end[:, 0].clamp(min=lowest / 2)
     score, start = scores.max(1)
     end = place[:, 0].gather(1, start[:, None])[:, 0]
     empty = score <= lowest / 2
     return BestSpans(start.masked_fill(empty, -1), end.masked_fill(empty, -1), score.masked_fill(empty, -torch.inf))
+
+
+def without_repetition(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """Answers of which those that stand there before are padding: people often agree, and a span is as likely once."""
+    if starts.shape != ends.shape:
+        return starts, ends
+    same = (starts[:, :, None] == starts[:, None]) & (ends[:, :, None] == ends[:, None])
+    again = same.tril(-1).any(2)
+    return starts.masked_fill(again, PADDING), ends.masked_fill(again, PADDING)
 
 
 def _check_spans(starts: Tensor, ends: Tensor, valid: Tensor) -> None:

@@ -3,6 +3,7 @@
 import random
 from functools import partial
 
+import numpy as np
 import pytest
 
 from memenc.data import offsets
@@ -64,6 +65,28 @@ def test_white_space_alone_has_no_words():
     start, end = placed.characters(*placed.tokens(2, 5))
     assert placed.text[start:end] == ""
     assert PlacedTokens.of("", tiny_tokenizer("wordpiece")).tokens(0, 3) is None
+
+
+@pytest.mark.parametrize("letters", ["cafe\u0301", "ที่นี่", "كِتَابٌ", "\u1112\u1161\u11ab"])
+def test_marks_that_no_token_holds_belong_to_their_letter(letters):
+    text = f"ba {letters} ke"
+    # As of a tokenizer that strips accents: the last token ends before the marks.
+    plain = next(place for place in range(len(letters)) if offsets.goes_on(letters[place]))
+    places = np.array([[0, 2], [3, 3 + plain], [len(text) - 2, len(text)]])
+    placed = PlacedTokens(text, np.arange(3), places[:, 0], places[:, 1])
+    start, end = placed.characters(1, 1)
+    rest = letters[plain:]
+    kept = next((place for place, each in enumerate(rest) if not offsets.goes_on(each)), len(rest))
+    assert text[start:end] == letters[: plain + kept] and end > 3 + plain
+    # Those that the next token holds are its own.
+    held = PlacedTokens(text, np.arange(3), np.array([0, 3, 3 + plain]), np.array([2, 3 + plain, len(text)]))
+    assert held.characters(1, 1) == (3, 3 + plain)
+
+
+def test_tokens_of_white_space_have_no_words():
+    placed = PlacedTokens.of("ba  \n ke", tiny_tokenizer("byte level"))
+    said = [placed.text[start:end] for start, end in zip(placed.starts, placed.ends, strict=True)]
+    assert placed.words.tolist() == [bool(each.strip()) for each in said] and not placed.words.all()
 
 
 def test_a_span_between_tokens_has_none():

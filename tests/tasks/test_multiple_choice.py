@@ -69,6 +69,14 @@ def test_loss_and_labels():
         assert parameter.grad.abs().max() > 0
     with pytest.raises(ValueError, match="question 1 has no option 2"):
         model(**inputs, labels=torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match="evidence beside labels"):
+        model(**inputs, start_positions=torch.tensor([[3], [4]]))
+    with pytest.raises(ValueError, match=r"option_mask \(2, 3\) must be like option_ids"):
+        model(**inputs | {"option_mask": inputs["option_mask"][..., 0]})
+    empty = inputs["option_mask"].clone()
+    empty[1] = 0
+    with pytest.raises(ValueError, match="question 1 has no option with a token"):
+        model(**inputs | {"option_mask": empty})
     with pytest.raises(ValueError, match="labels run from 0 to 3, the head has 3"):
         model(**inputs, labels=torch.tensor([3, 0]))
 

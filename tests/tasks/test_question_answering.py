@@ -138,14 +138,14 @@ def test_evidence_learns_from_where_answers_start():
     model, inputs = reader(position="last").train(), batch(40, 25)
     rows = {"labels": torch.tensor([1, 2])}
     plain = model.eval()(**inputs, **rows)
-    starts = torch.tensor([[30, -100], [-1, -100]])
+    starts = torch.tensor([[20, -100], [-1, -100]])
     guided = model(**inputs, **rows, start_positions=starts)
-    extra = -plain.evidence[0, 30 // CAPACITY].log()
+    extra = -plain.evidence[0, 20 // CAPACITY].log()
     assert_close(guided.loss, plain.loss + extra, 1e-9, "loss")
     # A stretch that ends in the next segment has evidence in both.
-    ends = torch.tensor([[30 + CAPACITY, -100], [-1, -100]])
+    ends = torch.tensor([[20 + CAPACITY, -100], [-1, -100]])
     wider = model(**inputs, **rows, start_positions=starts, end_positions=ends)
-    extra = -plain.evidence[0, 30 // CAPACITY :][:2].sum().log()
+    extra = -plain.evidence[0, 20 // CAPACITY :][:2].sum().log()
     assert_close(wider.loss, plain.loss + extra, 1e-9, "loss")
 
 
@@ -180,6 +180,17 @@ def test_what_does_not_fit_is_refused():
         last(**inputs, question_documents=torch.tensor([0, 2]))
     with pytest.raises(ValueError, match="takes no span"):
         last(**inputs, span=torch.zeros(1))
+    with pytest.raises(ValueError, match="go together"):
+        every(**inputs, start_positions=torch.tensor([0, 1]))
+    labels, starts = torch.tensor([0, 1]), torch.tensor([[3], [4]])
+    with pytest.raises(ValueError, match="evidence beside labels"):
+        last(**inputs, start_positions=starts)
+    with pytest.raises(ValueError, match="evidence 0 of question 1 spans the tokens 4 to 3000, but its document has 2"):
+        last(**inputs, labels=labels, start_positions=starts, end_positions=torch.tensor([[3], [3000]]))
+    with pytest.raises(ValueError, match="evidence 0 of question 0 spans the tokens 3 to 2"):
+        last(**inputs, labels=labels, start_positions=starts, end_positions=torch.tensor([[2], [4]]))
+    with pytest.raises(ValueError, match="must be alike"):
+        last(**inputs, labels=labels, start_positions=starts, end_positions=torch.tensor([[3, 4], [4, 4]]))
     with pytest.raises(ValueError, match="question_position='middle'"):
         reader(position="middle")
 

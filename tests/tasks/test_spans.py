@@ -56,6 +56,26 @@ def test_the_loss_is_that_of_a_table():
     assert float(span_loss(logits, starts, ends, valid)) == pytest.approx(wanted, rel=1e-9)
 
 
+def test_answers_that_several_people_gave_count_once():
+    logits, valid = random_logits(TOKENS, 7)
+    starts = torch.tensor([[3, 20, 3, 3], [NO_ANSWER, NO_ANSWER, PADDING, PADDING]])
+    ends = torch.tensor([[4, 22, 4, 5], [NO_ANSWER, NO_ANSWER, PADDING, PADDING]])
+    once = torch.tensor([[3, 20, 3], [NO_ANSWER, PADDING, PADDING]])
+    last = torch.tensor([[4, 22, 5], [NO_ANSWER, PADDING, PADDING]])
+    assert torch.equal(span_loss(logits, starts, ends, valid), span_loss(logits, once, last, valid))
+    same = torch.zeros(2, 5, dtype=torch.long)
+    assert float(span_loss(logits, same, same, valid)) >= 0
+
+
+def test_an_answer_starts_where_there_are_words():
+    logits, _ = random_logits(TOKENS, 9)
+    words = torch.zeros(2, TOKENS, dtype=torch.bool)
+    words[0, [4, 11]] = True
+    found = best_spans(logits, 5, words)
+    assert int(found.start[0]) in (4, 11) and int(found.start[1]) == -1
+    assert float(found.score[1]) == -math.inf
+
+
 def test_one_answer_each_may_be_a_row():
     logits, valid = random_logits(9, 9)
     starts, ends = torch.tensor([1, 4]), torch.tensor([2, 8])

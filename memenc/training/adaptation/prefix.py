@@ -43,5 +43,9 @@ def prefix(model: PreTrainedModel) -> Iterator[None]:
 
 
 def keeps(start: LearnedStart) -> bool:
-    """Whether the memory holds anything of what is written to it."""
-    return bool(start.memory.initial_state(1, torch.zeros(1)))
+    """Whether the memory holds anything of what is written to it.
+
+    A fresh `associative` does not: it projects values by zero at the start, and only training its projections ends that.
+    """
+    fresh = start.memory.initial_state(1, torch.zeros(1))
+    return any(not torch.equal(written, fresh[name]) for name, written in start.initial_state(1, torch.zeros(1)).items())

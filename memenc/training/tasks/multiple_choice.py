@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from memenc.data.questions import QuestionsWithOptions, questions_of
+from memenc.data.questions import AskedQuestion, QuestionsWithOptions, called, questions_of
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
@@ -64,6 +64,7 @@ class MultipleChoice(Task):
         for questions in parts(questions_of(record), QUESTIONS_PER_READING):
             asked = [tokenize_document(question.text, tokenizer) for question in questions]
             options = [[tokenize_document(option, tokenizer) for option in question.options] for question in questions]
+            _check_options(questions, options, f"{source}, line {record.line}")
             tokens = sum(len(ids) + len(words) for words, each in zip(asked, options, strict=True) for ids in each)
             item = {"questions": tuple(questions), "question_ids": asked, "option_ids": options, "more_tokens": tokens}
             if labelled:
@@ -130,6 +131,13 @@ class MultipleChoice(Task):
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows which part of the document an option rests on."""
         raise ValueError("segment_curriculum cannot cut documents of multiple-choice; leave it out")
+
+
+def _check_options(questions: Sequence[AskedQuestion], options: Sequence[Sequence[Any]], where: str) -> None:
+    for question, each in zip(questions, options, strict=True):
+        for text, ids in zip(question.options, each, strict=True):
+            if not len(ids):
+                raise ValueError(f"{where}: {called(question)}: the tokenizer keeps nothing of its option {text[:40]!r}")
 
 
 def chosen(options: Sequence[str], shares: np.ndarray, evidence: np.ndarray) -> Choice:

@@ -143,7 +143,10 @@ class SpanQuestions(QuestionAnswering):
         logits = SpanLogits(
             *(cast(Tensor, output[name]) for name in ("start_logits", "end_logits", "no_answer_logits"))
         )
-        spans, total = best_spans(logits, self.options.max_answer_tokens), logits.log_total()
+        words = torch.zeros_like(logits.start, dtype=torch.bool)
+        for row, item in enumerate(items):
+            words[row, : len(item["input_ids"])] = torch.from_numpy(item["placed"].words)
+        spans, total = best_spans(logits, self.options.max_answer_tokens, words), logits.log_total()
         none = (logits.none - total).exp().tolist()
         score = (spans.score - total).exp().tolist()
         rooms = [model.memenc.own_tokens_beside(len(item["question_ids"][0])) for item in items]

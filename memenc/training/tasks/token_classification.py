@@ -128,7 +128,8 @@ class TokenClassification(Task):
         item: Item = {"input_ids": placed.ids, "words": words, "firsts": firsts, "text": record.text}
         item |= {"id": record.id, "line": record.line}
         if labelled:
-            item["labels"] = np.array([self._number(label, source, record.line) for label in record.label])
+            numbers = [self._number(label, source, record.line) for label in record.label]
+            item["labels"] = np.array(numbers, dtype=np.int64)
         return [item]
 
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:

@@ -1,0 +1,94 @@
+"""Heads on models that were saved without them: every parameter that no file holds has a start of its own."""
+
+import pytest
+import torch
+from torch import nn
+
+from memenc import MemencModel
+from memenc.readout import READOUTS
+from memenc.tasks import (
+    MemencForMultipleChoice,
+    MemencForQuestionAnswering,
+    MemencForSequenceClassification,
+    MemencForTextPairs,
+    MemencForTokenClassification,
+)
+from tests.memory.checks import enliven
+from tests.memory.designs import DESIGNS
+from tests.tiny import TINY_MEMORY, TINY_MODEL, save_tiny_backbone
+
+HEADS = {
+    "classification": (MemencForSequenceClassification, {"num_labels": 3}),
+    "words": (MemencForTokenClassification, {"num_labels": 3}),
+    "spans": (MemencForQuestionAnswering, {}),
+    "labels": (MemencForQuestionAnswering, {"question_position": "last", "num_labels": 3}),
+    "options": (MemencForMultipleChoice, {}),
+    "pairs": (MemencForTextPairs, {"pair_loss": "classification", "num_labels": 3}),
+}
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    return save_tiny_backbone(tmp_path / "backbone")
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_on_a_model_that_was_saved_without_it(head, backbone, tmp_path):
+    model = MemencModel.from_backbone(backbone, memory_options=TINY_MEMORY, **TINY_MODEL)
+    enliven(model)
+    model.save_pretrained(tmp_path / "model")
+    kind, options = HEADS[head]
+    made = kind.from_backbone(str(tmp_path / "model"), memory_options=TINY_MEMORY, **TINY_MODEL, **options)
+    fresh = kind.from_backbone(backbone, memory_options=TINY_MEMORY, **TINY_MODEL, **options)
+    inside = dict(model.named_parameters())
+    for (name, found), (other, wanted) in zip(made.named_parameters(), fresh.named_parameters(), strict=True):
+        assert name == other and found.shape == wanted.shape
+        if name.removeprefix("memenc.") in inside:
+            assert torch.equal(found, inside[name.removeprefix("memenc.")]), name
+        elif wanted.dim() == 1 or torch.equal(wanted, torch.eye(*wanted.shape)):
+            assert torch.equal(found, wanted), name
+        else:
+            assert 0.5 < found.std().item() / wanted.std().item() < 2, name
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_initialisation_reaches_every_parameter(design, readout, backbone):
+    memory, options = DESIGNS[design].memory, DESIGNS[design].options
+    head, more = HEADS["labels"]
+    made = head.from_backbone(
+        backbone, memory=memory, memory_options=options, readout=readout, learned_start=True, segment_length=16, **more
+    )
+    ours = [name for name, _ in made.named_parameters() if ".backbone." not in name]
+    parameters = dict(made.named_parameters())
+    for name in ours:
+        nn.init.constant_(parameters[name], torch.nan)
+    for name, module in made.named_modules():
+        if "backbone" not in name.split("."):
+            made._init_weights(module)
+    assert not [name for name in ours if parameters[name].isnan().any()]
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_learned_start_may_be_put_before_a_trained_memory(design, backbone, tmp_path):
+    memory, options = DESIGNS[design].memory, DESIGNS[design].options
+    asked = {"memory": memory, "memory_options": options, "segment_length": 16}
+    model = MemencModel.from_backbone(backbone, **asked)
+    enliven(model)
+    model.save_pretrained(tmp_path / "model")
+    made = MemencModel.from_backbone(str(tmp_path / "model"), **asked, learned_start=True)
+    found = {name.replace(".memory.", ".", 1): value for name, value in made.named_parameters()}
+    for name, value in model.named_parameters():
+        assert torch.equal(found.pop(name), value), name
+    assert {name.rpartition(".")[2] for name in found} <= {"start_keys", "start_values"}
+    assert all(0.01 < value.std().item() < 0.04 for value in found.values())
+
+
+def test_going_on_with_a_trained_memory_asks_for_the_same_in_any_words(backbone, tmp_path):
+    within = {"memory": "windowed+linear", "segment_length": 16, "memory_options": {"budget_bytes": 40_000}}
+    MemencModel.from_backbone(backbone, **within).save_pretrained(tmp_path / "model")
+    for options in (within, within | {"memory_options": None}):
+        again = MemencModel.from_backbone(str(tmp_path / "model"), **options)
+        assert again.config.memory_options["windowed"]["window"] > 16
+    with pytest.raises(ValueError, match=r"was trained with memory_options=.*asked for: .*'window': 3"):
+        MemencModel.from_backbone(str(tmp_path / "model"), **within | {"memory_options": {"windowed": {"window": 3}}})

@@ -176,7 +176,9 @@ class AnsweringFromMemory(Answering):
             raise ValueError("this model chooses between options: give at least two with the question")
         for option in options:
             if not isinstance(option, str) or not len(tokenize_document(option, self.trained.tokenizer)):
-                raise ValueError(f"an option must be a text of which the tokenizer keeps something, received {option!r}")
+                raise ValueError(
+                    f"an option must be a text of which the tokenizer keeps something, received {option!r}"
+                )
 
     def _ask(self, questions: Sequence[str], options: Sequence[str] | None) -> list[AnswerFound]:
         assert self.kept is not None

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from transformers import AutoTokenizer, set_seed
 
 from memenc.baselines.report import compare_with_baselines
-from memenc.data.labels import Labels
+from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels, looks_like
 from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
 from memenc.diagnostics.attribution import Explanation, explain
@@ -84,7 +84,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         """
         texts = check_texts(X)
         values = check_labels(y, len(texts))
-        self.labels_ = Labels.infer(values)
+        self.labels_ = Labels.infer(values, SINGLE)
         self.classes_ = np.asarray(self.labels_.classes)
         settings, validation_share = self._settings()
         set_seed(settings.seed)
@@ -257,4 +257,13 @@ def check_labels(labels: Any, expected: int) -> list[Any]:
     values = np.asarray(labels).tolist() if not isinstance(labels, list) else list(labels)
     if len(values) != expected:
         raise ValueError(f"{expected} texts but {len(values)} labels (inconsistent numbers of samples)")
+    kind = looks_like(values) if values else SINGLE
+    # Whole numbers that NumPy or a file made floats are classes.
+    quantities = kind == REGRESSION and not all(float(value).is_integer() for value in values)
+    if quantities or kind == MULTI:
+        found = "quantities (continuous)" if quantities else "several labels a document"
+        raise ValueError(
+            f"Unknown label type: y has {found}, {values[0]!r} first; LongDocumentClassifier chooses one class for "
+            "each document. For anything else use memenc train, or MemencForSequenceClassification with its problem_type"
+        )
     return values

@@ -167,7 +167,7 @@ class MemencPreTrainedModel(PreTrainedModel):
 
         Args:
             backbone: name or path for transformers, or a model (which is taken over, not copied); or a folder of a
-                memenc model, pre-trained say, whose memory must be the one that is asked for (without options: as it is).
+                memenc model, pre-trained say, whose memory must be the one that is asked for; without options as it is.
             memory: name of the design, see `available_memories()`.
             memory_options: keyword arguments of the design.
             tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,

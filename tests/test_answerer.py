@@ -9,11 +9,13 @@ from typer.testing import CliRunner
 from memenc import MemencForMultipleChoice, MemencForQuestionAnswering, QuestionAnswerer, answerer
 from memenc.cli.main import app
 from memenc.cli.trained import Trained, save_trained
+from memenc.data.records import Record
 from memenc.pretrained import find_tokenizer
 from memenc.training.tasks import TaskOptions
 from memenc.training.tasks.multiple_choice import MultipleChoice
 from memenc.training.tasks.question_answering import LabelQuestions, SpanQuestions
 from tests.cli.documents import write_lines
+from tests.data.tiny_tokenizers import tiny_tokenizer
 from tests.memory.checks import enliven
 from tests.tiny import TINY_MEMORY, TINY_MODEL, WORDS, save_tiny_backbone
 
@@ -130,7 +132,7 @@ def test_what_makes_no_sense_is_refused(spans, tmp_path):
     reader.read(DOCUMENT)
     with pytest.raises(ValueError, match="takes no options"):
         reader.ask(QUESTION, OPTIONS)
-    with pytest.raises(ValueError, match="question 'word1 word1.* has 30 tokens, but a segment has room for 12"):
+    with pytest.raises(ValueError, match=r"question 'word1 word1.* has 30 tokens, but a segment has room for 12"):
         reader.ask_all([QUESTION, "word1 " * 30])
     with pytest.raises(ValueError, match="read needs one document, a text; received NoneType"):
         reader.read(None)
@@ -151,8 +153,15 @@ def test_options_that_are_none_are_refused(choices):
         reader.ask_all([QUESTION, QUESTION], [["x", "y"], ["z", "w"]])
     with pytest.raises(ValueError, match="keeps something, received ' '"):
         reader.ask(QUESTION, ["word1", " "])
-    with pytest.raises(ValueError, match="question 'word1 word1.* has 30 tokens, but a segment has room for 12"):
+    with pytest.raises(ValueError, match=r"question 'word1 word1.* has 30 tokens, but a segment has room for 12"):
         reader.ask("word1 " * 30, OPTIONS)
+
+
+def test_options_of_which_the_tokenizer_keeps_nothing_are_refused():
+    questions = [{"question": "word1", "options": ["word2", "\u200b"], "answer": 1}]
+    record = Record(DOCUMENT, questions, line=7)
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 7: question 'word1': the tokenizer keeps nothing of its"):
+        MultipleChoice().items(record, "a.jsonl", tiny_tokenizer("wordpiece"), labelled=True)
 
 
 def test_a_state_of_other_weights_is_refused(labels, tmp_path):

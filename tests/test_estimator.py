@@ -125,6 +125,8 @@ def test_works_in_cross_validation_and_pipeline(backbone):
         (["a", None], ["x", "y"], "document 1 is NoneType"),
         (["a", "b"], ["x"], "2 texts but 1 labels"),
         (["a", "b"], ["x", "x"], "class"),
+        (["a", "b"], [0.5, 1.0], r"Unknown label type: y has quantities \(continuous\), 0.5 first"),
+        (["a", "b"], [["x"], ["y"]], r"several labels a document, \['x'\] first; .* use memenc train"),
     ],
 )
 def test_refuses(backbone, texts, labels, message):

@@ -35,7 +35,7 @@ def predict(
         shown = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
             for answer in answers(trained, chunk, documents.data):
-                file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                file.write(as_line(answer))
             progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)
 
@@ -45,6 +45,16 @@ def answers(trained: Trained, chunk: list[Record], source: str) -> Iterator[dict
     examples, predictions = trained.read(chunk, source, labelled=False)
     for item, prediction in zip(examples.items, predictions, strict=True):
         yield from trained.task.answers(item, prediction)
+
+
+def as_line(answer: dict[str, Any]) -> str:
+    """One line of JSON; half a surrogate pair, which no encoding has, stays the escape that it was read from."""
+    line = json.dumps(answer, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        line = json.dumps(answer)
+    return line + "\n"
 
 
 @contextmanager

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy
 
+from memenc.data.records import Record, Understanding
+
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 PROBLEM_TYPES = (SINGLE, MULTI, REGRESSION)
 CLASS_TYPES = (str, int, float)  # bool is an int
+MANY = (list, tuple, set, frozenset)
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,15 @@ class Labels:
         return len(self.names) or 1
 
     @classmethod
-    def infer(cls, values: Iterable[Any], problem_type: str | None = None) -> "Labels":
+    def infer(
+        cls, values: Iterable[Any], problem_type: str | None = None, places: Sequence[int | str] | None = None
+    ) -> "Labels":
         """Look at all training labels: str, int, bool are classes, lists several classes, float a quantity.
 
         Args:
             values: one label per document.
             problem_type: what they are, if it is not what they look like, such as "regression" for integers.
+            places: which record each is of, for messages; None counts from 0.
 
         Raises:
             ValueError: no labels, fewer than two classes, or labels of mixed or unusable types.
@@ -63,11 +69,11 @@ class Labels:
             problem_type = looks_like(values)
         if problem_type == REGRESSION:
             labels = cls(REGRESSION)
-            labels.encode_all(values)
+            labels.encode_all(values, places)
             return labels
-        positions = range(len(values))
+        positions = range(len(values)) if places is None else places
         if problem_type == MULTI:
-            pairs = [(place, label) for place, value in enumerate(values) for label in members(value, place)]
+            pairs = [(at, each) for at, value in zip(positions, values, strict=True) for each in members(value, at)]
             positions, values = [place for place, _ in pairs], [label for _, label in pairs]
         classes = distinct(values, positions)
         if problem_type == SINGLE and len(classes) < 2:
@@ -94,13 +100,16 @@ class Labels:
         present = {self._number(label, position) for label in members(plain(value), position)}
         return [float(number in present) for number in range(len(self.names))]
 
-    def encode_all(self, values: Iterable[Any]) -> list[int | list[float] | float]:
-        """Encode every label; the message for a bad one names its position, counted from 0.
+    def encode_all(
+        self, values: Sequence[Any], places: Sequence[int | str] | None = None
+    ) -> list[int | list[float] | float]:
+        """Encode every label; the message for a bad one names its place, or its position counted from 0.
 
         Raises:
             ValueError: as `encode`.
         """
-        return [self.encode(value, position) for position, value in enumerate(values)]
+        positions = range(len(values)) if places is None else places
+        return [self.encode(value, position) for position, value in zip(positions, values, strict=True)]
 
     def decode(self, encoded: Any) -> Any:
         """Return the class as it was given, a tuple of classes, or a float, for what `encode` returns.
@@ -136,7 +145,7 @@ def looks_like(values: Sequence[Any]) -> str:
     """Return the problem type that the labels suggest."""
     if any(isinstance(value, float) for value in values) and all(type(value) in (int, float) for value in values):
         return REGRESSION
-    return MULTI if isinstance(values[0], (list, tuple, set, frozenset)) else SINGLE
+    return MULTI if isinstance(values[0], MANY) else SINGLE
 
 
 def plain(value: Any) -> Any:
@@ -144,7 +153,7 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, numpy.generic) else value
 
 
-def distinct(values: Sequence[Any], positions: Sequence[int]) -> tuple[Any, ...]:
+def distinct(values: Sequence[Any], positions: Sequence[int | str]) -> tuple[Any, ...]:
     """Return the sorted classes; raise ValueError for labels that cannot be classes or are of mixed types."""
     if not values:
         raise ValueError("no document has any label; at least one must")
@@ -165,7 +174,7 @@ def distinct(values: Sequence[Any], positions: Sequence[int]) -> tuple[Any, ...]
 
 def members(value: Any, position: int | str | None) -> list[Any]:
     """Return the labels of one document; raise ValueError unless they are a list, tuple or set."""
-    if not isinstance(value, (list, tuple, set, frozenset)):
+    if not isinstance(value, MANY):
         raise ValueError(
             f"label {value!r}{at(position)} is {type(value).__name__}, but with several labels per document "
             "each document needs a list, tuple or set of labels, empty if it has none"
@@ -186,4 +195,18 @@ def finite(value: Any, position: int | str | None) -> float:
 
 def at(position: int | str | None) -> str:
     """Return where a label stands, as the end of a phrase."""
-    return "" if position is None else f" of record {position}"
+    return "" if position is None else f" of record {position}" if isinstance(position, int) else f" ({position})"
+
+
+class LabelledDocuments(Understanding):
+    """Documents whose label is one: text, a whole number, yes or no, a finite number, or a list of such."""
+
+    def check(self, record: Record) -> None:
+        """Refuse what can be no label, whatever the other records have."""
+        value = plain(record.label)
+        for label in members(value, None) if isinstance(value, MANY) else [value]:
+            if not isinstance(label, CLASS_TYPES) or (isinstance(label, float) and not math.isfinite(label)):
+                raise ValueError(
+                    f"label {str(label)[:40]!r} is {type(label).__name__}; use text, whole numbers, yes or no, finite "
+                    "numbers for regression, or one list of labels per document"
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +44,12 @@ class AskedQuestion:
     evidence: tuple[tuple[int, int], ...] = ()
 
 
-class UniqueNames(Understanding):
+class UniqueNames(Understanding, ABC):
     """Refuses a second document, or a second question, of the same id."""
 
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], int] = {}
+        self._of_this: dict[tuple[str, str], int] = {}
 
     def note(self, kind: str, name: str | None, line: int) -> None:
         """Remember an id.
@@ -57,15 +59,21 @@ class UniqueNames(Understanding):
         """
         if name is None:
             return
-        before = self._lines.setdefault((kind, name), line)
-        if before != line or kind + name in self._seen_now:
+        before = self._lines.get((kind, name), self._of_this.get((kind, name)))
+        if before is not None:
             raise ValueError(f"{kind} id {name!r} is there twice, first in line {before}; give every one its own")
-        self._seen_now.add(kind + name)
+        self._of_this[kind, name] = line
 
     def check(self, record: Record) -> None:
-        """Note the id of the document."""
-        self._seen_now: set[str] = set()
+        """Note the ids of a record that is as it should be; one that is left out takes none away."""
+        self._of_this = {}
         self.note("document", record.id, record.line)
+        self.examine(record)
+        self._lines |= self._of_this
+
+    @abstractmethod
+    def examine(self, record: Record) -> None:
+        """Refuse questions that are not as they should be, and note their ids."""
 
 
 class QuestionsWithAnswers(UniqueNames):
@@ -80,9 +88,8 @@ class QuestionsWithAnswers(UniqueNames):
         super().__init__()
         self.answered, self.in_document = answered, in_document
 
-    def check(self, record: Record) -> None:
+    def examine(self, record: Record) -> None:
         """Refuse questions or answers that are not as they should be."""
-        super().check(record)
         for question in questions_of(record):
             self.note("question", question.id, record.line)
             if question.answers is None and self.answered:
@@ -103,9 +110,8 @@ class QuestionsWithOptions(UniqueNames):
         super().__init__()
         self.answered = answered
 
-    def check(self, record: Record) -> None:
+    def examine(self, record: Record) -> None:
         """Refuse questions or options that are not as they should be."""
-        super().check(record)
         for question in questions_of(record):
             self.note("question", question.id, record.line)
             count = len(question.options)

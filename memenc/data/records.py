@@ -95,7 +95,7 @@ class RecordReader:
                 continue
             problem = f"{self.source}, line {line}: {record}"
             if self.on_bad_record == "error":
-                raise ValueError(f"{problem}. Correct it, or pass on_bad_record='skip' to leave it out")
+                raise ValueError(f"{problem}. Correct it, or leave it out by on_bad_record='skip' (--on-bad-record)")
             self.problems.append(problem)
             self.problem_lines.append(line)
         if self.problems and not any_good:

@@ -32,7 +32,7 @@ class LearnedStart(LayerMemory):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Small keys and values, different from each other; the memory inside, which may be trained, starts by itself."""
+        """Small keys and values; the memory inside, which may be trained, is left to itself."""
         nn.init.normal_(self.start_keys, std=0.02)
         nn.init.normal_(self.start_values, std=0.02)
 

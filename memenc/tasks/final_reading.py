@@ -149,9 +149,7 @@ class FinalReading(nn.Module):
         return found, weights
 
 
-def evidence_loss(
-    evidence: Tensor, counts: Tensor, starts: Tensor, ends: Tensor | None, capacity: int
-) -> Tensor:
+def evidence_loss(evidence: Tensor, counts: Tensor, starts: Tensor, ends: Tensor | None, capacity: int) -> Tensor:
     """Negative log of the weight of the segments that hold what answers rest on; mean over the questions that have any.
 
     Args:

@@ -14,6 +14,7 @@ from transformers.utils.generic import ModelOutput
 from memenc.config import MemencConfig
 from memenc.model import MemencModel
 from memenc.pretrained import MemencPreTrainedModel
+from memenc.tasks.labels import class_numbers
 
 
 @dataclass
@@ -104,9 +105,12 @@ class MemencForTextPairs(MemencPreTrainedModel):
             raise ValueError(f"{len(first)} pairs need labels of shape ({len(first)},), received {tuple(labels.shape)}")
         if self.classifier is not None:
             logits = self.classifier(torch.cat([first, second, (first - second).abs()], dim=1))
-            return logits, None if labels is None else functional.cross_entropy(logits, labels)
+            return logits, None if labels is None else functional.cross_entropy(logits, class_numbers(labels, logits))
         if self.config.pair_loss == "cosine":
             cosines = functional.cosine_similarity(first, second)
+            if labels is not None and not bool(labels.isfinite().all()):
+                row = int((~labels.isfinite()).nonzero()[0, 0])
+                raise ValueError(f"pair {row} has the similarity {float(labels[row])}; give a finite number")
             return cosines, None if labels is None else functional.mse_loss(cosines, labels.to(cosines))
         if labels is not None:
             raise ValueError("pair_loss='contrastive' takes no labels: every pair belongs together; leave them out")

@@ -117,33 +117,45 @@ class LowerLayers:
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         memory_context: HandedDown | None = None,
+        token_type_ids: Tensor | None = None,
         **others: Any,
     ) -> Any:
         """As the backbone's own, for rows padded on the right (rows, tokens); with more arguments uncached."""
+        # Where a question or an instruction stands before the document, the document is the second of a pair.
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         if memory_context is None or others:
-            return self.compute(input_ids, attention_mask, memory_context=memory_context, **others)
+            return self.compute(input_ids, attention_mask, memory_context=memory_context, **types, **others)
         rows, width = input_ids.shape
         lengths = [width] * rows if attention_mask is None else attention_mask.sum(1).tolist()
-        keys = [key_of(ids[:length]) for ids, length in zip(input_ids.cpu(), lengths, strict=True)]
-        fresh = self._computed(input_ids, attention_mask, keys, lengths)
+        named = torch.stack([input_ids, *types.values()], dim=1).cpu()
+        keys = [key_of(ids[:, :length]) for ids, length in zip(named, lengths, strict=True)]
+        fresh = self._computed(input_ids, attention_mask, types, keys, lengths)
         known = [fresh[key] if key in fresh else self.cache.find(key).to(input_ids.device) for key in keys]
         states = nn.utils.rnn.pad_sequence([*known, known[0].new_zeros(width, known[0].shape[1])], batch_first=True)
         cast(GroupContext, memory_context.context).pass_over(self.constant)
         if self.constant == self.backbone.config.num_hidden_layers:
             return BaseModelOutput(last_hidden_state=cast(Any, states[:rows]))
         with entered_with(self.backbone, self.constant, states[:rows]):
-            return self.compute(input_ids=input_ids, attention_mask=attention_mask, memory_context=memory_context)
+            return self.compute(
+                input_ids=input_ids, attention_mask=attention_mask, memory_context=memory_context, **types
+            )
 
     @torch.no_grad()
     def _computed(
-        self, input_ids: Tensor, attention_mask: Tensor | None, keys: Sequence[bytes], lengths: Sequence[int]
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        types: dict[str, Tensor],
+        keys: Sequence[bytes],
+        lengths: Sequence[int],
     ) -> dict[bytes, Tensor]:
         """States of the rows that the cache does not have yet; they go into it."""
         rows = [row for row, key in enumerate(keys) if key not in self.cache]
         if not rows:
             return {}
         mask = None if attention_mask is None else attention_mask[rows]
-        states = lower_states(self.backbone, self.compute, self.constant, input_ids[rows], mask)
+        more = {name: each[rows] for name, each in types.items()}
+        states = lower_states(self.backbone, self.compute, self.constant, input_ids[rows], mask, **more)
         found = {keys[row]: state[: lengths[row]] for row, state in zip(rows, states, strict=True)}
         for key, state in found.items():
             self.cache.keep(key, state)
@@ -151,8 +163,8 @@ class LowerLayers:
 
 
 def key_of(ids: Tensor) -> bytes:
-    """Name of a segment with these token ids (tokens,)."""
-    return hashlib.blake2b(ids.numpy().tobytes(), digest_size=16).digest()
+    """Name of a segment with these token ids, and token types if it has two, (1 or 2, tokens)."""
+    return hashlib.blake2b(ids.contiguous().numpy().tobytes(), digest_size=16, person=bytes([len(ids)])).digest()
 
 
 def layers_of(backbone: PreTrainedModel) -> Sequence[nn.Module]:
@@ -180,12 +192,17 @@ def passed_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 def lower_states(
-    backbone: PreTrainedModel, compute: Forward, constant: int, input_ids: Tensor, attention_mask: Tensor | None
+    backbone: PreTrainedModel,
+    compute: Forward,
+    constant: int,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    **types: Tensor,
 ) -> Tensor:
     """What enters layer `constant`, (rows, tokens, hidden); the backbone's output where there is no such layer."""
     layers = layers_of(backbone)
     if constant == backbone.config.num_hidden_layers:
-        return compute(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return compute(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
     entering: list[Tensor] = []
 
     def catch(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -194,7 +211,7 @@ def lower_states(
 
     above = layers[constant:]
     with replaced(above, [catch, *[passed_on] * (len(above) - 1)]):
-        compute(input_ids=input_ids, attention_mask=attention_mask)
+        compute(input_ids=input_ids, attention_mask=attention_mask, **types)
     return entering[0]
 
 

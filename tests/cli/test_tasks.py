@@ -203,6 +203,30 @@ BAD = {
 }
 
 
+def test_a_record_that_is_left_out_takes_no_id_away(memenc, folder_of, lines):
+    first, again = asked(1)[0], asked(1)[0]
+    first["questions"][1]["question"] = " "
+    found = memenc(
+        *("predict", "--model", folder_of("question-answering"), "--data", lines([first, again])),
+        *("--on-bad-record", "skip"),
+    )
+    assert [line["line"] for line in found.lines] == [2, 2]
+
+
+def test_half_a_surrogate_pair_comes_back_as_it_was_written(memenc, folder_of, lines):
+    rows = asked(1)
+    rows[0]["questions"][0]["id"] = "\ud800"
+    (said, _) = memenc("predict", "--model", folder_of("question-answering"), "--data", lines(rows)).lines
+    assert said["id"] == "\ud800"
+
+
+def test_documents_without_words_are_no_obstacle(memenc, folder_of, backbone, tmp_path, lines):
+    rows = [{"words": [], "labels": []}, *tagged(6)]
+    common = ["--train", lines(rows), "--backbone", backbone, "--output", tmp_path / "out"]
+    memenc("train", *common, "--task", "token-classification", *SMALL, *FAST)
+    memenc("evaluate", "--model", folder_of("token-classification"), "--data", lines(rows))
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_records_are_named(memenc, backbone, tmp_path, lines, name):
     rows, message = BAD[name]

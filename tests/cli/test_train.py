@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -167,6 +168,23 @@ def test_label_only_in_validation(train, lines):
     rows = [*reviews(2), {"text": "a film", "label": "mixed"}]
     said = train(lines(reviews(12)), "--validation", lines(rows, "validation.jsonl"), code=1).err
     assert "unknown label 'mixed'" in said and "validation.jsonl, line 3" in said
+
+
+def test_a_label_that_is_none_is_named_by_its_line_and_may_be_skipped(train, lines):
+    rows = [*reviews(12), {"text": "a film", "label": math.nan}, {"text": "a film", "label": {"stars": 3}}]
+    said = train(lines(rows), code=1).err
+    assert "line 13: label 'nan' is float; use text" in said
+    said = train(lines(rows), "--on-bad-record", "skip").err
+    assert "line 13: label 'nan'" in said and "line 14: label \"{'stars': 3}\" is dict" in said
+    mixed = [*reviews(12), {"text": "a film", "label": 3}]
+    assert "3 (line 13) is int; make them all one type" in train(lines(mixed), "--overwrite", code=1).err
+
+
+def test_a_quantity_is_learned_with_a_single_document_held_out(train, lines, tmp_path):
+    rows = [{**row, "label": number / 4} for number, row in enumerate(reviews(12))]
+    train(lines(rows), "--epochs", "2", "--validation-share", "0.1")
+    scores = json.loads((tmp_path / "out" / "results.json").read_text())["validation"]
+    assert scores["r2"] is None and math.isfinite(scores["mean_squared_error"])
 
 
 def test_one_class_and_no_documents(train, lines):

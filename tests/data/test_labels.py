@@ -84,6 +84,13 @@ def test_unusable_labels(values, problem_type, message):
         Labels.infer(values, problem_type)
 
 
+@pytest.mark.parametrize("problem_type", [None, MULTI, REGRESSION])
+def test_a_label_is_named_by_its_place(problem_type):
+    values = {None: ["a", 1], MULTI: [["a"], "b"], REGRESSION: [0.5, "b"]}[problem_type]
+    with pytest.raises(ValueError, match=r"\(line 7\)"):
+        Labels.infer(values, problem_type, ["line 5", "line 7"])
+
+
 @pytest.mark.parametrize("unknown", ["c", 1, None, ["a"], float("nan")])
 def test_an_unknown_label_is_named_with_its_record(unknown):
     labels = Labels.infer(["b", "a"])

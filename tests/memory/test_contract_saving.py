@@ -34,6 +34,14 @@ def types_of(memory):
 
 
 @every_design
+def test_the_state_of_one_document_comes_back(design, tmp_path):
+    model = build(design)
+    memory = model(tokens(1, 3 * CAPACITY + 2)).memory
+    memory.save(tmp_path / "state")
+    assert_states_equal(MemoryState.load(tmp_path / "state"), memory)
+
+
+@every_design
 def test_a_saved_model_gives_the_same_numbers(design, tmp_path):
     model = build(design)
     model.save_pretrained(tmp_path)

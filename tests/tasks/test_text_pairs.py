@@ -61,6 +61,12 @@ def test_refuses_what_does_not_fit():
         pairs()(**given, labels=torch.zeros(3))
     with pytest.raises(ValueError, match=r"3 pairs need labels of shape \(3,\), received \(2,\)"):
         pairs("cosine")(**given, labels=torch.zeros(2))
+    with pytest.raises(ValueError, match="pair 1 has the similarity nan"):
+        pairs("cosine")(**given, labels=torch.tensor([0.0, torch.nan, 1.0]))
+    with pytest.raises(ValueError, match="labels run from 0 to 9"):
+        pairs("classification")(**given, labels=torch.tensor([0, 1, 9]))
+    with pytest.raises(ValueError, match="needs one whole number per row"):
+        pairs("classification")(**given, labels=torch.zeros(3))
     with pytest.raises(ValueError, match="pair_loss='triplet': choose one of"):
         pairs("triplet")
 

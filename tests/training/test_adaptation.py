@@ -113,7 +113,11 @@ def test_biases_are_found_or_their_absence_is_said(kind):
     assert trained and all(name.endswith(".bias") for name in trained)
 
 
-@pytest.mark.parametrize("memory, options", [("none", {}), ("tokens", {"tokens": 2}), ("windowed", {"window": 8})])
+# A fresh associative memory projects every value by zero: whatever it starts with, nothing is written.
+WITHOUT_START = [("none", {}), ("tokens", {"tokens": 2}), ("windowed", {"window": 8}), ("associative", {"tokens": 2})]
+
+
+@pytest.mark.parametrize("memory, options", WITHOUT_START)
 def test_prefix_needs_a_memory_that_can_start(memory, options):
     model = classifier(memory=memory, memory_options=options, learned_start=memory != "windowed")
     with pytest.raises(ValueError, match="have no learned start; choose a memory"), adapted(model, "prefix"):

@@ -25,9 +25,8 @@ def classifier(kind="bert", memory="windowed", seed=0, **options):
     options = {"memory_layers": "upper_half", "segment_length": SEGMENT, **options}
     given = {"memory_options": WINDOW} if memory == "windowed" else {}
     backbone = tiny_backbone(kind, num_hidden_layers=4, n_layers=4)
-    return MemencForSequenceClassification.from_backbone(
-        backbone, memory=memory, special_tokens=SPECIAL, num_labels=2, **given, **options
-    ).double()
+    options = {"special_tokens": SPECIAL, "num_labels": 2} | options
+    return MemencForSequenceClassification.from_backbone(backbone, memory=memory, **given, **options).double()
 
 
 def count_tokens(model):
@@ -114,6 +113,31 @@ def test_every_backbone_reads_the_same_from_the_cache(kind, memory, tmp_path):
     tolerance = 1e-12 if BACKBONES[kind].precision == torch.float64 else 1e-5
     for got, want in ((first, wanted), (again, wanted), (other, wanted[[4, 0]])):
         assert_close(got, want, tolerance, "logits")
+
+
+@pytest.mark.parametrize("memory", ("windowed", "none"))
+def test_questions_and_instructions_are_read_from_the_cache_too(memory, tmp_path):
+    model = classifier(memory=memory, special_tokens=SPECIAL | {"own_type": 1}).eval()
+    encoder = model.memenc
+    seen = count_tokens(model)
+    ids, questions = tokens(2, 60), torch.tensor([[7, 8], [9, 10]])
+
+    def vectors(question_ids=None, instruction=None):
+        encoder.instruct(instruction)
+        return encoder(ids, question_ids=question_ids).pooler_output
+
+    ways = ({}, {"question_ids": questions}, {"question_ids": questions.flip(0)}, {"instruction": [7, 8]})
+    with torch.no_grad(), adapted(model, "frozen"):
+        wanted = [vectors(**way) for way in ways]
+        with cached_lower_layers(encoder.encoder, tmp_path):
+            first = [vectors(**way) for way in ways]
+            seen.clear()
+            again = [vectors(**way) for way in ways]
+    assert not seen
+    assert not any(torch.equal(wanted[0], other) for other in wanted[1:])
+    for got in (first, again):
+        for one, other in zip(got, wanted, strict=True):
+            assert_close(one, other, 1e-12)
 
 
 def test_a_disk_without_room_changes_nothing(tmp_path, monkeypatch):

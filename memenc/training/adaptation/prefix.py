@@ -45,7 +45,8 @@ def prefix(model: PreTrainedModel) -> Iterator[None]:
 def keeps(start: LearnedStart) -> bool:
     """Whether the memory holds anything of what is written to it.
 
-    A fresh `associative` does not: it projects values by zero at the start, and only training its projections ends that.
+    A fresh `associative` does not: it projects values by zero, and only training its projections would end that. Its
+    normaliser, which counts a write all the same, is nothing that could be read.
     """
-    fresh = start.memory.initial_state(1, torch.zeros(1))
-    return any(not torch.equal(written, fresh[name]) for name, written in start.initial_state(1, torch.zeros(1)).items())
+    fresh, written = (memory.initial_state(1, torch.zeros(1)) for memory in (start.memory, start))
+    return any(not torch.equal(written[name], fresh[name]) for name in fresh if not name.endswith("normaliser"))

@@ -137,7 +137,9 @@ def _check_options(questions: Sequence[AskedQuestion], options: Sequence[Sequenc
     for question, each in zip(questions, options, strict=True):
         for text, ids in zip(question.options, each, strict=True):
             if not len(ids):
-                raise ValueError(f"{where}: {called(question)}: the tokenizer keeps nothing of its option {text[:40]!r}")
+                raise ValueError(
+                    f"{where}: {called(question)}: the tokenizer keeps nothing of its option {text[:40]!r}"
+                )
 
 
 def chosen(options: Sequence[str], shares: np.ndarray, evidence: np.ndarray) -> Choice:

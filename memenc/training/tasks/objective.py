@@ -20,7 +20,7 @@ class Objective(ABC):
 
     # Score by which the best epoch is chosen.
     main_score: str
-    higher_is_better: ClassVar[bool] = True
+    higher_is_better: bool = True
     # Whether a document is the same tokens in every epoch: then what never changes need not be computed again.
     same_every_epoch: ClassVar[bool] = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels
-from memenc.data.records import Record
+from memenc.data.labels import MULTI, REGRESSION, SINGLE, LabelledDocuments, Labels
+from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.metrics import MAIN_SCORE, scores
@@ -34,11 +34,13 @@ class SequenceClassification(Task):
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.main_score = MAIN_SCORE[labels.problem_type]
+        self.higher_is_better = labels.problem_type != REGRESSION
 
     @classmethod
     def of(cls, records: Sequence[Record], options: TaskOptions) -> Self:
         """The task that the labels of training records describe."""
-        return cls(Labels.infer([record.label for record in records], options.problem_type))
+        places = [f"line {record.line}" for record in records]
+        return cls(Labels.infer([record.label for record in records], options.problem_type, places))
 
     @classmethod
     def restored(cls, kept: dict[str, Any]) -> Self:
@@ -57,6 +59,11 @@ class SequenceClassification(Task):
     def model_options(self) -> dict[str, Any]:
         """Kind of problem and names of the labels."""
         return {"problem_type": self.labels.problem_type, **named_labels(self.labels.names or ("value",))}
+
+    @classmethod
+    def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
+        """Documents, to train with labels."""
+        return LabelledDocuments if labelled else Understanding
 
     def strata(self, records: Sequence[Record]) -> Sequence[Any] | None:
         """The labels, where every document has one."""

@@ -263,7 +263,7 @@ def check_labels(labels: Any, expected: int) -> list[Any]:
     if quantities or kind == MULTI:
         found = "quantities (continuous)" if quantities else "several labels a document"
         raise ValueError(
-            f"Unknown label type: y has {found}, {values[0]!r} first; LongDocumentClassifier chooses one class for "
-            "each document. For anything else use memenc train, or MemencForSequenceClassification with its problem_type"
+            f"Unknown label type: y has {found}, {values[0]!r} first; LongDocumentClassifier chooses one class "
+            "for each document. For anything else use memenc train, or MemencForSequenceClassification and problem_type"
         )
     return values

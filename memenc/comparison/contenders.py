@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from memenc.comparison.typed import typed
 from memenc.memory import MEMORIES, designs_of
+from memenc.readout import READOUTS
 
 Kind = Literal["memory", "baseline", "published"]
 
@@ -91,7 +93,11 @@ def design(entry: Any) -> Contender:
     known = ("name", "memory", "options", "readout", "bounded")
     if not isinstance(entry, Mapping) or "name" not in entry or set(entry) - set(known):
         raise ValueError(f"design {entry!r}: give a name, or a mapping with name and any of {', '.join(known[1:])}")
-    return _checked(Contender(**{"memory": entry["name"], **entry}))
+    options = entry.get("options", {})
+    if not isinstance(options, Mapping):
+        raise ValueError(f"design {entry['name']!r}: options={options!r}; give a mapping of the design's options")
+    plain = typed(Contender, {name: value for name, value in entry.items() if name != "options"}, "design")
+    return _checked(Contender(**{"memory": plain["name"], **plain, "options": options}))
 
 
 def baseline(entry: Any) -> Contender:
@@ -115,6 +121,10 @@ def published(entry: Any) -> Contender:
 def _checked(contender: Contender) -> Contender:
     # Options of a budget are chosen later; what is given must exist now, not after hours of training.
     designs_of(contender.memory, dict(contender.options))
+    if contender.readout not in READOUTS:
+        raise ValueError(
+            f"design {contender.name}: unknown readout {contender.readout!r}; there are {', '.join(READOUTS)}"
+        )
     return contender
 
 

@@ -14,6 +14,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from memenc.comparison.readers.network import Network
+from memenc.comparison.typed import in_range
 from memenc.data.memory_tasks import MemoryTask
 from memenc.training.groups import grouped
 
@@ -69,15 +70,21 @@ class Recipe:
     validation_segments: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "documents", "check", "validation_documents", "tokens_per_call", "perfect_checks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"training: {name}={getattr(self, name)}; give at least 1")
+        counts = ("steps", "documents", "check", "validation_documents", "tokens_per_call", "perfect_checks")
+        in_range("training", {name: getattr(self, name) for name in counts}, 1)
+        in_range("training", {name: getattr(self, name) for name in ("warm_up", "weight_decay")}, 0)
+        rates = ("learning_rate", "gate_learning_rate", "backbone_learning_rate", "matrix_learning_rate", "mastered")
+        in_range("training", {name: getattr(self, name) for name in rates}, 0, open_below=True)
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError as error:
+            raise ValueError(f"training: device={self.device!r}; give one of torch, such as cpu or cuda") from error
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"training: device={self.device!r}, but torch sees no CUDA device here")
         if self.segments < 2:
             raise ValueError(f"training: segments={self.segments}; a document has at least 2, the last one asks")
         if self.first_segments < 2:
             raise ValueError(f"training: first_segments={self.first_segments}; a document has at least 2")
-        if self.matrix_learning_rate is not None and self.matrix_learning_rate <= 0:
-            raise ValueError(f"training: matrix_learning_rate={self.matrix_learning_rate}; give more than 0, or null")
         if self.validation_segments is not None and self.validation_segments < self.segments:
             longest = f"as many as the longest training documents have ({self.segments}), or null"
             raise ValueError(f"training: validation_segments={self.validation_segments}; give at least {longest}")

@@ -90,7 +90,7 @@ class Advice:
         if length is None:
             best = max(candidates, key=_accuracy)
             text = f"No design of {self.budget:,} bytes does better than guessing on {self.task}; this is the best row."
-            return [Statement(self.topic, text, (best,))]
+            return [Statement(self.topic, text, (best,)), *self.solved_without()]
         chosen, first = self.recommended([score for score in candidates if score.segments == length])
         return [first, *self.against_baselines(chosen), *self.losses(chosen), *self.dead(candidates)]
 
@@ -119,7 +119,8 @@ class Advice:
             others = ", ".join(row.contender for row in tied if row is not chosen)
             text = f"{where}{level}: at {chosen.segments} segments it is tied with {others}, and it is the cheapest."
             return chosen, Statement(self.topic, text, (chosen, *(row for row in tied if row is not chosen)))
-        text = f"{where}{level}: it is the best at {chosen.segments} segments."
+        found = "the best" if len(ranked) > 1 else "the only design that was run"
+        text = f"{where}{level}: it is {found} at {chosen.segments} segments."
         return chosen, Statement(self.topic, text, tuple(ranked[:2]))
 
     def against_baselines(self, chosen: Score) -> list[Statement]:
@@ -137,6 +138,15 @@ class Advice:
                 f"No baseline does as well on {self.task} at {chosen.segments} segments; {best.contender} is the best."
             )
         return [Statement(self.topic, text, (best, chosen))]
+
+    def solved_without(self) -> list[Statement]:
+        """What does better than guessing where no memory does."""
+        rows = [row for row in self.run if row.kind == "baseline" and row.task == self.task and row.alive()]
+        if not rows:
+            return []
+        best = max(rows, key=lambda row: (row.segments, _accuracy(row)))
+        text = f"{best.contender} does, without a memory, up to {best.segments} segments."
+        return [Statement(self.topic, text, (best,))]
 
     def losses(self, chosen: Score) -> list[Statement]:
         """Where it falls below the threshold, here first, and what helps."""
@@ -163,6 +173,8 @@ class Advice:
     def mitigation(self, loss: Score) -> list[Statement]:
         """The row that is better than a loss, and in what it differs."""
         rows = [row for row in self.run if row.kind == "memory" and _place(row) == _place(loss)]
+        # A state that is larger than its own budget is no equal, unless nobody says that it is bounded.
+        rows = [row for row in rows if not self.designs[row.contender].bounded or _fits(row)]
         better = [row for row in rows if _accuracy(row) - row.error > _accuracy(loss) + loss.error]
         if not better:
             return [
@@ -181,7 +193,10 @@ class Advice:
                 else "less state"
             )
         if now.memory == then.memory and then.readout != now.readout:
-            return f"reading the document memory as well ({then.name})"
+            document = (
+                "leaving the document memory out" if then.readout == "last" else "reading the document memory as well"
+            )
+            return f"{document} ({then.name})"
         if "+" in then.memory and now.memory in then.memory.split("+"):
             return f"the composition {then.name}"
         if not then.bounded:
@@ -209,6 +224,10 @@ def _accuracy(score: Score) -> float:
 def _cost(score: Score) -> tuple[float, float]:
     flops, state = score.costs.get("flops_per_token"), score.costs.get("state_bytes")
     return (float("inf") if flops is None else flops), (state or 0.0)
+
+
+def _fits(score: Score) -> bool:
+    return score.budget is None or (score.costs.get("state_bytes") or 0) <= score.budget
 
 
 def _place(score: Score) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from transformers import AutoConfig
 
 from memenc.comparison.contenders import BASELINES, PUBLISHED, VARIANTS, Contender, baseline, design, published
 from memenc.comparison.recipe import Recipe
+from memenc.comparison.typed import in_range, typed
 from memenc.data.memory_tasks import MEMORY_TASKS
 from memenc.memory import MEMORIES
 
@@ -40,6 +41,9 @@ class EncoderSizes:
     local_attention: int = 0
 
     def __post_init__(self) -> None:
+        in_range("encoder", {name: getattr(self, name) for name in ("layers", "hidden", "heads")}, 1)
+        if self.hidden % self.heads:
+            raise ValueError(f"encoder: hidden={self.hidden} is no multiple of heads={self.heads}")
         if self.local_attention and self.backbone:
             raise ValueError("encoder: local_attention beside a backbone, which has its own; leave it out")
         if self.local_attention < 0 or self.local_attention % 2:
@@ -82,6 +86,13 @@ class Testing:
     truncated_segments: int = 4
     full_attention_tokens: int = 4_096
     growing_segments: int = 256
+
+    def __post_init__(self) -> None:
+        numbers = ("documents", "tokens", "fewest_documents", "full_attention_tokens", "growing_segments")
+        in_range("testing", {name: getattr(self, name) for name in numbers}, 1)
+        in_range("testing", {"truncated_segments": self.truncated_segments}, 2)
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"testing: threshold={self.threshold}; give an accuracy above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,13 @@ class ComparisonSettings:
             twice = sorted({name for name in given if given.count(name) > 1})
             if twice:
                 raise ValueError(f"comparison: {kind} {', '.join(twice)} stands there twice; give each its own name")
+        if not names:
+            raise ValueError("comparison: there is nobody to compare; give designs, baselines or published")
+        for name in ("budgets", "seeds", "lengths"):
+            given = getattr(self, name)
+            if len(set(given)) < len(given):
+                raise ValueError(f"comparison: {name}={list(given)}; give each once")
+        in_range("comparison", {"budgets": min(self.budgets)}, 1)
         lengths = [self.lengths, *(task.lengths for task in self.tasks if task.lengths is not None)]
         wrong = sorted({length for each in lengths for length in each if length < 2})
         if wrong:
@@ -168,7 +186,7 @@ class ComparisonSettings:
         Raises:
             ValueError: a key that is not known, or a name that does not exist.
         """
-        given = dict(_known(cls, values, "comparison"))
+        given = typed(cls, values, "comparison")
         for name, (make, all_names) in ENTRIES.items():
             given[name] = _made(name, given.get(name, ()), make, all_names)
         for name in ("budgets", "seeds", "lengths"):
@@ -177,7 +195,7 @@ class ComparisonSettings:
         makers = (("encoder", EncoderSizes, EncoderSizes.of), ("training", Recipe, None), ("testing", Testing, None))
         for name, kind, make in makers:
             if name in given:
-                values_of = _frozen(_known(kind, given[name], name))
+                values_of = typed(kind, given[name], name)
                 given[name] = make(values_of) if make else kind(**values_of)
         return cls(**given)
 
@@ -210,9 +228,12 @@ def presets() -> list[str]:
 def _task(entry: Any) -> TaskSettings:
     if isinstance(entry, str):
         return TaskSettings(entry)
-    given = dict(_known(TaskSettings, entry, "task"))
-    options = given.pop("options", {})
-    if "lengths" in given:
+    options = entry.get("options", {}) if isinstance(entry, Mapping) else {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"task: options={options!r}; give a mapping, such as {{segment_length: 9}}")
+    given = typed(TaskSettings, {**entry, "options": ()} if isinstance(entry, Mapping) else entry, "task")
+    del given["options"]
+    if given.get("lengths") is not None:
         given["lengths"] = _whole_numbers("lengths", given["lengths"])
     return TaskSettings(**given, options=tuple(sorted(options.items())))
 
@@ -235,26 +256,7 @@ def _made(name: str, entries: Any, make: Callable[[Any], Any], all_names: tuple[
     return (*rest, *made)
 
 
-def _known(kind: type, values: Any, where: str) -> Mapping[str, Any]:
-    """The values, if all keys are fields of the dataclass and all it needs are there."""
-    names = [each.name for each in fields(kind)]
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{where}: received {values!r}; give a mapping with {', '.join(names)}")
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise ValueError(f"{where}: unknown {', '.join(map(str, unknown))}; known are {', '.join(names)}")
-    needed = [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
-    missing = [name for name in needed if name not in values]
-    if missing:
-        raise ValueError(f"{where}: {', '.join(missing)} missing")
-    return values
-
-
 def _whole_numbers(name: str, given: Any) -> tuple[int, ...]:
     if not isinstance(given, list | tuple) or any(not isinstance(x, int) or isinstance(x, bool) for x in given):
-        raise ValueError(f"comparison: {name}={given!r}; give a list of whole numbers")
+        raise ValueError(f"comparison: {name}={list(given)!r}; give a list of whole numbers")
     return tuple(given)
-
-
-def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -28,7 +28,7 @@ REFUSED = {
         "segment_length=8: babi1 needs at least 9",
     ),
     "unknown task option": ({"tasks": [{"name": "babi1", "options": {"size": 8}}]}, "task babi1: .*'size'"),
-    "no matrix rate": ({"training": {"matrix_learning_rate": 0}}, "matrix_learning_rate=0; give more than 0, or null"),
+    "no matrix rate": ({"training": {"matrix_learning_rate": 0}}, "matrix_learning_rate=0.0; give more than 0"),
     "no first segments": ({"training": {"first_segments": 1}}, "first_segments=1; a document has at least 2"),
     "unknown design": ({"designs": ["elephant"]}, "unknown memory 'elephant'; available: none"),
     "unknown option": ({"designs": [{"name": "linear", "options": {"size": 3}}]}, "no option size; it has: rule"),
@@ -41,7 +41,40 @@ REFUSED = {
     "nothing": ({"seeds": []}, "seeds is empty"),
     "twice": ({"designs": ["linear", "linear"]}, "contender linear stands there twice"),
     "no steps": ({"training": {"steps": 0}}, "steps=0; give at least 1"),
+    "null": ({"training": {"steps": None}}, "training: steps=None; give a whole number"),
+    "text for a number": ({"training": {"steps": "20"}}, "training: steps='20'; give a whole number"),
+    "half a document": ({"training": {"documents": 8.5}}, "training: documents=8.5; give a whole number"),
+    "text for a rate": ({"training": {"learning_rate": "fast"}}, "training: learning_rate='fast'; give a number"),
+    "negative rate": ({"training": {"learning_rate": -1}}, "training: learning_rate=-1.0; give more than 0"),
+    "warm-up": ({"training": {"warm_up": -1}}, "training: warm_up=-1; give at least 0"),
+    "yes": ({"training": {"bf16": "yes"}}, "training: bf16='yes'; give true or false"),
+    "device": ({"training": {"device": "gpu"}}, "training: device='gpu'; give one of torch"),
+    "layers": ({"encoder": {"layers": 0}}, "encoder: layers=0; give at least 1"),
+    "heads": ({"encoder": {"hidden": 30, "heads": 4}}, "hidden=30 is no multiple of heads=4"),
+    "width as text": ({"encoder": {"hidden": "32"}}, "encoder: hidden='32'; give a whole number"),
+    "test documents": ({"testing": {"documents": 0}}, "testing: documents=0; give at least 1"),
+    "truncation": ({"testing": {"truncated_segments": 0}}, "truncated_segments=0; give at least 2"),
+    "threshold": ({"testing": {"threshold": 85}}, "threshold=85.0; give an accuracy above 0, at most 1"),
+    "threshold as text": ({"testing": {"threshold": "high"}}, "testing: threshold='high'; give a number"),
+    "no budget": ({"budgets": [0]}, "budgets=0; give at least 1"),
+    "seeds twice": ({"seeds": [0, 0, 0]}, r"seeds=\[0, 0, 0\]; give each once"),
+    "budgets twice": ({"budgets": [2100, 2100]}, "budgets=.*give each once"),
+    "nobody": ({"designs": [], "baselines": [], "published": []}, "there is nobody to compare"),
+    "task options": ({"tasks": [{"name": "update", "options": None}]}, "task: options=None; give a mapping"),
+    "task name": ({"tasks": [{"name": ["update"]}]}, r"task: name=\['update'\]; give text"),
+    "design options": ({"designs": [{"name": "linear", "options": None}]}, "options=None; give a mapping"),
+    "design memory": ({"designs": [{"name": "linear", "memory": 3}]}, "design: memory=3; give text"),
+    "design bound": ({"designs": [{"name": "linear", "bounded": "no"}]}, "bounded='no'; give true or false"),
+    "design readout": ({"designs": [{"name": "linear", "readout": "foo"}]}, "unknown readout 'foo'; there are first"),
 }
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers(tmp_path):
+    (tmp_path / "file.yaml").write_text(
+        "{tasks: [update], designs: [linear], training: {learning_rate: 5e-4, matrix_learning_rate: null, mastered: 1}}"
+    )
+    training = ComparisonSettings.load(tmp_path / "file.yaml").training
+    assert (training.learning_rate, training.matrix_learning_rate, training.mastered) == (5e-4, None, 1.0)
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -58,7 +58,7 @@ def probe(
     documents: Annotated[
         str | None,
         typer.Option(
-            help="Your documents (64 of them, 64 segments of each); generated prose without.",
+            help="Your documents (64 of them; 64 segments of each, with labels all); generated prose without.",
             rich_help_panel=options.DATA,
         ),
     ] = None,
@@ -148,10 +148,13 @@ def own_documents(
     records = list(islice(reader, READ))
     if not records:
         raise ValueError(f"{source} holds no documents")
+    if label_column is not None:
+        # What is said of labels is said of whole documents.
+        whole = [torch.from_numpy(tokenize_document(record.text, tokenizer).astype("int64")) for record in records]
+        return Read(whole, label_numbers(model, records, source))
     most = SEGMENTS_READ * memenc_of(model).own_tokens_per_segment
     buffers = [TokenBuffer(stream_token_ids(record.text, tokenizer)) for record in records]
-    ids = [torch.tensor(buffer.take(buffer.fill(most)), dtype=torch.long) for buffer in buffers]
-    return Read(ids, None if label_column is None else label_numbers(model, records, source))
+    return Read([torch.tensor(buffer.take(buffer.fill(most)), dtype=torch.long) for buffer in buffers])
 
 
 def label_numbers(

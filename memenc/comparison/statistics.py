@@ -107,9 +107,8 @@ def records_of(outcomes: Mapping[str, Outcome], cells: Iterable[Cell]) -> Rows:
             record = cell.key | {"identity": cell.identity} | flat | {"not_run": reason} | facts | environment
             records.append(record)
             # Tasks that were joined have rows of their own beside their mean.
-            records += [
-                record | {"task": f"{cell.task.name}, {name}"} | part for name, part in row.get("parts", {}).items()
-            ]
+            parts = row.get("parts") or {part.name: {"chance": part.chance} for part in cell.new_task().parts}
+            records += [record | {"task": f"{cell.task.name}, {name}"} | part for name, part in parts.items()]
     return records
 
 

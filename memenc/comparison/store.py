@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from memenc.storage.files import write_whole
 from memenc.storage.results import plain
 
 Status = Literal["done", "not run", "failed"]
+
+
+def checksum_of(facts: Any) -> str:
+    """Of plain values, as they come back from a file."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(facts)), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,16 @@ class CellStore:
             content = json.loads(self.path(cell).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+        if not isinstance(content, dict) or not isinstance(content.get("facts"), dict):
+            return None
         whole = content.get("status") == "done" and content.get("identity") == cell.identity
+        # Cells from before checksums were kept have none.
+        whole &= content.get("checksum") in (None, checksum_of(content["facts"]))
         return Outcome("done", content["facts"]) if whole else None
 
     def keep(self, cell: Cell, outcome: Outcome) -> None:
         """Write a cell down; what was not run or failed is tried again next time."""
-        content = {"identity": cell.identity, **cell.key, **vars(outcome)}
+        facts = plain(outcome.facts)
+        content = {"identity": cell.identity, **cell.key, **vars(outcome), "checksum": checksum_of(facts)}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.path(cell), json.dumps(plain(content), indent=2) + "\n")

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from memenc.cli import probe
 from tests.cli.documents import reviews
 from tests.tiny import WORDS
 
@@ -63,3 +64,12 @@ def test_probe_refuses_what_it_cannot_measure(memenc, model, backbone, documents
     ):
         said = memenc("probe", *arguments, "--output", tmp_path / "out", code=1)
         assert message in said.err and not (tmp_path / "out").exists(), said.err
+
+
+def test_labelled_documents_are_read_to_their_end(model, backbone, lines, monkeypatch):
+    monkeypatch.setattr(probe, "SEGMENTS_READ", 2)
+    loaded, words = probe.load_model(model), probe.load_tokenizer(model, None)
+    path = lines([{"text": " ".join(WORDS * 3), "label": "good"}], "long.jsonl")
+    whole = probe.own_documents(loaded, words, str(path), "text", "label")
+    first = probe.own_documents(loaded, words, str(path), "text", None)
+    assert len(whole.ids[0]) == 3 * len(WORDS) and len(first.ids[0]) == 2 * loaded.memenc.own_tokens_per_segment

@@ -9,7 +9,7 @@ import torch
 from memenc.comparison.recipe import answered
 from memenc.comparison.run import compare
 from memenc.data.memory_tasks import MEMORY_TASKS
-from tests.comparison.made_up import settings
+from tests.comparison.made_up import made_up, settings
 
 TWO = {"name": "both", "task": "babi", "options": {"segment_length": 9, "tasks": ["babi2", "babi5"]}}
 TINY = {
@@ -54,3 +54,11 @@ def test_every_task_has_rows_and_tables_of_its_own(tmp_path):
     assert re.findall(r"^### (both.*), memories of", report, re.MULTILINE) == list(by_task)
     drawn = sorted(path.name for path in (tmp_path / "plots").glob("accuracy_*"))
     assert len(drawn) == 3 and all("both" in name for name in drawn)
+
+
+def test_a_contender_that_is_not_run_has_rows_for_every_task(tmp_path):
+    compare(settings(**TINY | {"published": ["titans-pytorch"], "designs": []}), tmp_path, work=made_up)
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["task"] for row in rows} == {"both", "both, babi2", "both, babi5"}
+    assert all(row["not_run"].startswith("not installed") for row in rows)

@@ -108,6 +108,13 @@ def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
     assert store.finished(cell) is None
     path.write_text(json.dumps({"status": "done", "identity": "another", "facts": {}}))
     assert store.finished(cell) is None
+    for damage in ("[]", json.dumps({"status": "done", "identity": cell.identity})):
+        path.write_text(damage)
+        assert store.finished(cell) is None
+    store.keep(cell, Outcome("done", {"rows": [{"accuracy": 0.125}]}))
+    path.write_text(path.read_text().replace("0.125", "0.925"))
+    assert store.finished(cell) is None
+    path.write_text(json.dumps({"status": "done", "identity": "another", "facts": {}}))
     monkeypatch.setattr("pathlib.Path.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         store.keep(cell, Outcome("done", {"rows": [1]}))

@@ -18,6 +18,7 @@ from memenc.state import MemoryState
 from memenc.tasks import MemencForSequenceClassification
 
 READ, UNWRITTEN, FORGOTTEN, UNREAD = "read", "lost when written", "forgotten on the way", "kept but not read"
+UNKNOWN = "too few documents to tell"
 OWN_ANSWER, VECTOR_PROBE = "the model's own answer", "a linear probe on the context vector"
 # Two standard errors: what chance alone does in one of twenty comparisons.
 SIGNIFICANT = 2.0
@@ -49,6 +50,8 @@ class FactLoss:
         chance: accuracy of guessing.
         documents: documents that each told one fact.
         reader: what "read" is: the model's own answer, or a linear probe on the context vector.
+        findable: what the same linear probe finds in the words of the segments that tell the facts: with so many
+            documents it finds no more of anything, so that only what is less counts as lost when written.
         at: one for each distance; the first, 0, is right after the write.
     """
 
@@ -56,6 +59,7 @@ class FactLoss:
     chance: float
     documents: int
     reader: str
+    findable: Score
     at: tuple[LossAt, ...]
 
     @property
@@ -72,8 +76,8 @@ class FactLoss:
     def sentences(self) -> list[str]:
         """One sentence for each distance, and one for where it is forgotten."""
         lines = [
-            f"after {at.distance} more segments: {at.verdict} (written {self.written}, kept {at.parts['all']}, "
-            f"read {at.read}; guessing {self.chance:.2f})"
+            f"after {at.distance} more segments: {at.verdict} (findable {self.findable}, written {self.written}, "
+            f"kept {at.parts['all']}, read {at.read}; guessing {self.chance:.2f})"
             for at in self.at
         ]
         if self.forgotten_after and self.written.mean > self.chance + SIGNIFICANT * self.written.error:
@@ -81,19 +85,21 @@ class FactLoss:
         return lines
 
 
-def verdict(written: Score, kept: Score, read: Score) -> str:
+def verdict(findable: Score, written: Score, kept: Score, read: Score, chance: float) -> str:
     """Where most of a fact is lost: when it is written, on the way, or when it is read; "read" if nowhere.
 
     A loss counts if it is more than two standard errors. What is read was kept, and what is kept was written, also
-    where a linear probe is too weak to find it.
+    where a linear probe is too weak to find it; where it finds nothing in the words themselves, nothing can be told.
     """
     kept = max(kept, read, key=lambda score: score.mean)
     written = max(written, kept, key=lambda score: score.mean)
-    steps = {UNWRITTEN: (Score(1.0, 0.0), written), FORGOTTEN: (written, kept), UNREAD: (kept, read)}
+    findable = max(findable, written, key=lambda score: score.mean)
+    steps = {UNWRITTEN: (findable, written), FORGOTTEN: (written, kept), UNREAD: (kept, read)}
     losses = {name: before.mean - after.mean for name, (before, after) in steps.items()}
     errors = {name: (before.error**2 + after.error**2) ** 0.5 for name, (before, after) in steps.items()}
     lost = [name for name in steps if losses[name] > SIGNIFICANT * errors[name]]
-    return max(lost, key=lambda name: losses[name], default=READ)
+    nowhere = READ if read.mean - SIGNIFICANT * read.error > chance else UNKNOWN
+    return max(lost, key=lambda name: losses[name], default=nowhere)
 
 
 @torch.no_grad()
@@ -132,6 +138,7 @@ def fact_loss(
     chosen, labels = facts.drawn(count, generator)
     reading[:, 1] = planted(reading[:, 1], chosen, generator)
     own, found = own_classes(model, facts), []
+    findable = Score.of(probe_right(counted(reading[:, 1]), labels, seed))
     with measured(encoder):
         states = read_along(model, reading, [2 + distance for distance in distances])
         for distance, state in zip(distances, states, strict=True):
@@ -139,9 +146,16 @@ def fact_loss(
             scores = _held(encoder, state, parts, labels, seed)
             answered = Score.of(right_answers(model, encoder.read_out(state), labels, own, seed))
             written = found[0].parts["all"] if found else scores["all"]
-            found.append(LossAt(distance, scores, answered, verdict(written, scores["all"], answered)))
+            where = verdict(findable, written, scores["all"], answered, facts.chance)
+            found.append(LossAt(distance, scores, answered, where))
     reader = VECTOR_PROBE if own is None else OWN_ANSWER
-    return FactLoss(facts.names, facts.chance, count, reader, tuple(found))
+    return FactLoss(facts.names, facts.chance, count, reader, findable, tuple(found))
+
+
+def counted(segments: Tensor) -> Tensor:
+    """How often every token that there is stands in each segment (documents, tokens): (documents, different tokens)."""
+    known, places = segments.unique(return_inverse=True)
+    return torch.nn.functional.one_hot(places, len(known)).sum(1).double()
 
 
 def _held(

@@ -87,9 +87,10 @@ def _retention(found: Probe) -> Figure:
     for part in kept.parts:
         style, every = styles[part.name], range(kept.segments + 1)
         state.errorbar(every, part.state.mean, part.state.error, capsize=2, **style)
+        state.plot(every, part.weight.mean, color=style["color"], linestyle=(0, (1, 2)), linewidth=1.0)
         tokens.plot(every[1:], part.tokens.mean, **style)
         vector.plot(every, part.vector.mean, label=part.name, **style)
-    state.set(title="in the state", ylabel="share of what was written", ylim=(-0.03, None))
+    state.set(title="in the state (dots: its weight there)", ylabel="share of what was written", ylim=(-0.03, None))
     tokens.set(title="in the token states read then", ylabel="relative change", ylim=(0, None))
     vector.set(title="in the context vector, ending there", ylabel="relative change", ylim=(0, None))
     for axes in (state, tokens, vector):
@@ -108,6 +109,7 @@ def _facts(found: Probe) -> Figure:
         label = "kept: all of the state" if name == "all" else f"kept: {name}"
         _band(axes, distances, [at.parts[name] for at in loss.at], label, styles[name])
     _band(axes, distances, [at.read for at in loss.at], f"read: {loss.reader}", styles["read"])
+    axes.axhline(loss.findable.mean, color="0.6", linestyle=(0, (1, 2)), label="findable in the words themselves")
     axes.axhline(loss.chance, color="grey", linestyle=(0, (1, 3)), label="guessing")
     _doubling(axes, distances, "further segments (0: right after the write)")
     axes.set(ylabel="accuracy (± standard error)", ylim=(0, 1.05))

@@ -103,9 +103,18 @@ class Probe:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The curves as one long table: measure, part, segments or facts, value, standard error."""
+        yield {
+            "measure": "fact",
+            "part": "findable",
+            "at": 0,
+            "value": self.facts.findable.mean,
+            "error": self.facts.findable.error,
+        }
         for part in self.retention.parts:
             for at, (value, error) in enumerate(zip(part.state.mean, part.state.error, strict=True)):
                 yield {"measure": "retention", "part": part.name, "at": at, "value": value, "error": error}
+            for at, (value, error) in enumerate(zip(part.weight.mean, part.weight.error, strict=True)):
+                yield {"measure": "weight", "part": part.name, "at": at, "value": value, "error": error}
         for at in self.facts.at:
             for name, score in {**at.parts, "read": at.read}.items():
                 yield {"measure": "fact", "part": name, "at": at.distance, "value": score.mean, "error": score.error}

@@ -36,11 +36,12 @@ $facts
 
 CAPTIONS = {
     "retention": "One segment is read as it is, and as that of another document; what differs later is what is left of "
-    "it. Every part has the other content alone, 'all' has it everywhere. In the state: relative to what the part "
-    "holds, right after the write = 1.",
+    "it. Every part has the other content alone, 'all' has it everywhere. In the state: what is left of the difference "
+    "right after the write (line), and what that weighs among all that the part then holds (dots).",
     "facts": "Documents tell one fact in their second segment. Kept: what a cross-validated linear probe finds in the "
-    "state, a lower bound. Where it finds nothing right after the write, the fact was lost when written; where it "
-    "finds less later, it was forgotten on the way; where it finds more than is read, it was kept and not read.",
+    "state, a lower bound. Findable: what it finds in the words of that segment, with as many documents. Where it "
+    "finds less right after the write, the fact was lost when written; where it finds less later, it was forgotten "
+    "on the way; where it finds more than is read, it was kept and not read.",
     "depth_map": "A fact at a chosen place of documents of a chosen length. The white line in the bar is guessing.",
     "capacity": "Each document tells several facts; each is one of a pair of sentences, and a linear probe says which.",
     "long_reading": "Random segments, one after the other. A norm that grows without end, a state that no longer moves "

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from memenc.diagnostics.knockout import (
     HasMemenc,
-    HasPrefix,
     another,
     content,
     measured,
@@ -46,7 +45,9 @@ class PartRetention:
     Args:
         name: of the part; "all" for the whole memory.
         written: difference that the segment made when it was written, relative to what the part then holds.
-        state: the same after 0, 1, ... more segments, as a share of `written`; what a sum keeps weighs ever less.
+        state: what is left of that difference after 0, 1, ... more segments, 1 being all of it.
+        weight: what is left relative to all that the part then holds, as a share of `written`: a sum that keeps
+            everything, or a window that is not yet full, has ever more beside it.
         tokens: relative change of the token states of the segment read 1, 2, ... segments later.
         vector: relative change of the context vector, if the document ends after 0, 1, ... more segments.
     """
@@ -54,6 +55,7 @@ class PartRetention:
     name: str
     written: float
     state: Curve
+    weight: Curve
     tokens: Curve
     vector: Curve
 
@@ -141,7 +143,7 @@ def _followed(
     All variants go side by side, so that no more than one state of each is held.
     """
     variants = {part.name: (part,) for part in parts} | {"all": tuple(parts)}
-    rows = {name: _Rows([], [], []) for name in variants}
+    rows = {name: _Rows([], [], [], []) for name in variants}
     changed = {name: _Step.start(model, replaced(state, foreign, chosen)) for name, chosen in variants.items()}
     whole = _Step.start(model, state)
     for distance in range(later.shape[1] + 1):
@@ -151,7 +153,7 @@ def _followed(
             whole = whole.then(model, segment)
             changed = {name: step.then(model, segment) for name, step in changed.items()}
         for name, chosen in variants.items():
-            rows[name].add(whole, changed[name], chosen)
+            rows[name].add(model, whole, changed[name], chosen)
     return tuple(rows[name].part(name) for name in variants)
 
 
@@ -175,37 +177,58 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Per distance and document: differences of the state, of the token states, of the vector."""
+    """Per distance and document: differences of the state, what it holds, differences of token states and vector."""
 
     states: list[Tensor]
+    held: list[Tensor]
     tokens: list[Tensor]
     vectors: list[Tensor]
 
-    def add(self, whole: _Step, changed: _Step, parts: Sequence[HasPrefix]) -> None:
-        gap, held = _difference(whole.state, changed.state, parts), _difference(whole.state, None, parts)
-        self.states.append(gap / held.clamp(min=1e-300))
+    def add(self, model: MemencModel, whole: _Step, changed: _Step, parts: Sequence[Part]) -> None:
+        self.states.append(_difference(model, whole.state, changed.state, parts))
+        self.held.append(_difference(model, whole.state, None, parts).clamp(min=1e-300))
         if whole.tokens is not None and changed.tokens is not None:
             self.tokens.append(_relative(changed.tokens, whole.tokens))
         self.vectors.append(_relative(changed.vector, whole.vector))
 
     def part(self, name: str) -> PartRetention:
-        start = self.states[0]
-        # Where nothing was written nothing can be left; 0 / 0 would say anything.
-        shares = [torch.where(start > 0, x / start.clamp(min=1e-300), 0.0) for x in self.states]
-        return PartRetention(name, float(start.mean()), Curve.of(shares), Curve.of(self.tokens), Curve.of(self.vectors))
+        weights = [gap / held for gap, held in zip(self.states, self.held, strict=True)]
+        return PartRetention(
+            name,
+            float(weights[0].mean()),
+            Curve.of(_shares(self.states)),
+            Curve.of(_shares(weights)),
+            Curve.of(self.tokens),
+            Curve.of(self.vectors),
+        )
 
 
-def _difference(state: MemoryState, other: MemoryState | None, parts: Sequence[HasPrefix]) -> Tensor:
+def _shares(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Of the first row; where nothing was written nothing can be left, 0 / 0 would say anything."""
+    return [torch.where(rows[0] > 0, x / rows[0].clamp(min=1e-300), 0.0) for x in rows]
+
+
+def _difference(model: MemencModel, state: MemoryState, other: MemoryState | None, parts: Sequence[Part]) -> Tensor:
     """Norm of the difference of two states, or of one alone, in some parts, (documents,)."""
     squares = torch.zeros(len(state), dtype=torch.double, device=next(iter(state.tensors.values())).device)
     for part in parts:
-        others = None if other is None else other.part(part.prefix)
-        for name, tensor in content(state, part).items():
+        others = None if other is None else _held(model, other, part)
+        for name, tensor in _held(model, state, part).items():
             there = torch.zeros_like(tensor) if others is None else others[name]
             # Two infinities are no difference.
             gap = torch.where(tensor == there, 0.0, tensor.double() - there.double())
             squares += gap.flatten(1).square().sum(1)
     return squares.sqrt()
+
+
+def _held(model: MemencModel, state: MemoryState, part: Part) -> dict[str, Tensor]:
+    """What a part holds; the document memory, which sums, in the form in which it is read."""
+    if part.place is not None:
+        return content(state, part)
+    tensors = state.part(part.prefix)
+    return {name: tensors[name] for name in ("mean", "maximum", "first", "last")} | {
+        "pooled": model.encoder.document_memory.pooled(tensors)
+    }
 
 
 def _relative(new: Tensor, old: Tensor) -> Tensor:
@@ -216,11 +239,11 @@ def _relative(new: Tensor, old: Tensor) -> Tensor:
 def _sentence(part: PartRetention, segments: int) -> str:
     if part.written == 0:
         return f"{part.name}: nothing of the segment was written."
-    left = f"{part.state.mean[-1]:.0%}"
+    left = f"{part.state.mean[-1]:.0%} of it is left"
     if part.gone is not None:
         after = "" if part.half_gone in (None, part.gone) else f"less than half after {part.half_gone}, "
         return f"{part.name}: {after}nothing left after {part.gone} more segments."
-    weight = f"it weighs {left} of what it did when written"
+    weight = f"{left} and weighs {part.weight.mean[-1]:.0%} of what it did when written"
     if part.half_gone is not None:
-        return f"{part.name}: less than half after {part.half_gone} more segments; after {segments} {weight}."
+        return f"{part.name}: less than half after {part.half_gone} more segments; after {segments}, {weight}."
     return f"{part.name}: after {segments} more segments {weight}."

@@ -55,9 +55,8 @@ def test_a_window_keeps_a_segment_until_it_has_passed(design, window):
     gone = -(-window // (CAPACITY + 2))
     for name in ("layer 0", "layer 1", "top"):
         # What stands in a window stands there whole until it has left.
-        assert found[name][0] == 1 and all(
-            share == pytest.approx(1) for share in found[name][: window // (CAPACITY + 2)]
-        )
+        whole = window // (CAPACITY + 2)
+        assert found[name][:whole] == pytest.approx([1] * whole)
         assert all(share > 0 for share in found[name][:gone])
         assert all(share == 0 for share in found[name][gone:])
     assert all(share > 0 for share in found["document"])
@@ -67,9 +66,8 @@ def test_a_sum_keeps_everything_and_it_weighs_ever_less():
     found = retention(build("linear"), tokens(3, 4 * CAPACITY), segments=6)
     linear = next(part for part in found.parts if part.name == "layer 0")
     assert linear.state.mean == pytest.approx([1] * 7)
-    assert (
-        linear.weight.mean[0] == 1 and 0.05 < linear.weight.mean[6] < linear.weight.mean[3] < linear.weight.mean[1] < 1
-    )
+    weight = linear.weight.mean
+    assert weight[0] == 1 and 0.05 < weight[6] < weight[3] < weight[1] < 1
     assert "100% of it is left and weighs" in found.sentences()[0]
 
 

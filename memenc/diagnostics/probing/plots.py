@@ -69,6 +69,8 @@ def _doubling(axes: Axes, ticks: Sequence[int], label: str) -> None:
     else:
         axes.set_xscale("log", base=2)
     shown = ticks[:: -max(1, -(-len(ticks) // TICKS))][::-1]
+    # "0: right after the write" is said on the axis.
+    shown = [0, *shown] if ticks[0] == 0 and shown[0] != 0 else shown
     axes.set_xticks(shown, [f"{tick:,}" for tick in shown])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
@@ -109,7 +111,7 @@ def _facts(found: Probe) -> Figure:
         label = "kept: all of the state" if name == "all" else f"kept: {name}"
         _band(axes, distances, [at.parts[name] for at in loss.at], label, styles[name])
     _band(axes, distances, [at.read for at in loss.at], f"read: {loss.reader}", styles["read"])
-    axes.axhline(loss.findable.mean, color="0.6", linestyle=(0, (1, 2)), label="findable in the words themselves")
+    axes.axhline(loss.findable.mean, color="0.6", linestyle="--", label="findable in the words themselves")
     axes.axhline(loss.chance, color="grey", linestyle=(0, (1, 3)), label="guessing")
     _doubling(axes, distances, "further segments (0: right after the write)")
     axes.set(ylabel="accuracy (± standard error)", ylim=(0, 1.05))

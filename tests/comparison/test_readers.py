@@ -36,6 +36,14 @@ def test_every_design_fits_its_budget(name):
     assert 0 <= found[5]["right"] <= found[5]["documents"] == 64
 
 
+@pytest.mark.parametrize("name", [*MEMORIES, "windowed+linear"])
+def test_every_design_fits_its_budget_with_its_document_memory(name):
+    found = results(cell_of(f"{name}/document", budgets=[6_000]))
+    assert 300 < found[2]["state_bytes"] <= found[5]["state_bytes"] <= 6_000
+    with pytest.raises(NotRun, match=r"document memory alone takes .* of 300 bytes"):
+        measure(cell_of("windowed/document", budgets=[300]), lambda share: None)
+
+
 def test_more_budget_is_more_state_and_too_little_is_not_run():
     small, large = (results(cell_of("windowed", budgets=[budget]))[5]["state_bytes"] for budget in (1_000, 4_000))
     assert 500 < small <= 1_000 and 2_500 < large <= 4_000

@@ -15,8 +15,12 @@ from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
 from memenc.memory import MEMORIES, LayerSizes
 from memenc.memory.budget import OPTION, within_budget
+from memenc.memory.document import DocumentMemory
+from memenc.readout import READOUTS
 from memenc.tasks import MemencClassifierOutput, MemencForSequenceClassification
 
+# The document memory of designs that read it.
+DOCUMENT: dict[str, Any] = {"queries": 1, "temperature": "fixed"}
 # Of a piece, when nothing but the state in the end matters.
 TOKENS = 1_024
 
@@ -50,8 +54,8 @@ class MemoryNetwork(Network):
             memory_layers=sizes.memory_layers,
             readout=contender.readout,
             segment_length=task.segment_length,
-            document_queries=1,
-            document_temperature="fixed",
+            document_queries=DOCUMENT["queries"],
+            document_temperature=DOCUMENT["temperature"],
             classifier_dropout=0.0,
             num_labels=task.labels,
         )
@@ -110,13 +114,18 @@ def options_within(
     """Options of a design whose state takes at most so many bytes; compositions share them equally.
 
     Only state that comes back into the layers counts: over the top that is memory tokens and summaries, for all other
-    designs it is read by nobody, unless the readout is one of the document memory.
+    designs it is read by nobody, unless the readout reads the document memory and what stands over the top.
     """
-    parts = start_options(contender.memory, contender.options)
+    parts, readout = start_options(contender.memory, contender.options), READOUTS[contender.readout]
+    if budget is not None and readout.reads_attention:
+        needed = document_bytes(sizes.hidden)
+        if needed >= budget:
+            raise NotRun(f"the document memory alone takes {needed:,} of {budget:,} bytes")
+        budget -= needed
     share = None if budget is None else budget // len(parts)
     if share is not None:
         for name, options in parts.items():
-            places = counted_places(name, sizes, segment_length)
+            places = counted_places(name, sizes, segment_length, readout.reads_top)
             parts[name] = within(name, places, {OPTION: share} | options)
     return parts if len(parts) > 1 else parts[contender.memory]
 
@@ -135,15 +144,21 @@ def within(name: str, places: Sequence[LayerSizes], options: Mapping[str, Any]) 
         raise
 
 
-def counted_places(name: str, sizes: EncoderSizes, segment_length: int) -> list[LayerSizes]:
-    """Where the state of a design comes back in from."""
-    row = MEMORIES[name].row
+def document_bytes(hidden: int) -> int:
+    """Bytes of the document memory of one document."""
+    return sum(tensor.nbytes for tensor in DocumentMemory(hidden, **DOCUMENT).initial_state(1, torch.zeros(1)).values())
+
+
+def counted_places(name: str, sizes: EncoderSizes, segment_length: int, reads_top: bool = False) -> list[LayerSizes]:
+    """Where the state of a design comes back in from, and what a readout reads over the top."""
+    row, top = MEMORIES[name].row, LayerSizes(1, 1, sizes.hidden, segment_length, pools=True)
     if row is not None and row.streams:
-        return [LayerSizes(1, 1, sizes.hidden, segment_length, pools=True)]
+        return [top]
     layers = range(sizes.layers)
     if sizes.memory_layers == "upper_half":
         layers = layers[sizes.layers // 2 :]
     elif not isinstance(sizes.memory_layers, str):
         layers = sizes.memory_layers
     width = sizes.hidden // sizes.heads
-    return [LayerSizes(sizes.heads, sizes.heads, width, segment_length, first=layer == 0) for layer in layers]
+    inside = [LayerSizes(sizes.heads, sizes.heads, width, segment_length, first=layer == 0) for layer in layers]
+    return [*inside, top] if reads_top else inside

@@ -36,6 +36,8 @@ def compare(
     """
     settings = ComparisonSettings.load(config)
     settings = replace(settings, seeds=tuple(seed + each for each in settings.seeds))
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output} is a file; give a folder")
     cells, store = cells_of(settings), CellStore(output)
     missing = [cell for cell in cells if store.finished(cell) is None]
     console.note(f"{len(cells):,} cells, {len(cells) - len(missing):,} of them finished before")

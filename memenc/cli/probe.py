@@ -105,6 +105,8 @@ def load_model(folder: Path) -> MemencModel | MemencForSequenceClassification:
     Raises:
         ValueError: the folder holds no memenc model.
     """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}; give one written by memenc train or save_pretrained")
     config = AutoConfig.from_pretrained(folder)
     if not isinstance(config, MemencConfig):
         raise ValueError(f"{folder} is a plain encoder without a memory; give a folder written by memenc train")

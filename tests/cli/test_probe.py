@@ -56,6 +56,7 @@ def test_probe_refuses_what_it_cannot_measure(memenc, model, backbone, documents
     strange = lines([{"text": " ".join(WORDS), "label": "elephant"}], "strange.jsonl")
     for arguments, message in (
         (["--model", bare], "holds no tokenizer"),
+        (["--model", tmp_path / "nowhere"], "there is no folder"),
         (["--model", backbone], "without a memory"),
         (["--model", model, "--documents", short, "--facts", facts], "two segments"),
         (["--model", model, "--documents", strange, "--facts", facts, "--label-column", "label"], "elephant"),

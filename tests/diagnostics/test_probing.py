@@ -96,6 +96,13 @@ def test_retention_refuses_what_it_cannot_measure():
         retention(model, tokens(2, 4 * CAPACITY), segments=0)
 
 
+def test_depths_that_are_one_place_have_one_score():
+    found = depth_map(classifier(), tokens(4, 8, CAPACITY), plain_facts(), (2, 5), count=6)
+    short, long = zip(*found.scores, strict=True)
+    assert len(found.depths) == 5 and short[0] == short[1] == short[2] and short[3] == short[4]
+    assert short[0].error < long[0].error or short[0].mean != long[0].mean
+
+
 def test_kept_but_not_read():
     model = classifier()
     with torch.no_grad():
@@ -119,7 +126,7 @@ def test_lost_when_written(monkeypatch):
 def test_forgotten_on_the_way(monkeypatch):
     model = build("windowed_one_segment")
     monkeypatch.setattr(model.encoder.document_memory, "take_in", lambda state, *rest: state)
-    found = fact_loss(model, tokens(4, 8, CAPACITY), plain_facts(), (0, 4), count=40)
+    found = fact_loss(model, tokens(20, 8, CAPACITY), plain_facts(), (0, 4), count=60)
     assert found.at[0].parts["layer 0"].mean == 1
     assert found.at[1].verdict == FORGOTTEN and found.forgotten_after == 4
     assert "gone after 4 segments" in found.sentences()[-1]

@@ -151,6 +151,8 @@ def test_a_stream_is_in_the_same_order_whenever_it_is_read():
     assert first(EndlessDocuments(lambda: range(5), buffer=1), 10) == [*range(5), *range(5)]
 
 
+# A machine with one core says that two processes are many.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_processes_that_load_share_a_stream():
     stream = EndlessDocuments(lambda: range(20), 3, buffer=7)
     loader = iter(DataLoader(stream, batch_size=None, num_workers=2))

@@ -72,8 +72,8 @@ def depth_map(
         for length in lengths:
             told(f"depth and length: {length} of {lengths[-1]} segments")
             vectors, labels = [], []
-            for depth in depths:
-                place = round(depth * (length - 1))
+            places = [round(depth * (length - 1)) for depth in depths]
+            for place in places:
                 reading = filler(documents, count, length, generator)
                 chosen, drawn = facts.drawn(count, generator)
                 reading[:, place] = planted(reading[:, place], chosen, generator)
@@ -81,7 +81,8 @@ def depth_map(
                 labels += drawn
             # A probe is trained over all depths, as a reader does not know where the fact stands.
             right = right_answers(model, torch.cat(vectors), labels, own, seed).reshape(len(depths), count)
-            columns.append([Score.of(row) for row in right])
+            # In short documents several depths are one place: its documents count together.
+            columns.append([Score.of(right[[other == place for other in places]]) for place in places])
     reader = VECTOR_PROBE if own is None else OWN_ANSWER
     rows = tuple(zip(*columns, strict=True))
     return DepthMap(facts.chance, count, reader, tuple(depths), tuple(lengths), rows)

@@ -158,7 +158,7 @@ def probe(
     kept = retention(model, ids.clamp(min=0), ids >= 0, many, seed, told)
     pool = torch.cat([x[: len(x) // own * own].view(-1, own) for x in documents]).to(encoder.device)[None]
     powers = [2**power for power in range(many.bit_length()) if 2**power < many] + [many]
-    numbers = [2**power for power in range(settings.most_facts.bit_length())]
+    numbers = sorted({2**power for power in range(settings.most_facts.bit_length())} | {settings.most_facts})
     document = longest[0][: len(longest[0]) // own * own].view(-1, own)[:many]
     return Probe(
         memory=encoder.config.memory,

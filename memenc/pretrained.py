@@ -156,7 +156,7 @@ class MemencPreTrainedModel(PreTrainedModel):
     @classmethod
     def from_backbone(
         cls,
-        backbone: str | PreTrainedModel,
+        backbone: str | os.PathLike[str] | PreTrainedModel,
         memory: str = "compressive",
         memory_options: dict[str, Any] | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
@@ -179,6 +179,8 @@ class MemencPreTrainedModel(PreTrainedModel):
             ValueError: the backbone would ignore a memory, or an option does not fit.
         """
         _check_options(options)
+        # A folder may be a path: what follows tells names from models.
+        backbone = os.fspath(backbone) if isinstance(backbone, os.PathLike) else backbone
         if tokenizer is None and isinstance(backbone, str):
             tokenizer = find_tokenizer(backbone)
         if isinstance(options.get("instruction"), str):

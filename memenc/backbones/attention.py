@@ -191,6 +191,10 @@ def attention_function(
     if refused:
         raise ValueError(f"{type(module).__name__} uses {', '.join(refused)}, which memenc attention does not support")
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    if len({query.dtype, key.dtype, value.dtype}) > 1 and torch.is_autocast_enabled(query.device.type):
+        # Positions were rotated in float32, values are as they were projected: as in SDPA, autocast decides for all.
+        kind = torch.get_autocast_dtype(query.device.type)
+        query, key, value = (x.to(kind) for x in (query, key, value))
     call = LayerCall(query, key, value, scaling, dropout, causal, sliding_window)
     if memory_context is None:
         output = memory_attention(query, key, value, **_own_arguments(call, attention_mask), dropout=dropout)

@@ -51,8 +51,10 @@ def start_run(folder: Path, run: dict[str, Any], resume: bool) -> None:
         if changed:
             raise ValueError(f"--resume: the earlier run had {'; '.join(changed)}. Give the same, or another --output")
     elif not resume:
-        # Only now, when nothing can be wrong with what was asked for any more.
-        shutil.rmtree(folder, ignore_errors=True)
+        # Only now, when nothing can be wrong with what was asked for any more, and nothing but what a run left here.
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        file.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, json.dumps(run, indent=2))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,9 +51,14 @@ def tokens_per_backbone_call(device: torch.device) -> int:
     return TOKENS_PER_CALL.get(device.type, TOKENS_PER_CALL_ELSEWHERE)
 
 
-def groups_of(segments: Segments, segments_per_call: int, bptt_segments: int | None = None) -> Iterator[Group]:
-    """The segments of a batch in groups, in reading order; gradient through memory is cut every `bptt_segments`."""
-    width = _occupied_columns(segments)
+def groups_of(
+    segments: Segments, segments_per_call: int, bptt_segments: int | None = None, multiple: int = 1
+) -> Iterator[Group]:
+    """The segments of a batch in groups, in reading order; gradient through memory is cut every `bptt_segments`.
+
+    Rows of short documents have a multiple of `multiple` tokens.
+    """
+    width = _occupied_columns(segments, multiple)
     ids, valid = segments.ids[:, :, :width], segments.valid[:, :, :width]
     types = None if segments.types is None else segments.types[:, :, :width]
     lengths = list(zip(segments.totals, segments.capacities, strict=True))
@@ -84,11 +90,12 @@ def _written(segments: Segments, index: int) -> Written:
     return "all" if writing == len(segments.totals) and not segments.knocked_out else "some"
 
 
-def _occupied_columns(segments: Segments) -> int:
+def _occupied_columns(segments: Segments, multiple: int) -> int:
     """Tokens of a row that anybody needs: short documents, one unfinished segment each, are not padded to a whole."""
     whole = segments.ids.shape[2]
     lengths = list(zip(segments.totals, segments.capacities, strict=True))
     if any(total >= capacity for total, capacity in lengths):
         return whole
     longest = max(whole - capacity + total for total, capacity in lengths)
-    return min(whole, -(-max(1, longest) // 8) * 8)
+    unit = math.lcm(8, multiple)
+    return min(whole, -(-max(1, longest) // unit) * unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, cast
 
@@ -107,7 +108,9 @@ class SegmentEncoder(nn.Module):
         per_call = 1 if streams else segments_per_call
         own_calls = -(-segments.count // per_call)
         segments = in_step(segments, per_call) if gathers_weights(self.backbone) else segments
-        for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments)):
+        parts = [part for part in self.memories.modules() if isinstance(part, LayerMemory)]
+        multiple = math.lcm(*(part.row_multiple for part in parts))
+        for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments, multiple)):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
                 encoded = checkpoint(self._read_group, state, group, keep, use_reentrant=False)

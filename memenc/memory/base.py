@@ -32,6 +32,8 @@ class LayerMemory(nn.Module, ABC):
 
     # It writes memory tokens, which hold nothing of the segment before they have seen it in a layer below.
     needs_layer_below: ClassVar[bool] = False
+    # Rows shorter than a segment, of short documents, are cut to a multiple of so many tokens.
+    row_multiple: int = 1
 
     def __init__(self, sizes: LayerSizes) -> None:
         super().__init__()

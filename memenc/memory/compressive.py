@@ -60,6 +60,7 @@ class CompressiveMemory(LayerMemory):
                 f"tokens; a window of {window - window % rate} or another rate would fit"
             )
         self.window, self.slots, self.rate = window, slots, rate
+        self.row_multiple = rate
         require_weight(reconstruction_weight=reconstruction_weight)
         self.reconstruction_weight = reconstruction_weight
         self.initial_bias = start_of_bias(initial_bias, sizes, window + slots)

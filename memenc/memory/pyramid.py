@@ -55,6 +55,7 @@ class PyramidMemory(LayerMemory):
             )
         _require_whole_slots(window, levels, slots, rate)
         self.window, self.levels, self.slots, self.rate = window, levels, slots, rate
+        self.row_multiple = rate**levels
         self.leaving = sizes.segment_length // rate**levels
         self.top = max(number for number in range(1, slots + 1) if self.leaving % number == 0)
         # Entries lie oldest first: top, the last level, ..., the first level, window.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 CHECKSUMS = "checksums.json"
 FORMAT = "memenc.checksums"
 VERSION = 1
+# Weights as transformers names them: whole, in shards, with the index of these.
+OF_A_SAVE = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 UNFINISHED = ".memenc-saving-"
 COMPLETE = ".memenc-saved"
 # sentence-transformers writes them anew when it saves a model, and memenc never reads them.
@@ -97,7 +100,8 @@ def finish_save(folder: Path) -> None:
 def _remove_stale_weights(complete: Path, folder: Path) -> None:
     """Remove weights of an earlier save that would be read first, if there are new ones."""
     if any(map(_holds_weights, _files(complete))):
-        for stale in {path.name for path in folder.glob("model*.safetensors*")} - set(checksums(complete)):
+        weights = {path.name for path in folder.glob("model*.safetensors*") if OF_A_SAVE.fullmatch(path.name)}
+        for stale in weights - set(checksums(complete)):
             (folder / stale).unlink(missing_ok=True)
 
 

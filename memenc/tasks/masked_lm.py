@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self, cast
 
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
     @classmethod
     def from_backbone(
         cls,
-        backbone: str | PreTrainedModel,
+        backbone: str | os.PathLike[str] | PreTrainedModel,
         memory: str = "compressive",
         memory_options: dict[str, Any] | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
@@ -67,6 +68,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             ValueError: transformers has no masked language model of this kind, as for decoders, or the model is an
                 encoder without its head.
         """
+        backbone = os.fspath(backbone) if isinstance(backbone, os.PathLike) else backbone
         if isinstance(backbone, str):
             tokenizer = tokenizer or find_tokenizer(backbone)
             try:

@@ -127,6 +127,15 @@ def test_checkpoints_of_two_runs_do_not_mix(train, lines, tmp_path):
     train(path, "--overwrite")
 
 
+def test_a_run_takes_away_no_file_but_its_own(train, lines, tmp_path):
+    mine = tmp_path / "out" / "checkpoints" / "epoch1.pt"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    train(lines(reviews(12)))
+    train(lines(reviews(12)), "--overwrite")
+    assert mine.read_bytes() == b"mine"
+
+
 def test_resume_without_a_checkpoint_starts_from_the_beginning(train, lines):
     assert "starting from the beginning" in train(lines(reviews(12)), "--resume").err
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
 from memenc.estimator import ESTIMATOR_FILE
 from memenc.pretrained import load_whole
-from memenc.state import MemoryState
+from memenc.state import MemoryState, fingerprint_of_weights
 from memenc.storage.files import check_sealed, whole_folder, write_whole
 from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, ReadDocuments
 from memenc.tasks.spans import SpanLogits, best_spans
@@ -52,11 +51,7 @@ class Trained:
     @cached_property
     def fingerprint(self) -> str:
         """Of the kind of model and every weight."""
-        digest = hashlib.sha256(type(self.model).__name__.encode())
-        for name, weight in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint_of_weights(type(self.model).__name__, self.model.state_dict())
 
     def ids(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (texts, tokens) of short texts, on the model's device."""

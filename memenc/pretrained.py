@@ -16,7 +16,7 @@ from transformers.utils.hub import cached_file
 
 from memenc.backbones.loading import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
-from memenc.data.tokens import instruction_tokens, pair_tokens_of, special_tokens_of
+from memenc.data.tokens import instruction_tokens, special_tokens_named
 from memenc.encoder.places import choose_sizes
 from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.storage.embedding_files import write_embedding_files
@@ -286,18 +286,6 @@ def _check_downloaded(name: str, options: dict[str, Any]) -> None:
     )
     if found is not None:
         check_sealed(Path(found).parent, partial=True)
-
-
-def special_tokens_named(tokenizer: PreTrainedTokenizerBase, token_types: int) -> dict[str, Any]:
-    """What `MemencConfig` knows of a tokenizer's special tokens; only what differs from its defaults for a pair."""
-    prefix, suffix = special_tokens_of(tokenizer)
-    named: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "padding": tokenizer.pad_token_id or 0}
-    separator, own_type = pair_tokens_of(tokenizer) or (suffix, 0)
-    if separator != suffix:
-        named["separator"] = separator
-    if 0 < own_type < token_types:
-        named["own_type"] = own_type
-    return named
 
 
 def _check_options(options: dict[str, Any]) -> None:

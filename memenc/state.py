@@ -157,6 +157,16 @@ def fingerprint_of(description: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def fingerprint_of_weights(kind: str, weights: dict[str, Tensor]) -> str:
+    """Hash of a kind of model and of every weight in it, by name."""
+    digest = hashlib.sha256(kind.encode())
+    for name, weight in sorted(weights.items()):
+        digest.update(name.encode())
+        plain = weight.detach().cpu().clone(memory_format=torch.contiguous_format)
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _checksum(tensors: dict[str, Tensor], fingerprint: str) -> str:
     # safetensors notices a truncated file but no flipped bit, so names, types, shapes and bytes are all hashed here.
     digest = hashlib.sha256(f"{FORMAT} {VERSION} {fingerprint}".encode())

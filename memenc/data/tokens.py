@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy
 from transformers import PreTrainedTokenizerBase
@@ -221,3 +222,15 @@ def without_limit(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase
     unlimited = copy.copy(tokenizer)
     unlimited.model_max_length = VERY_LARGE_INTEGER
     return unlimited
+
+
+def special_tokens_named(tokenizer: PreTrainedTokenizerBase, token_types: int) -> dict[str, Any]:
+    """What `MemencConfig` knows of a tokenizer's special tokens; only what differs from its defaults for a pair."""
+    prefix, suffix = special_tokens_of(tokenizer)
+    named: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "padding": tokenizer.pad_token_id or 0}
+    separator, own_type = pair_tokens_of(tokenizer) or (suffix, 0)
+    if separator != suffix:
+        named["separator"] = separator
+    if 0 < own_type < token_types:
+        named["own_type"] = own_type
+    return named

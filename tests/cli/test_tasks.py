@@ -224,7 +224,11 @@ def test_documents_without_words_are_no_obstacle(memenc, folder_of, backbone, tm
     rows = [{"words": [], "labels": []}, *tagged(6)]
     common = ["--train", lines(rows), "--backbone", backbone, "--output", tmp_path / "out"]
     memenc("train", *common, "--task", "token-classification", *SMALL, *FAST)
-    memenc("evaluate", "--model", folder_of("token-classification"), "--data", lines(rows))
+    scores = tmp_path / "scores.json"
+    options = ["--data", lines(rows), "--output", scores]
+    memenc("evaluate", "--model", folder_of("token-classification"), *options)
+    (found,) = json.loads(scores.read_text())["records"]
+    assert found["documents"] == 7 and 0 <= found["f1"] <= 1
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -155,7 +155,8 @@ def fact_loss(
 def counted(segments: Tensor) -> Tensor:
     """How often every token that there is stands in each segment (documents, tokens): (documents, different tokens)."""
     known, places = segments.unique(return_inverse=True)
-    return torch.nn.functional.one_hot(places, len(known)).sum(1).double()
+    counts = torch.zeros(len(segments), len(known), dtype=torch.double, device=segments.device)
+    return counts.scatter_add_(1, places, torch.ones_like(places, dtype=torch.double))
 
 
 def _held(

@@ -59,19 +59,26 @@ class Contender:
         return self.bounded and (self.kind == "published" or (self.kind == "memory" and self.memory != "none"))
 
 
-# Defaults of designs are made for segments of hundreds of tokens; these leave room in segments of ten.
-SMALL: dict[str, dict[str, Any]] = {
-    "moving_average": {"slots": 4},
-    "compressive": {"rate": 2},
-    "pyramid": {"rate": 2},
-    "global": {"keep": "attended"},
-    "nearest": {"nearest": 4},
-    "summary": {"tokens": 2},
-    "associative": {"tokens": 2},
-}
+def small_options(segment_length: int) -> dict[str, dict[str, Any]]:
+    """Options by design that fit short segments: defaults are made for hundreds of tokens.
+
+    What a segment is cut into is equally long: averages of up to 4 stretches, compression by its least divisor.
+    """
+    rate = next(n for n in range(2, segment_length + 1) if segment_length % n == 0)
+    return {
+        "moving_average": {"slots": max(n for n in range(1, 5) if segment_length % n == 0)},
+        "compressive": {"rate": rate},
+        "pyramid": {"rate": rate, "levels": 1 if segment_length % rate**2 else 2},
+        "global": {"keep": "attended"},
+        "nearest": {"nearest": 4},
+        "summary": {"tokens": 2},
+        "associative": {"tokens": 2},
+    }
+
+
 # Beside the plain names: an option that makes another design of one, or a state without a bound.
 VARIANTS = {
-    "moving_average-cumulative": Contender("", memory="moving_average", options={"average": "cumulative", "slots": 8}),
+    "moving_average-cumulative": Contender("", memory="moving_average", options={"average": "cumulative"}),
     "nearest-unbounded": Contender("", memory="nearest", bounded=False),
     "summary-unbounded": Contender("", memory="summary", bounded=False),
 }
@@ -128,12 +135,13 @@ def _checked(contender: Contender) -> Contender:
     return contender
 
 
-def start_options(memory: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def start_options(memory: str, options: Mapping[str, Any], segment_length: int) -> dict[str, dict[str, Any]]:
     """Options by design: small, and with gates wide open, as a fresh encoder has nothing to protect."""
     opened = {"initial_bias": 0.0, "initial_share": 0.5}
+    small = small_options(segment_length)
     return {
         part: {name: value for name, value in opened.items() if name in MEMORIES[part].options}
-        | SMALL.get(part, {})
+        | small.get(part, {})
         | given
         for part, given in designs_of(memory, dict(options)).items()
     }

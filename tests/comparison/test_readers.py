@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from memenc.comparison.cells import cells_of
 from memenc.comparison.measure import measure
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.readers.encoder import shared_encoder
@@ -14,7 +15,7 @@ from memenc.comparison.readers.network import NotRun
 from memenc.comparison.readers.peak import PeakMemory
 from memenc.comparison.readers.tfidf import ids_and_pairs
 from memenc.comparison.readers.window import WindowNetwork
-from memenc.comparison.settings import EncoderSizes
+from memenc.comparison.settings import ComparisonSettings, EncoderSizes, presets
 from memenc.data.memory_tasks import Memorize, Rewrite
 from memenc.data.memory_tasks.base import BLANK, PADDING, QUESTION, SEGMENT
 from memenc.data.memory_tasks.vocabulary import FIRST_WORD
@@ -42,6 +43,14 @@ def test_every_design_fits_its_budget_with_its_document_memory(name):
     assert 300 < found[2]["state_bytes"] <= found[5]["state_bytes"] <= 6_000
     with pytest.raises(NotRun, match=r"document memory alone takes .* of 300 bytes"):
         measure(cell_of("windowed/document", budgets=[300]), lambda share: None)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_memory_of_a_preset_can_be_built(name):
+    cells = cells_of(ComparisonSettings.load(name))
+    memories = [cell for cell in cells if cell.contender.kind == "memory" and cell.seed == 0]
+    for cell in {(cell.contender.name, cell.new_task().segment_length): cell for cell in memories}.values():
+        reader_for(cell, cell.new_task())
 
 
 def test_more_budget_is_more_state_and_too_little_is_not_run():

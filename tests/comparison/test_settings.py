@@ -189,8 +189,15 @@ def test_contenders_share_documents_but_not_weights():
 
 
 def test_gates_start_open_in_every_part():
-    found = start_options("windowed+linear", {"windowed": {"window": 3}})
+    found = start_options("windowed+linear", {"windowed": {"window": 3}}, 9)
     assert found == {"windowed": {"initial_bias": 0.0, "window": 3}, "linear": {"initial_share": 0.5}}
+
+
+@pytest.mark.parametrize(("length", "slots", "rate"), [(4, 4, 2), (9, 3, 3), (10, 2, 2), (11, 1, 11), (25, 1, 5)])
+def test_what_a_segment_is_cut_into_is_equally_long(length, slots, rate):
+    assert start_options("moving_average", {}, length)["moving_average"]["slots"] == slots
+    assert start_options("moving_average", {"slots": 5}, length)["moving_average"]["slots"] == 5
+    assert start_options("compressive", {}, length)["compressive"]["rate"] == rate
 
 
 def test_the_comparison_in_the_readme_loads():

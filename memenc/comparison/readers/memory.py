@@ -116,7 +116,7 @@ def options_within(
     Only state that comes back into the layers counts: over the top that is memory tokens and summaries, for all other
     designs it is read by nobody, unless the readout reads the document memory and what stands over the top.
     """
-    parts, readout = start_options(contender.memory, contender.options), READOUTS[contender.readout]
+    parts, readout = start_options(contender.memory, contender.options, segment_length), READOUTS[contender.readout]
     if budget is not None and readout.reads_attention:
         needed = document_bytes(sizes.hidden)
         if needed >= budget:

@@ -66,6 +66,9 @@ def doctor(
     output: Annotated[
         Path | None, typer.Option(help="Write the JSON to this file as well; with --model, a plot if it ends in .png.")
     ] = None,
+    more_segments: Annotated[
+        int, typer.Option(help="With --model: segments read on to see where the state goes.", min=1)
+    ] = 64,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
@@ -77,7 +80,7 @@ def doctor(
         raise ValueError("--data and a plot need a model to examine: give --model as well")
     checks, facts_of_device = package_checks(), device_facts()
     with console.err().status("examining the memory") if model is not None else nullcontext():
-        found = None if model is None else examined(model, data, text_column, seed, device)
+        found = None if model is None else examined(model, data, text_column, more_segments, seed, device)
     problems = [] if found is None else found.problems()
     installed = all(check.good or check.optional for check in checks)
     facts = {"healthy": installed and not problems, "packages": [asdict(check) for check in checks]}
@@ -110,7 +113,7 @@ def write_out(facts: dict[str, Any], found: Liveness | None, output: Path | None
         output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def examined(folder: Path, data: str | None, text_column: str, seed: int, device: str) -> Liveness:
+def examined(folder: Path, data: str | None, text_column: str, more_segments: int, seed: int, device: str) -> Liveness:
     """What the memory of a saved model does.
 
     Raises:
@@ -124,13 +127,13 @@ def examined(folder: Path, data: str | None, text_column: str, seed: int, device
     longest = SEGMENTS * model.own_tokens_per_segment
     if data is None:
         low, high = ordinary_ids(model)
-        return liveness(model, torch.randint(low, high, (EXAMINED, longest)), seed=seed)
+        return liveness(model, torch.randint(low, high, (EXAMINED, longest)), seed=seed, more_segments=more_segments)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     records = islice(options.DocumentOptions(data, text_column=text_column).records(), READ)
     documents = [torch.from_numpy(tokenize_document(record.text, tokenizer).astype("int64")) for record in records]
     chosen = sorted(documents, key=len, reverse=True)[:EXAMINED]
     ids = pad_sequence([document[:longest] for document in chosen], batch_first=True, padding_value=-1)
-    return liveness(model, ids.clamp(min=0), ids >= 0, seed=seed)
+    return liveness(model, ids.clamp(min=0), ids >= 0, seed=seed, more_segments=more_segments)
 
 
 def ordinary_ids(model: MemencModel) -> tuple[int, int]:

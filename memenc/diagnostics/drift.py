@@ -29,11 +29,13 @@ class Usage:
         valid: share of them that hold something.
         distinct: effective number of different keys among them, 1 if all are the same, 0 if there are none; of at most
             128 of them.
+        values: largest number in the values of those that hold something.
     """
 
     entries: int
     valid: float
     distinct: float
+    values: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def usage(state: MemoryState, place: Place) -> Usage | None:
         distinct(keys[:, valid])
         for keys, valid in zip(entries.keys[:DOCUMENTS], entries.valid[:DOCUMENTS], strict=True)
     ]
-    return Usage(entries.keys.shape[2], float(entries.valid.double().mean()), sum(documents) / len(documents))
+    values = entries.values.transpose(1, 2)[entries.valid].abs().max() if bool(entries.valid.any()) else 0.0
+    valid = float(entries.valid.double().mean())
+    return Usage(entries.keys.shape[2], valid, sum(documents) / len(documents), float(values))
 
 
 def distinct(keys: Tensor) -> float:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memenc.diagnostics.gates import memory_parameters
-from memenc.diagnostics.knockout import Place, half
+from memenc.diagnostics.knockout import ROUNDING, Place, change, content, half
 from memenc.model import MemencModel, MemencOutput
 from memenc.state import MemoryState
 
@@ -28,12 +28,17 @@ class Gradients:
             context vector hears it, that which the vector sends to what it holds at the end.
         carried: norm that what a place holds sends to what it held one segment earlier; empty for two segments.
         parameters: norm of each trainable parameter of memories and row tokens, from all outputs.
+        detached: tensors of each place that no gradient can reach though others of it have one, and which the last
+            segment's token states depend on.
+        idle_loss: whether the design has a loss of its own from which no parameter learns.
     """
 
     reach: tuple[float, ...]
     places: dict[str, float]
     carried: dict[str, float]
     parameters: dict[str, float]
+    detached: dict[str, tuple[str, ...]]
+    idle_loss: bool
 
 
 @torch.enable_grad()
@@ -61,6 +66,8 @@ def gradients(model: MemencModel, documents: Tensor, places: Sequence[Place], ge
         },
         _carried(states, places, generator),
         dict(zip(parameters, _norms(everything, list(parameters.values())), strict=True)),
+        {place.name: _detached(model, documents[:, -1], outputs[-1], states[-2], place) for place in places},
+        _is_idle([output.auxiliary_loss for output in outputs], list(model.parameters())),
     )
 
 
@@ -76,9 +83,12 @@ def _read(model: MemencModel, documents: Tensor) -> tuple[list[MemencOutput], li
     hook = model.get_input_embeddings().register_forward_hook(keep)
     try:
         outputs: list[MemencOutput] = []
+        # A design has a loss of its own while it trains; the backbone, which may drop out, stays as it is.
+        model.encoder.memories.train()
         for segment in documents.unbind(1):
             outputs.append(model(segment, memory=outputs[-1].memory if outputs else None))
     finally:
+        model.encoder.memories.eval()
         hook.remove()
     return outputs, embedded
 
@@ -97,6 +107,28 @@ def _carried(states: list[MemoryState], places: Sequence[Place], generator: torc
         after, before = _differentiable(states[-2], place), _differentiable(states[-3], place)
         found[place.name] = sum(_norms(_project(after, generator), before)) if after and before else 0.0
     return found
+
+
+def _detached(
+    model: MemencModel, ids: Tensor, whole: MemencOutput, state: MemoryState, place: Place
+) -> tuple[str, ...]:
+    if place.heard != "tokens" or not _differentiable(state, place):
+        return ()
+    found = []
+    for name, tensor in content(state, place).items():
+        if not tensor.requires_grad:
+            emptied = {f"{place.prefix}.{name}": torch.zeros_like(tensor)}
+            with torch.no_grad():
+                without = model(ids, memory=MemoryState(state.tensors | emptied, state.fingerprint))
+            if change(whole.last_hidden_state, without.last_hidden_state) > ROUNDING:
+                found.append(name)
+    return tuple(found)
+
+
+def _is_idle(losses: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> bool:
+    own = [loss for loss in losses if loss is not None]
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    return bool(own and learning) and not any(_norms(torch.stack(own).sum(), learning))
 
 
 def _differentiable(state: MemoryState, place: Place) -> list[Tensor]:

@@ -1,16 +1,89 @@
-"""What a state must never do: hold numbers that are none, follow padding, or be the same in two layers."""
+"""What a state must never do: hold numbers that are none, or depend on anything but its own document."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import Place, content
+from memenc.diagnostics.knockout import Place, change, content
 from memenc.model import MemencModel, MemencOutput
 from memenc.state import MemoryState, grown
+
+# Relative difference of two readings that differ in nothing, and of two that add up in another order.
+SAME, REORDERED, REORDERED_HALF = 1e-5, 1e-3, 0.1
+# Segments of the readings that are compared.
+SEGMENTS = 4
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Names of tensors of state and output that differ between two readings of the same documents.
+
+    Args:
+        neighbours: with other documents beside them.
+        again: a second time, after other documents.
+        piecewise: segment by segment, with the state handed on, instead of all at once in one call of the backbone.
+    """
+
+    neighbours: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    piecewise: tuple[str, ...] = ()
+
+
+@torch.no_grad()
+def compared_readings(model: MemencModel, documents: Tensor) -> Readings:
+    """Read the first of documents (documents, segments, tokens) in ways that must not matter."""
+    document = documents[:1, :SEGMENTS]
+    # Itself from behind is another document of the same length.
+    beside = [document.flip(1, 2), document.flip(1)]
+    pairs = [torch.cat([document, other]).flatten(1) for other in beside]
+    with at_once(model, SEGMENTS):
+        whole, neighbours, again = (model(ids) for ids in (*pairs, pairs[0]))
+    piece, memory = whole, None
+    for segment in torch.cat([document, beside[0]]).unbind(1):
+        piece = model(segment, memory=memory)
+        memory = piece.memory
+    half = whole.last_hidden_state.dtype in (torch.float16, torch.bfloat16)
+    return Readings(
+        neighbours=_differing(whole, neighbours, SAME, 1),
+        again=_differing(whole, again, SAME, 2),
+        piecewise=_differing(whole, piece, REORDERED_HALF if half else REORDERED, 2),
+    )
+
+
+@contextmanager
+def at_once(model: MemencModel, segments: int) -> Iterator[None]:
+    """With so many segments in a call of the backbone."""
+    before = model.config.segments_per_call
+    model.config.segments_per_call = segments
+    try:
+        yield
+    finally:
+        model.config.segments_per_call = before
+
+
+def _differing(left: MemencOutput, right: MemencOutput, most: float, documents: int) -> tuple[str, ...]:
+    """Names of what differs by more than that share in the first documents; token states from the end."""
+    tokens = min(x.last_hidden_state.shape[1] for x in (left, right))
+    pairs = {"last_hidden_state": [x.last_hidden_state[:documents, -tokens:] for x in (left, right)]}
+    pairs["pooler_output"] = [x.pooler_output[:documents] for x in (left, right)]
+    states = [x.memory for x in (left, right)]
+    for name in states[0].tensors:
+        here, there = (state.tensors[name][:documents] for state in states)
+        shape = [max(sizes) for sizes in zip(here.shape, there.shape, strict=True)]
+        pairs[name] = [grown(here, shape), grown(there, shape)]
+    return tuple(name for name, (here, there) in pairs.items() if not _alike(here, there, most))
+
+
+def _alike(left: Tensor, right: Tensor, most: float) -> bool:
+    # What starts at infinity is equal to itself; NaN is named by another check.
+    left, right = (x.double().nan_to_num(posinf=0.0, neginf=0.0) for x in (left, right))
+    return torch.equal(left, right) or change(left, right) <= most
 
 
 def non_finite(initial: MemoryState, output: MemencOutput) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from memenc.memory.learned_start import LearnedStart
 from memenc.model import MemencModel
 from memenc.state import MemoryState, grown
 
+# Relative change of token states below which a knock-out shows rounding and nothing else.
+ROUNDING = 1e-5
 LARGEST_COUNT = 2**20
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from memenc.diagnostics.attention_share import attention_shares
 from memenc.diagnostics.drift import Drift, Usage, drift, growth, usage
 from memenc.diagnostics.gates import Gate, gates_of, memory_parameters
 from memenc.diagnostics.gradient_reach import Gradients, gradients
+from memenc.diagnostics.integrity import Readings
 from memenc.diagnostics.knockout import Effect, HasMemenc, Knockout, Place, memenc_of, places_of
 from memenc.diagnostics.liveness_table import table_of
 from memenc.diagnostics.liveness_verdict import problems_of, silent_parts
@@ -39,6 +40,7 @@ class PlaceLiveness:
         foreign: how they change if it holds what another document left, None if there is no other.
         attention: share of the last segment's attention that goes to memory, see `attention_shares`; None over the top.
         gradient: norm that the outputs send to what it holds.
+        detached: tensors of it that no gradient reaches though the outputs depend on them.
         carried: share of its state that came through the state before, None for documents of two segments.
         gradient_carried: norm of the gradient on the same way.
         usage: of its entries after the documents, None if it has none.
@@ -55,6 +57,7 @@ class PlaceLiveness:
     foreign: Effect | None
     attention: float | None
     gradient: float
+    detached: tuple[str, ...]
     carried: float | None
     gradient_carried: float | None
     usage: Usage | None
@@ -83,6 +86,8 @@ class Liveness:
         non_finite: names of tensors with NaN or infinity, after the documents or the long reading.
         padding: names of committed tensors that change while no full segment is read.
         shared: pairs of places that hold exactly the same.
+        readings: what differs between readings that must not.
+        idle_loss: whether the design has a loss of its own from which no parameter learns.
         long_reading: segments read at each measurement of the norms.
     """
 
@@ -100,10 +105,15 @@ class Liveness:
     non_finite: tuple[str, ...] = ()
     padding: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
+    readings: Readings = field(default_factory=Readings)
+    idle_loss: bool = False
     long_reading: tuple[int, ...] = ()
 
     def problems(self) -> list[str]:
-        """One sentence for everything that is wrong: what, where, and what to do; empty if the memory is alive."""
+        """One sentence for everything that is wrong: what, where, and what to do; empty if nothing is.
+
+        A model that was made without a memory has none; its table says so.
+        """
         return problems_of(self)
 
     def table(self) -> Table:
@@ -200,6 +210,8 @@ def _measured(
         "non_finite": tuple(dict.fromkeys(broken)),
         "padding": integrity.touched_by_padding(model, documents[0]),
         "shared": integrity.shared(output.memory, places),
+        "readings": integrity.compared_readings(model, documents),
+        "idle_loss": found.idle_loss,
         "long_reading": long.segments,
     }
 
@@ -224,6 +236,7 @@ def _place(
         foreign=knocked.foreign,
         attention=share,
         gradient=found.places[place.name],
+        detached=found.detached[place.name],
         carried=carried.get(place.name),
         gradient_carried=found.carried.get(place.name),
         usage=used,

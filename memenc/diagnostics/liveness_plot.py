@@ -23,7 +23,8 @@ def save_plot(found: Liveness, path: Path) -> None:
     # A Figure of its own, without pyplot: no display is needed and no global state is left.
     figure = Figure(figsize=(12, 4.2 + 0.3 * max(4, len(found.places))), layout="constrained")
     count = f"{found.documents} documents of {found.segments} segments"
-    verdict = "alive" if not found.problems() else f"{len(found.problems())} problems"
+    problems = len(found.problems())
+    verdict = f"{problems} problems" if problems else "alive" if found.places else "no memory"
     figure.suptitle(f"memory {found.memory}, {count}: {verdict}")
     panels: list[Callable[[Axes, Liveness], None]] = [_effects, _reach, _norms, _entries]
     for axes, panel in zip(figure.subplots(2, 2).flat, panels, strict=True):

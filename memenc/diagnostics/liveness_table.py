@@ -37,6 +37,8 @@ def table_of(found: Liveness) -> Table:
 
 
 def _caption(found: Liveness) -> str:
+    if not found.places:
+        return "no memory: every segment is read alone; choose another design to have one"
     if not found.asleep:
         return LEGEND
     named = [name for name in found.asleep if not name.startswith("parameter ")]

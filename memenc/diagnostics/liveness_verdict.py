@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from memenc.diagnostics.drift import Usage
 from memenc.diagnostics.gradient_reach import Gradients
-from memenc.diagnostics.knockout import Effect, Knockout, Place
+from memenc.diagnostics.knockout import ROUNDING, Effect, Knockout, Place
 
 if TYPE_CHECKING:
     from memenc.diagnostics.liveness import Liveness, PlaceLiveness
 
-# Relative change of token states below which a knock-out shows rounding and nothing else.
-ROUNDING = 1e-5
 # Without any memory token states are to change more than this; by 1e-3 to 1e-1 without a fresh one, made to disturb
 # little. What weighs 1e-4 of what a token sees decides nothing, and is within the rounding of half precision.
 NOTHING = 1e-4
@@ -22,7 +20,9 @@ NOTHING = 1e-4
 ALL_THE_SAME = 1.05
 # A sum over segments grows with exponent 1; x 1.05 per segment passes 1.5 within some 70 segments.
 EXPLODES = 1.5
-# Share of a gate's logits at which it is flat: single heads may have good reason to be shut.
+# Share of its largest norm to which a state may fall while it is written to.
+FADES = 1e-3
+# Share of a gate's logits above which it is flat: single heads may have good reason to be shut.
 MANY = 0.5
 SHOWN = 6
 
@@ -51,10 +51,7 @@ def silent_parts(
 def problems_of(found: Liveness) -> list[str]:
     """All problems, the ones that explain others first."""
     if not found.places:
-        return [
-            f"The model has no memory (memory={found.memory!r}): every segment is read alone; choose another design to "
-            "have one."
-        ]
+        return []
     return [
         *_broken(found),
         *(sentence for place in found.places for sentence in _of_place(found, place)),
@@ -74,6 +71,21 @@ def _broken(found: Liveness) -> Iterator[str]:
         yield (
             f"Padding is written: {_listed(found.padding)} changed while no full segment was read; a write must keep "
             "the state of documents that do not complete the segment."
+        )
+    if found.readings.neighbours:
+        yield (
+            f"Documents see their neighbours: {_listed(found.readings.neighbours)} of a document changed with the "
+            "others in its batch; look for a mean or a norm over the batch."
+        )
+    if found.readings.again:
+        yield (
+            f"Something is kept outside the state: {_listed(found.readings.again)} differed when the same documents "
+            "were read again; what a memory holds must come in and go out as its state."
+        )
+    elif found.readings.piecewise:
+        yield (
+            f"It matters how a document is handed over: {_listed(found.readings.piecewise)} differed when it was read "
+            "segment by segment instead of in one call; a call of one segment must write like any other."
         )
     for left, right in found.shared:
         yield f"{left} and {right} hold exactly the same state: they must not share it; give each layer its own."
@@ -95,6 +107,11 @@ def _of_place(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
             f"{name} gets no gradient: the {_output(place)} depends on it, but nothing flows back to what was written; "
             "look for a detach or no_grad in its read or write."
         )
+    elif place.detached:
+        yield (
+            f"{name} gets no gradient by {_listed(place.detached)}: the {_output(place)} depends on it, but nothing "
+            "flows back to what was written; look for a detach or no_grad in its write."
+        )
     if f"content of {name}" in silent and f"effect of {name}" not in silent:
         yield (
             f"{name} says nothing of the document: what another document left there does as well; look at what its "
@@ -111,6 +128,8 @@ def _of_place(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
 
 
 def _of_state(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
+    if place.usage is not None and place.usage.valid > 0 and place.usage.values == 0:
+        yield f"The values of {place.name} are all zero: what is read from its entries is nothing; look at its write."
     if _collapsed(place.usage):
         yield f"The entries of {place.name} are all the same: {_described(place.usage)}; give each slot an identity."
     elif _collapsed(place.later_usage):
@@ -124,6 +143,12 @@ def _of_state(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
             f"norm grew {_factor(place):.1e} times, with the exponent {place.growth:.1f} at the end (1 for a sum); "
             "normalise what is written, or let it decay."
         )
+    elif place.retains and (name := _faded(place)):
+        yield (
+            f"The state of {place.name} fades: from {found.long_reading[0]} to {found.long_reading[-1]} segments "
+            f"{name} fell to {_share_left(place.norms[name]):.1e} of its largest norm; what is written there must "
+            "last as long as it is to be remembered."
+        )
 
 
 def _of_all(found: Liveness) -> Iterator[str]:
@@ -136,11 +161,16 @@ def _of_all(found: Liveness) -> Iterator[str]:
         )
     if "gradient of all" in silent:
         yield "No gradient reaches the segment before: the state is cut off from what it was written from."
+    if found.idle_loss:
+        yield (
+            "The memory's own loss trains nothing: no parameter gets a gradient from it; look for what cuts it off "
+            "from the weights it is meant for."
+        )
 
 
 def _of_gates(found: Liveness) -> Iterator[str]:
     for gate in found.gates:
-        if gate.saturated is not None and gate.saturated >= MANY:
+        if gate.saturated is not None and gate.saturated > MANY:
             yield (
                 f"{gate.name} is saturated: logits from {gate.low:.1f} to {gate.high:.1f}, {gate.saturated:.0%} of "
                 "them where the sigmoid is flat and nothing is learned; start it between -4 and 4."
@@ -155,6 +185,14 @@ def _of_parameters(found: Liveness) -> Iterator[str]:
             f"No gradient reaches {_listed(names)}: they cannot learn from documents of {found.segments} segments; "
             "they are cut off, or used in longer documents only."
         )
+
+
+def _faded(place: PlaceLiveness) -> str | None:
+    return next((name for name, norms in place.norms.items() if _share_left(norms) < FADES), None)
+
+
+def _share_left(norms: Sequence[float]) -> float:
+    return norms[-1] / max(*norms, 1e-300)
 
 
 def _collapsed(usage: Usage | None) -> bool:

@@ -46,9 +46,11 @@ class MovingAverageMemory(LayerMemory):
             raise ValueError(f"slots={slots} does not divide the segment length of {sizes.segment_length} tokens")
         self.average, self.slots = average, slots
         self.kept = 1 if average == "cumulative" else segments
+        # One age has the whole weight, whatever is learned.
+        self.weighted = average == "weighted" and segments > 1
         self.initial_bias = start_of_bias(initial_bias, sizes, slots)
         self.slot_bias = nn.Parameter(torch.empty(sizes.heads, slots))
-        if average == "weighted":
+        if self.weighted:
             self.age_logits = nn.Parameter(torch.empty(sizes.key_value_heads, self.kept))
         self.reset_parameters()
 
@@ -60,7 +62,7 @@ class MovingAverageMemory(LayerMemory):
     def reset_parameters(self) -> None:
         """Equal weights for all ages; entries start at the initial bias."""
         nn.init.constant_(self.slot_bias, self.initial_bias)
-        if self.average == "weighted":
+        if self.weighted:
             nn.init.zeros_(self.age_logits)
 
     def outlasts_a_segment(self) -> bool:
@@ -111,7 +113,7 @@ class MovingAverageMemory(LayerMemory):
         """Weight of every kept summary, (batch, key_value_heads, kept); zero where there is none."""
         valid = newest_valid(seen.clamp(max=self.kept), self.kept)[:, None]
         logits = torch.zeros(self.sizes.key_value_heads, self.kept, device=seen.device, dtype=dtype)
-        if self.average == "weighted":
+        if self.weighted:
             logits = self.age_logits
         # A document of which nothing was read has no valid summary: its weights must be zeros, not 0 / 0.
         nothing = ~valid.any(-1, keepdim=True)

@@ -14,7 +14,7 @@ from memenc.diagnostics.drift import distinct, growth
 from memenc.diagnostics.knockout import places_of
 from tests.diagnostics.living import LINEAR, SEGMENTS, examine, told
 from tests.memory.checks import CAPACITY, build, ragged, tokens
-from tests.memory.designs import DESIGNS, FEW_DESIGNS
+from tests.memory.designs import DESIGNS, FEW_DESIGNS, Design
 from tests.tiny import TINY_MEMORY, WORDS, save_tiny_backbone
 
 
@@ -47,8 +47,9 @@ def test_fresh_memories_have_no_problems(design):
 def test_without_memory_it_says_so():
     found = examine(build("none"))
     assert found.places == () and found.effect is None
-    assert len(found.problems()) == 1 and "has no memory" in found.problems()[0]
-    assert str(found) and found.to_dict()["places"] == []
+    # It was made without one, which is nothing to mend.
+    assert found.problems() == [] and "no memory" in str(found)
+    assert found.to_dict()["places"] == []
 
 
 def test_the_model_comes_back_as_it_was():
@@ -129,6 +130,14 @@ def test_every_way_of_reading_has_a_share(design):
     assert shares and "attention" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("memory", "options"), [("gated", {"slots": 2}), ("moving_average", {"segments": 1, "slots": 4})]
+)
+def test_smallest_memories_have_no_problems(memory, options):
+    found = examine(build(Design(memory, options, None), lively=False))
+    assert_well(memory, found)
+
+
 def test_a_learned_start_is_an_initial_state():
     assert examine(build("average_weighted", learned_start=True)).problems() == []
 
@@ -186,6 +195,17 @@ def test_doctor_examines_a_model(saved, tmp_path):
     assert said.exit_code == 0, said.output
     assert "layer 1" in said.stdout and "packages" in said.stdout and "not trained yet" in said.stdout
     assert (tmp_path / "deep" / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_doctor_reads_on_as_far_as_asked(saved, tmp_path):
+    said = doctor("--model", saved, "--json", "--more-segments", 200, "--device", "cpu")
+    assert json.loads(said.stdout)["liveness"]["long_reading"][-1] == 8 + 200
+
+
+def test_doctor_has_nothing_against_a_model_without_memory(tmp_path):
+    MemencModel.from_backbone(save_tiny_backbone(tmp_path), memory="none", segment_length=16).save_pretrained(tmp_path)
+    said = doctor("--model", tmp_path, "--device", "cpu")
+    assert said.exit_code == 0 and "no memory: every segment is read alone" in " ".join(said.stdout.split())
 
 
 def test_doctor_names_problems_in_documents_of_ones_own(saved, tmp_path):

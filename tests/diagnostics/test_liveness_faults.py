@@ -8,6 +8,7 @@ import torch
 
 from memenc.backbones.attention import GroupContext
 from memenc.memory import LayerMemory
+from memenc.memory.compressive import CompressiveMemory
 from memenc.memory.gated import GatedMemory
 from memenc.memory.linear import LinearMemory
 from memenc.memory.windowed import WindowedMemory
@@ -203,3 +204,77 @@ def test_slots_that_all_become_equal(monkeypatch):
     found = examine(build(GATED))
     assert told(found, "entries of layer 0", "all the same") and told(found, "entries of top", "all the same")
     assert found.places[0].usage.distinct == pytest.approx(1.0, abs=1e-3) and found.places[0].usage.valid == 1.0
+
+
+def test_documents_that_see_their_neighbours(monkeypatch):
+    def mixed(memory, state, after):
+        return {**after, "values": after["values"] + after["values"].mean(0, keepdim=True)}
+
+    plant(monkeypatch, WindowedMemory, mixed)
+    found = examine(build(WINDOW))
+    assert told(found, "see their neighbours", "last_hidden_state") and "layers.0.values" in found.readings.neighbours
+    assert found.readings.again == () and not told(found, "outside the state")
+
+
+def test_something_kept_on_the_module(monkeypatch):
+    def hidden(memory, state, after):
+        before = getattr(memory, "hidden", 0.0)
+        memory.hidden = after["values"].detach().mean()
+        return {**after, "values": after["values"] + before}
+
+    plant(monkeypatch, WindowedMemory, hidden)
+    found = examine(build(WINDOW))
+    assert told(found, "kept outside the state", "last_hidden_state") and found.readings.again
+
+
+def test_calls_of_one_segment_that_do_not_write(monkeypatch):
+    def only_in_company(memory, state, segments, plan):
+        scanned = scan(memory, state, segments, plan)
+        return scanned if segments.count > 1 else replace(scanned, state=state)
+
+    scan = WindowedMemory.scan
+    monkeypatch.setattr(WindowedMemory, "scan", only_in_company)
+    found = examine(build(WINDOW))
+    assert told(found, "segment by segment") and "layers.0.keys" in found.readings.piecewise
+    assert found.readings.again == ()
+
+
+@pytest.mark.parametrize("name", ["keys", "values"])
+def test_one_half_of_a_window_detached(monkeypatch, name):
+    plant(monkeypatch, WindowedMemory, lambda memory, state, after: {**after, name: after[name].detach()})
+    found = examine(build(WINDOW))
+    assert told(found, "layer 0", f"no gradient by {name}") and told(found, "layer 1", f"no gradient by {name}")
+    assert found.places[0].gradient > 0 and not told(found, "top")
+
+
+def test_values_that_are_all_zero(monkeypatch):
+    def empty(memory, state, after):
+        return {**after, "values": torch.zeros_like(after["values"])}
+
+    plant(monkeypatch, WindowedMemory, empty)
+    found = examine(build(WINDOW))
+    assert told(found, "values of layer 0", "all zero") and found.places[0].usage.values == 0
+
+
+def test_a_state_that_fades(monkeypatch):
+    def weaker(memory, state, after):
+        return {**after, "values": after["values"] * 0.8 ** after["segments"][:, None, None, None]}
+
+    plant(monkeypatch, GatedMemory, weaker)
+    found = examine(build(GATED))
+    for place in ("layer 0", "layer 1"):
+        assert told(found, f"state of {place} fades", "values")
+
+
+def test_a_loss_of_its_own_that_trains_nothing(monkeypatch):
+    loss = CompressiveMemory.auxiliary_loss
+
+    def cut(memory, state, segment):
+        found = loss(memory, state, segment)
+        return None if found is None else found.detach()
+
+    monkeypatch.setattr(CompressiveMemory, "auxiliary_loss", cut)
+    found = examine(build("compressive_reconstruction"))
+    assert found.idle_loss and told(found, "own loss trains nothing")
+    monkeypatch.setattr(CompressiveMemory, "auxiliary_loss", loss)
+    assert not examine(build("compressive_reconstruction")).idle_loss

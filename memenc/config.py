@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, ClassVar
 
+import numpy as np
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 PAIR_LOSSES = ("contrastive", "cosine", "classification")
@@ -101,6 +102,8 @@ class MemencConfig(PreTrainedConfig):
                 f"this memenc knows no configuration key {', '.join(unknown)}: refused, since some keys could run "
                 "code. Take it out, or use the memenc that wrote it"
             )
+        for field in fields(self):
+            setattr(self, field.name, python_values(getattr(self, field.name)))
         super().__post_init__(**kwargs)
         self._check()
 
@@ -211,3 +214,12 @@ def plain_backbone_config(config: PreTrainedConfig) -> dict[str, Any]:
     # The type of the weights is the outer model's to choose, and the attention is ours.
     dropped = {"dtype", "torch_dtype", "architectures", "transformers_version", "id2label", "label2id", "problem_type"}
     return {key: value for key, value in config.to_dict().items() if key in known_keys(type(config)) - dropped}
+
+
+def python_values(value: Any) -> Any:
+    """The same with Python's own numbers for those of NumPy, as a grid search passes them on and JSON takes them."""
+    if isinstance(value, dict):
+        return {key: python_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(python_values(each) for each in value)
+    return value.item() if isinstance(value, np.generic) else value

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from transformers import AutoTokenizer, set_seed
 
 from memenc.baselines.report import compare_with_baselines
+from memenc.config import python_values
 from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels, looks_like
 from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
@@ -47,7 +50,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         training: settings that differ from `TrainingSettings`, such as {"adapt": "frozen"}, plus "validation_share"
             (0.1): the share of the training documents that chooses the epoch.
         verbose: show progress and a report on the corpus.
-        random_state: seed; None uses the settings' seed.
+        random_state: seed, or a RandomState of NumPy that gives one; None uses the settings' seed.
 
     Attributes:
         classes_: the labels, sorted.
@@ -60,13 +63,13 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone: str = DEFAULT_BACKBONE,
+        backbone: str | Path = DEFAULT_BACKBONE,
         memory: str = "compressive",
         memory_options: dict[str, Any] | None = None,
         model_options: dict[str, Any] | None = None,
         training: dict[str, Any] | None = None,
         verbose: bool = True,
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.backbone = backbone
         self.memory = memory
@@ -123,12 +126,13 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         return explain(self.model_, self.tokenizer_, text, documents_per_call)
 
     def report(self, X: Sequence[str], y: Sequence[Any], baselines: Sequence[str] | None = None) -> Any:
-        """This model beside TF-IDF, truncation and chunk-and-pool, trained on the same documents, scored on these.
+        """This model beside TF-IDF, truncation, chunk-and-pool and itself without memory, trained on the same documents.
 
         Args:
-            X: texts that were not trained on.
+            X: texts that were not trained on, on which all are scored.
             y: their labels.
-            baselines: names, see `memenc.baselines.BASELINES`; None means all.
+            baselines: names, see `memenc.baselines.BASELINES`; None means all. Whether the memory was worth it can be
+                said only beside "without-memory".
         """
         check_is_fitted(self, "model_")
         return compare_with_baselines(self, check_texts(X), check_labels(y, len(X)), baselines)
@@ -142,7 +146,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         kept = {
             "classes": self.classes_.tolist(),
             "problem_type": self.model_.config.problem_type,
-            "parameters": self.get_params(deep=False),
+            "parameters": saved_parameters(self.get_params(deep=False)),
         }
         with whole_folder(Path(path)) as folder:
             self.model_.save_pretrained(folder)
@@ -194,7 +198,12 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
     def _settings(self) -> tuple[TrainingSettings, float]:
         given = dict(self.training or {})
         share = given.pop("validation_share", 0.1)
-        return TrainingSettings.of(given).with_seed(self.random_state), share
+        if not isinstance(share, Real) or not 0 <= share < 1:
+            raise ValueError(f"training setting validation_share={share!r}: give a number from 0 to below 1")
+        seed = self.random_state
+        if isinstance(seed, np.random.RandomState):
+            seed = seed.randint(2**31)
+        return TrainingSettings.of(given).with_seed(None if seed is None else int(seed)), float(share)
 
     def _new_model(self, adapt: str) -> MemencForSequenceClassification:
         return MemencForSequenceClassification.from_backbone(
@@ -231,6 +240,14 @@ def split_places(
         stratify = labels if sizes.min() >= 2 and chosen >= len(present) else None
     training, validation = train_test_split(np.arange(count), test_size=chosen, random_state=seed, stratify=stratify)
     return list(training), list(validation)
+
+
+def saved_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON holds them; a generator of seeds is none."""
+    seed = parameters["random_state"]
+    kept = {"backbone": os.fspath(parameters["backbone"])}
+    kept |= {"random_state": None if isinstance(seed, np.random.RandomState) else seed}
+    return python_values(parameters | kept)
 
 
 def check_texts(texts: Any) -> list[str]:

@@ -249,8 +249,8 @@ class MemencModel(MemencPreTrainedModel):
         """Context representations of texts of any length, (texts, hidden), tokenised in a stream.
 
         Args:
-            texts: one text (gives one row), a list of texts, or any other iterable: pieces of ONE text, read in a
-                stream (a file, say) and never held as a whole.
+            texts: one text (gives one row), a list, array or column of texts, or any other iterable: pieces of ONE
+                text, read in a stream (a file, say) and never held as a whole.
             tokenizer: of the backbone.
             documents_per_call: texts read side by side, at most.
             tokens_per_call: tokens read at once, padding included; bounds the memory.
@@ -258,8 +258,14 @@ class MemencModel(MemencPreTrainedModel):
         was_training = self.training
         self.eval()
         try:
+            if hasattr(texts, "tolist"):
+                # An array or a column of a table, which are many texts like a list.
+                texts = texts.tolist()
             if not isinstance(texts, list | tuple):
                 return read_texts(self, [texts], tokenizer, tokens_per_call)
+            for index, text in enumerate(texts):
+                if not isinstance(text, str):
+                    raise ValueError(f"document {index} is {type(text).__name__}, not text")
             vectors = torch.zeros(len(texts), self.config.hidden_size, device=self.device, dtype=self.dtype)
             # Texts of similar length together, so that little is padding; their characters tell it before their tokens.
             lengths = [len(text) // CHARACTERS_PER_TOKEN for text in texts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class MemoryState:
 
     def __len__(self) -> int:
         return next(iter(self.tensors.values())).shape[0]
+
+    def __iter__(self) -> Iterator[MemoryState]:
+        """The states of single documents."""
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> MemoryState:
         return self.select([index])
@@ -104,9 +108,11 @@ class MemoryState:
     def save(self, path: str | Path) -> None:
         """Write one file: safetensors with format, version, fingerprint and a checksum over names, shapes and bytes.
 
-        The file appears whole or not at all: it is written beside its place, flushed to disk and renamed.
+        The file appears whole or not at all: it is written beside its place, flushed to disk and renamed. Folders on
+        the way to it are made.
         """
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # One number counts as contiguous whatever its stride: without a format a clone would keep a foreign stride.
         whole = torch.contiguous_format
         tensors = {name: tensor.detach().cpu().clone(memory_format=whole) for name, tensor in self.tensors.items()}

@@ -1,9 +1,11 @@
 """The scikit-learn estimator: learns, persists, refuses, and passes scikit-learn's own checks where they apply."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -101,12 +103,62 @@ def test_explain_finds_the_decisive_segment(fitted):
 
 def test_report_compares_on_the_same_documents(fitted):
     texts, labels = tiny_documents(40, (5, 60), seed=8)
-    report = fitted.report(texts, labels, baselines=["tf-idf", "truncate"])
-    assert [row.name for row in report.rows] == ["memenc (compressive)", "tf-idf", "truncate"]
+    report = fitted.report(texts, labels, baselines=["tf-idf", "without-memory"])
+    assert [row.name for row in report.rows] == ["memenc (compressive)", "tf-idf", "without-memory"]
     assert report.rows[0].accuracy == fitted.score(texts, labels)
     assert report.verdict.startswith("Memory ")
+    assert fitted.report(texts, labels, baselines=["tf-idf"]).verdict.startswith("This model ")
+    with pytest.raises(ValueError, match="nothing to compare with"):
+        fitted.report(texts, labels, baselines=[])
     with pytest.raises(ValueError, match="unknown baseline"):
         fitted.report(texts, labels, baselines=["gpt"])
+
+
+def test_values_of_numpy_and_paths_are_taken_as_they_come(backbone, tmp_path):
+    texts, labels = tiny_documents(12, (5, 20), seed=9)
+    options = {name: np.int64(value) for name, value in TINY_MEMORY.items()}
+    training = TINY_TRAINING | {"epochs": np.float64(1)}
+    classifier = tiny_classifier(Path(backbone), memory_options=options, training=training)
+    classifier.set_params(model_options={"segment_length": np.int64(16)}, random_state=np.random.RandomState(3))
+    classifier.fit(texts, labels).save_pretrained(tmp_path / "deep" / "model")
+    loaded = LongDocumentClassifier.from_pretrained(tmp_path / "deep" / "model")
+    assert loaded.backbone == str(backbone) and loaded.memory_options == TINY_MEMORY and loaded.random_state is None
+    assert np.array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
+    seeds = [clone(classifier).set_params(random_state=seed) for seed in (5, np.int64(5))]
+    first, second = (each.fit(texts, labels).predict_proba(texts) for each in seeds)
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *(({"validation_share": share}, "validation_share=") for share in (-1, 1, 1.5, "a")),
+        ({"patience": -1}, "patience="),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(backbone, changes, message):
+    texts, labels = tiny_documents(12, (5, 20), seed=9)
+    with pytest.raises(ValueError, match=message):
+        tiny_classifier(backbone, training=TINY_TRAINING | changes).fit(texts, labels)
+
+
+def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
+    texts, _ = tiny_documents(3, (5, 20), seed=9)
+    encoder, tokenizer = fitted.model_.memenc, fitted.tokenizer_
+    assert torch.equal(encoder.encode(np.array(texts), tokenizer), encoder.encode(texts, tokenizer))
+    with pytest.raises(ValueError, match="document 1 is NoneType, not text"):
+        encoder.encode([texts[0], None], tokenizer)
+    with pytest.raises(ValueError, match="received list; give one text"):
+        fitted.explain(texts)
+
+
+def test_nothing_is_said_of_a_memory_that_is_not_there(backbone):
+    texts, labels = tiny_documents(24, (5, 20), seed=9)
+    training = TINY_TRAINING | {"epochs": 1}
+    plain = tiny_classifier(backbone, memory="none", memory_options=None, training=training).fit(texts, labels)
+    report = plain.report(texts, labels, baselines=["tf-idf", "without-memory"])
+    assert [row.name for row in report.rows] == ["memenc (none)", "tf-idf"]
+    assert report.verdict.startswith("This model ")
 
 
 def test_works_in_cross_validation_and_pipeline(backbone):

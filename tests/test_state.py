@@ -41,6 +41,15 @@ def test_a_saved_state_comes_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_folders_on_the_way_are_made_and_documents_can_be_looped_over(tmp_path):
+    state = small_state(3)
+    for index, each in enumerate(state):
+        each.save(tmp_path / "deep" / "er" / str(index))
+    found = [MemoryState.load(tmp_path / "deep" / "er" / str(index)) for index in range(3)]
+    assert_states_equal(MemoryState.cat(found), state)
+    assert len(list(state)) == 3
+
+
 def test_gradients_and_views_are_no_obstacle(tmp_path):
     state = build()(tokens(3, 40)).memory
     assert any(tensor.requires_grad for tensor in state.tensors.values())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from memenc.baselines import BASELINES
+from memenc.baselines import BASELINES, WITHOUT_MEMORY
 from memenc.training.metrics import f1
 
 
@@ -73,24 +73,30 @@ def compare_with_baselines(
         classifier: a fitted LongDocumentClassifier.
         texts: documents it was not trained on.
         labels: their labels.
-        names: of baselines; None means all.
+        names: of baselines; None means all. One without memory is left out for a classifier that has none itself.
 
     Raises:
-        ValueError: an unknown baseline, or a classifier that was loaded and does not hold its training documents.
+        ValueError: none, or an unknown baseline, or a classifier that was loaded and does not hold its training documents.
     """
-    unknown = sorted(set(names or ()) - set(BASELINES))
+    names = list(BASELINES) if names is None else list(names)
+    unknown = sorted(set(names) - set(BASELINES))
     if unknown:
         raise ValueError(f"unknown baseline {', '.join(unknown)}; available: {', '.join(BASELINES)}")
+    if not names:
+        raise ValueError(f"baselines=[]: nothing to compare with; give some of {', '.join(BASELINES)}, or None for all")
+    if classifier.memory == "none":
+        names = [name for name in names if name != WITHOUT_MEMORY]
     training_texts = getattr(classifier, "training_texts_", None)
     if training_texts is None:
         raise ValueError("report needs the training documents, which a loaded classifier does not hold; fit it again")
     truth = np.asarray(labels)
     rows = [Row.of(f"memenc ({classifier.memory})", truth, classifier.predict(texts), None)]
-    for name in names or BASELINES:
+    for name in names:
         started = time.monotonic()
         baseline = BASELINES[name](classifier).fit(training_texts, classifier.training_labels_)
         rows.append(Row.of(name, truth, baseline.predict(texts), time.monotonic() - started))
-    return BaselineReport(rows, verdict(rows))
+    # Only beside the same model without it can a memory be what made the difference.
+    return BaselineReport(rows, verdict(rows, "Memory" if WITHOUT_MEMORY in names else "This model"))
 
 
 def verdict(rows: Sequence[Row], subject: str = "Memory") -> str:

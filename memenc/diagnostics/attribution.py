@@ -68,8 +68,10 @@ def explain(
         documents_per_call: readings side by side.
 
     Raises:
-        ValueError: the document has no tokens.
+        ValueError: something other than one text, or one that has no tokens.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"received {type(text).__name__}; give one text: every document has an explanation of its own")
     model.eval()
     ids = torch.from_numpy(tokenize_document(text, tokenizer).astype("int64"))[None].to(model.device)
     if ids.shape[1] == 0:

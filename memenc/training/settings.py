@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
+from memenc.config import python_values
+
 Way = Literal["full", "frozen", "lora", "prefix", "bitfit"]
 
 
@@ -69,8 +71,9 @@ class TrainingSettings:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
-        if self.save_steps < 0:
-            raise ValueError(f"training setting save_steps={self.save_steps}: give a number of steps, or 0 for none")
+        for name in ("save_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training setting {name}={getattr(self, name)}: give a whole number, or 0 for none")
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
         self.curriculum_stages()
@@ -105,7 +108,7 @@ class TrainingSettings:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(f"no training setting {', '.join(unknown)}; there are: {', '.join(known)}")
-        return cls(**values)
+        return cls(**python_values(values))
 
     def with_seed(self, seed: int | None) -> TrainingSettings:
         """The same with another seed; None leaves it."""

@@ -74,7 +74,21 @@ def test_bad_csv_records_are_named_or_skipped(tmp_path, case):
 
 def test_an_open_quote_is_named_where_it_starts(tmp_path):
     path = write_lines(tmp_path / "a.csv", ["text,label\n", "good,x\n", '"open,x\n', "good,x\n", "good,x\n"])
-    check_bad_record(path, 3, "broken CSV: unexpected end of data")
+    check_bad_record(path, 3, "broken CSV: unexpected end of data; a quote that opens here swallowed lines 3 to 5")
+
+
+def test_a_quote_that_is_closed_too_late_says_what_it_swallowed(tmp_path):
+    path = write_lines(tmp_path / "a.csv", ["text,label\n", '"open,x\n', "lost,x\n", '"quoted",x\n', "good,x\n"])
+    records = read_records(path, on_bad_record="skip")
+    assert [record.text for record in records] == ["good"]
+    assert "line 2: broken CSV" in records.problems[0] and "swallowed lines 2 to 4" in records.problems[0]
+
+
+@pytest.mark.parametrize(("name", "line"), [("a.csv", "text,\n"), ("a.jsonl", '{"text": "good", "label": ""}\n')])
+def test_an_empty_label_is_missing(tmp_path, name, line):
+    head, good = ("text,label\n", "good,x\n") if name == "a.csv" else ("", '{"text": "good", "label": "x"}\n')
+    path = write_lines(tmp_path / name, [head, good, line, good] if head else [good, line, good])
+    check_bad_record(path, 3 if head else 2, "column 'label' is empty")
 
 
 @pytest.mark.parametrize(

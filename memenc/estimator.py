@@ -6,7 +6,6 @@ import copy
 import json
 import os
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -126,7 +125,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         return explain(self.model_, self.tokenizer_, text, documents_per_call)
 
     def report(self, X: Sequence[str], y: Sequence[Any], baselines: Sequence[str] | None = None) -> Any:
-        """This model beside TF-IDF, truncation, chunk-and-pool and itself without memory, trained on the same documents.
+        """This model beside TF-IDF, truncation, chunk-and-pool and itself without memory, all trained on the same.
 
         Args:
             X: texts that were not trained on, on which all are scored.
@@ -198,7 +197,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
     def _settings(self) -> tuple[TrainingSettings, float]:
         given = dict(self.training or {})
         share = given.pop("validation_share", 0.1)
-        if not isinstance(share, Real) or not 0 <= share < 1:
+        if not isinstance(share, int | float | np.number) or not 0 <= share < 1:
             raise ValueError(f"training setting validation_share={share!r}: give a number from 0 to below 1")
         seed = self.random_state
         if isinstance(seed, np.random.RandomState):

@@ -258,9 +258,8 @@ class MemencModel(MemencPreTrainedModel):
         was_training = self.training
         self.eval()
         try:
-            if hasattr(texts, "tolist"):
-                # An array or a column of a table, which are many texts like a list.
-                texts = texts.tolist()
+            # An array or a column of a table holds many texts, like a list.
+            texts = texts.tolist() if hasattr(texts, "tolist") else texts  # pyright: ignore[reportAttributeAccessIssue]
             if not isinstance(texts, list | tuple):
                 return read_texts(self, [texts], tokenizer, tokens_per_call)
             for index, text in enumerate(texts):

@@ -76,7 +76,7 @@ def compare_with_baselines(
         names: of baselines; None means all. One without memory is left out for a classifier that has none itself.
 
     Raises:
-        ValueError: none, or an unknown baseline, or a classifier that was loaded and does not hold its training documents.
+        ValueError: no or an unknown baseline, or a classifier that was loaded and does not hold its training documents.
     """
     names = list(BASELINES) if names is None else list(names)
     unknown = sorted(set(names) - set(BASELINES))

@@ -112,7 +112,8 @@ def _carried(states: list[MemoryState], places: Sequence[Place], generator: torc
 def _detached(
     model: MemencModel, ids: Tensor, whole: MemencOutput, state: MemoryState, place: Place
 ) -> tuple[str, ...]:
-    if place.heard != "tokens" or not _differentiable(state, place):
+    states = whole.last_hidden_state
+    if place.heard != "tokens" or states is None or not _differentiable(state, place):
         return ()
     found = []
     for name, tensor in content(state, place).items():
@@ -120,7 +121,7 @@ def _detached(
             emptied = {f"{place.prefix}.{name}": torch.zeros_like(tensor)}
             with torch.no_grad():
                 without = model(ids, memory=MemoryState(state.tensors | emptied, state.fingerprint))
-            if change(whole.last_hidden_state, without.last_hidden_state) > ROUNDING:
+            if change(states, without.last_hidden_state) > ROUNDING:
                 found.append(name)
     return tuple(found)
 

@@ -68,21 +68,22 @@ def at_once(model: MemencModel, segments: int) -> Iterator[None]:
 
 
 def _differing(left: MemencOutput, right: MemencOutput, most: float, documents: int) -> tuple[str, ...]:
-    """Names of what differs by more than that share in the first documents; token states from the end."""
-    tokens = min(x.last_hidden_state.shape[1] for x in (left, right))
-    pairs = {"last_hidden_state": [x.last_hidden_state[:documents, -tokens:] for x in (left, right)]}
-    pairs["pooler_output"] = [x.pooler_output[:documents] for x in (left, right)]
-    states = [x.memory for x in (left, right)]
-    for name in states[0].tensors:
-        here, there = (state.tensors[name][:documents] for state in states)
-        shape = [max(sizes) for sizes in zip(here.shape, there.shape, strict=True)]
-        pairs[name] = [grown(here, shape), grown(there, shape)]
-    return tuple(name for name, (here, there) in pairs.items() if not _alike(here, there, most))
+    """Names of what differs by more than that share in the first documents."""
+    here, there = _held(left, documents), _held(right, documents)
+    return tuple(name for name in here if not _alike(here[name], there[name], most))
+
+
+def _held(output: MemencOutput, documents: int) -> dict[str, Tensor]:
+    assert output.memory is not None and output.last_hidden_state is not None and output.pooler_output is not None
+    # The last token's state is there however much was read in the last call.
+    tensors = {"last_hidden_state": output.last_hidden_state[:, -1], "pooler_output": output.pooler_output}
+    return {name: tensor[:documents] for name, tensor in (tensors | output.memory.tensors).items()}
 
 
 def _alike(left: Tensor, right: Tensor, most: float) -> bool:
     # What starts at infinity is equal to itself; NaN is named by another check.
-    left, right = (x.double().nan_to_num(posinf=0.0, neginf=0.0) for x in (left, right))
+    shape = [max(sizes) for sizes in zip(left.shape, right.shape, strict=True)]
+    left, right = (grown(x, shape).double().nan_to_num(posinf=0.0, neginf=0.0) for x in (left, right))
     return torch.equal(left, right) or change(left, right) <= most
 
 

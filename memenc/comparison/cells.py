@@ -11,7 +11,8 @@ from typing import Any
 from memenc.comparison.contenders import Contender
 from memenc.comparison.recipe import Recipe
 from memenc.comparison.settings import ComparisonSettings, EncoderSizes, TaskSettings, Testing
-from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
+from memenc.data.memory_tasks import MemoryTask
+from memenc.data.text_tasks import SEGMENT_TASKS
 from memenc.storage.results import memenc_version, plain
 
 # Counts up when cells of before are no longer comparable, as with another way of training.
@@ -83,7 +84,7 @@ class Cell:
 
     def new_task(self) -> MemoryTask:
         """The task, made of its options."""
-        return MEMORY_TASKS[self.task.kind](**dict(self.task.options))
+        return SEGMENT_TASKS[self.task.kind](**dict(self.task.options))
 
     def seed_of(self, purpose: str, *, shared: bool = True) -> int:
         """Seed for one purpose; shared among all contenders, or this one's own."""

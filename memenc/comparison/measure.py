@@ -31,7 +31,8 @@ def measure(cell: Cell, tell: Tell) -> dict[str, Any]:
     facts |= {"training_seconds": round(time.monotonic() - started, 1)}
     facts |= {"segment_length": task.segment_length, "chance": task.chance}
     facts |= reader.cost(facts["trained_segments"])
-    rows = [tested(cell, reader, task, segments, progress) for segments in sorted(set(cell.lengths))]
+    test = task.for_testing()
+    rows = [tested(cell, reader, test, segments, progress) for segments in sorted(set(cell.lengths))]
     return facts | {"rows": rows, "environment": environment_columns()}
 
 

@@ -13,7 +13,7 @@ from transformers import AutoConfig
 from memenc.comparison.contenders import BASELINES, PUBLISHED, VARIANTS, Contender, baseline, design, published
 from memenc.comparison.recipe import Recipe
 from memenc.comparison.typed import in_range, typed
-from memenc.data.memory_tasks import MEMORY_TASKS
+from memenc.data.text_tasks import GENERATED_TASKS, SEGMENT_TASKS
 from memenc.memory import MEMORIES
 
 PRESETS = Path(__file__).parent / "presets"
@@ -97,11 +97,11 @@ class Testing:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """A task of `MEMORY_TASKS` with its options, and lengths of its own if it wants some.
+    """A task of `SEGMENT_TASKS` with its options, and lengths of its own if it wants some.
 
     Args:
         name: of the task in tables; the task's own name if `task` is not given.
-        task: in `MEMORY_TASKS`.
+        task: in `SEGMENT_TASKS`.
         options: keyword arguments of the task.
         lengths: segments of the test documents; None takes those of the comparison.
     """
@@ -112,16 +112,16 @@ class TaskSettings:
     lengths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in MEMORY_TASKS:
-            raise ValueError(f"unknown task {self.kind!r}; available: {', '.join(MEMORY_TASKS)}")
+        if self.kind not in SEGMENT_TASKS:
+            raise ValueError(f"unknown task {self.kind!r}; available: {', '.join(SEGMENT_TASKS)}")
         try:
-            MEMORY_TASKS[self.kind](**dict(self.options))
+            SEGMENT_TASKS[self.kind](**dict(self.options))
         except TypeError as error:
             raise ValueError(f"task {self.name}: {error}") from error
 
     @property
     def kind(self) -> str:
-        """Name in `MEMORY_TASKS`."""
+        """Name in `SEGMENT_TASKS`."""
         return self.task or self.name
 
 
@@ -239,7 +239,7 @@ def _task(entry: Any) -> TaskSettings:
 
 
 ENTRIES: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
-    "tasks": (_task, tuple(MEMORY_TASKS)),
+    "tasks": (_task, tuple(GENERATED_TASKS)),
     "designs": (design, (*MEMORIES, *VARIANTS)),
     "baselines": (baseline, BASELINES),
     "published": (published, tuple(PUBLISHED)),

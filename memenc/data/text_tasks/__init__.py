@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from memenc.data.memory_tasks import MEMORY_TASKS
+from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
 from memenc.data.text_tasks.babi_files import BabiFiles, read_babi
 from memenc.data.text_tasks.base import TextTask
 from memenc.data.text_tasks.generated import DecisiveSentence, InWords
+from memenc.data.text_tasks.in_segments import Decisive, StoriesFromFiles
 
 # What needs no files; `BabiFiles` is made from paths.
 TEXT_TASKS: dict[str, Callable[[], TextTask]] = {
@@ -17,4 +18,21 @@ TEXT_TASKS: dict[str, Callable[[], TextTask]] = {
     **{name: partial(InWords, kind) for name, kind in MEMORY_TASKS.items()},
 }
 
-__all__ = ["TEXT_TASKS", "BabiFiles", "DecisiveSentence", "InWords", "TextTask", "read_babi"]
+# All tasks as ids in segments: what needs no files, and what does.
+GENERATED_TASKS: dict[str, Callable[..., MemoryTask]] = {
+    **MEMORY_TASKS,
+    "decisive_sentence": Decisive,
+    "decisive_paraphrase": partial(Decisive, variant="paraphrase"),
+}
+SEGMENT_TASKS: dict[str, Callable[..., MemoryTask]] = {**GENERATED_TASKS, "babi_files": StoriesFromFiles}
+
+__all__ = [
+    "GENERATED_TASKS",
+    "SEGMENT_TASKS",
+    "TEXT_TASKS",
+    "BabiFiles",
+    "DecisiveSentence",
+    "InWords",
+    "TextTask",
+    "read_babi",
+]

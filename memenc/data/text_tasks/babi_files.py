@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -12,7 +13,7 @@ import numpy
 
 from memenc.data.memory_tasks.base import Split
 from memenc.data.sources import byte_lines
-from memenc.data.text_tasks.base import SPLITS, TextTask
+from memenc.data.text_tasks.base import SPLITS, Asked, AskedTextTask
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 TRAIN_SHARE = 0.7
@@ -32,10 +33,15 @@ class BabiQuestion:
     question: str
     answer: str
 
-    @property
+    @cached_property
+    def told_words(self) -> int:
+        """Of the statements."""
+        return sum(len(statement.split()) for statement in self.statements)
+
+    @cached_property
     def words(self) -> int:
         """Of statements and question together."""
-        return sum(len(text.split()) for text in (*self.statements, self.question))
+        return self.told_words + len(self.question.split())
 
 
 def read_babi(path: Path) -> list[BabiQuestion]:
@@ -69,7 +75,7 @@ def read_babi(path: Path) -> list[BabiQuestion]:
 
 
 @final
-class BabiFiles(TextTask):
+class BabiFiles(AskedTextTask):
     """Statements of a bAbI story in their order between sentences of running prose; the last line asks.
 
     Answers are drawn first, so that they are balanced. Filler is running text from a random place on, of the first 70 %
@@ -96,29 +102,54 @@ class BabiFiles(TextTask):
             raise ValueError(f"{test} has answers that {train} has not: {', '.join(sorted(unknown))}")
         self.classes = tuple(sorted(answers["train"]))
         self.chance = 1 / len(self.classes)
+        self.longest_question = max(len(x.question.split()) for all_of in self._questions.values() for x in all_of)
         self._filler = _filler_words(books)
 
     def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:
         generator = numpy.random.default_rng((seed, SPLITS.index(split)))
+        chosen = self._chosen(generator, count, split, lambda question: question.words <= words, words)
+        told = [self._text(x, words - len(x.question.split()), split, generator) for x in chosen]
+        texts = ["\n".join(filter(None, (text, x.question))) for text, x in zip(told, chosen, strict=True)]
+        return texts, [question.answer for question in chosen]
+
+    def asked(self, seed: int, count: int, words: int, split: Split) -> Asked:
+        """Documents of exactly so many words, and their questions.
+
+        Raises:
+            ValueError: fewer words than the shortest story has.
+        """
+        generator = numpy.random.default_rng((seed, SPLITS.index(split)))
+        chosen = self._chosen(generator, count, split, lambda question: question.told_words <= words, words)
+        texts = [self._text(question, words, split, generator) for question in chosen]
+        return Asked(texts, [question.question for question in chosen], [question.answer for question in chosen])
+
+    def _chosen(
+        self,
+        generator: numpy.random.Generator,
+        count: int,
+        split: Split,
+        fits: Callable[[BabiQuestion], bool],
+        words: int,
+    ) -> list[BabiQuestion]:
+        """Questions of balanced answers."""
         fitting: dict[str, list[BabiQuestion]] = {}
-        for question in self._questions[split]:
-            if question.words <= words:
-                fitting.setdefault(question.answer, []).append(question)
+        for question in filter(fits, self._questions[split]):
+            fitting.setdefault(question.answer, []).append(question)
         if not fitting:
             shortest = min(question.words for question in self._questions[split])
             raise ValueError(f"words={words}: the shortest story of {self.name} has {shortest}")
         labels = [sorted(fitting)[number] for number in generator.integers(len(fitting), size=count)]
-        chosen = [fitting[label][int(generator.integers(len(fitting[label])))] for label in labels]
-        return [self._text(question, words, split, generator) for question in chosen], labels
+        return [fitting[label][int(generator.integers(len(fitting[label])))] for label in labels]
 
     def _text(self, story: BabiQuestion, words: int, split: Split, generator: numpy.random.Generator) -> str:
+        """What is told, in so many words, statements among prose."""
         filler = self._filler[split]
         start = int(generator.integers(len(filler)))
-        parts = _sentences(filler, start, words - story.words)
+        parts = _sentences(filler, start, words - story.told_words)
         gaps = sorted(generator.integers(len(parts) + 1, size=len(story.statements)), reverse=True)
         for gap, statement in zip(gaps, reversed(story.statements), strict=True):
             parts.insert(int(gap), statement)
-        return "\n".join(filter(None, (" ".join(parts), story.question)))
+        return " ".join(parts)
 
 
 def _filler_words(books: Iterable[str]) -> dict[Split, list[str]]:

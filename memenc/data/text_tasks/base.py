@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from memenc.data.memory_tasks.base import Split
 
@@ -47,3 +48,36 @@ class TextTask(ABC):
     @abstractmethod
     def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:
         """Texts and labels."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Documents of a text task, each with its question apart.
+
+    Args:
+        texts: what is told, each with exactly as many words as asked for.
+        questions: one for each.
+        labels: one for each.
+    """
+
+    texts: list[str]
+    questions: list[str]
+    labels: list[str]
+
+
+class AskedTextTask(TextTask):
+    """A text task that can give its documents and their questions apart, in an exact number of words.
+
+    Attributes:
+        longest_question: words of it.
+    """
+
+    longest_question: int
+
+    @abstractmethod
+    def asked(self, seed: int, count: int, words: int, split: Split) -> Asked:
+        """Documents with exactly so many words beside the question.
+
+        Raises:
+            ValueError: documents that the task cannot make so long or so short.
+        """

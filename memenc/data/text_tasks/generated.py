@@ -6,31 +6,48 @@ from typing import final
 
 import torch
 
-from memenc.data.decisive_sentence import WORDS_PER_CHUNK, Variant, generate
+from memenc.data.decisive_sentence import WORDS_PER_CHUNK, Variant, filler_chunks, generate
 from memenc.data.decisive_templates import OUTCOMES
 from memenc.data.memory_tasks.base import MemoryTask, Split
-from memenc.data.text_tasks.base import SPLITS, TextTask
+from memenc.data.text_tasks.base import SPLITS, Asked, AskedTextTask, TextTask
+
+WHAT_BECAME = "what became of the application ?"
 
 
 @final
-class DecisiveSentence(TextTask):
+class DecisiveSentence(AskedTextTask):
     """One sentence decides, the rest is prose (`memenc.data.decisive_sentence`).
 
     Args:
         variant: "fixed" phrases, the same in both splits, or a "paraphrase" with other phrases in each.
+        words_per_chunk: of the prose, of which the sentence takes a part.
     """
 
     what_to_keep = "The one sentence about an outcome, known beforehand."
     classes = tuple(OUTCOMES)
     chance = 1 / len(OUTCOMES)
+    longest_question = len(WHAT_BECAME.split())
 
-    def __init__(self, variant: Variant = "fixed") -> None:
+    def __init__(self, variant: Variant = "fixed", words_per_chunk: int = WORDS_PER_CHUNK) -> None:
         self.variant: Variant = variant
+        self.words_per_chunk = words_per_chunk
         self.name = {"fixed": "decisive_sentence", "paraphrase": "decisive_paraphrase"}[variant]
 
     def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:
-        made = generate(count, max(1, round(words / WORDS_PER_CHUNK)), split, self.variant, seed)
+        chunks = max(1, round(words / self.words_per_chunk))
+        made = generate(count, chunks, split, self.variant, seed, filler_chunks(self.words_per_chunk))
         return [document.text for document in made], [document.label for document in made]
+
+    def asked(self, seed: int, count: int, words: int, split: Split) -> Asked:
+        """Documents of whole chunks.
+
+        Raises:
+            ValueError: words of no whole number of chunks.
+        """
+        if words % self.words_per_chunk:
+            raise ValueError(f"words={words}: give a multiple of {self.words_per_chunk}, the words of a chunk")
+        texts, labels = self.documents(seed, count, words, split)
+        return Asked(texts, [WHAT_BECAME] * count, labels)
 
 
 @final

@@ -12,7 +12,7 @@ from memenc.comparison import ComparisonSettings, presets
 from memenc.comparison.cells import FORMAT, LATER, cells_of, hashed
 from memenc.comparison.contenders import BASELINES, VARIANTS, start_options
 from memenc.comparison.measure import documents_at
-from memenc.data.memory_tasks import MEMORY_TASKS
+from memenc.data.text_tasks import GENERATED_TASKS
 from memenc.memory import MEMORIES
 from memenc.storage.results import memenc_version, plain
 from tests.comparison.made_up import VALUES, settings
@@ -108,7 +108,7 @@ def test_all_stands_for_all_beside_those_with_options():
     found = settings(
         tasks=["all", {"name": "remember", "options": {"key_size": 2}}], designs=["all"], baselines=["all"]
     )
-    assert sorted(task.name for task in found.tasks) == sorted(MEMORY_TASKS)
+    assert sorted(task.name for task in found.tasks) == sorted(GENERATED_TASKS)
     assert next(task for task in found.tasks if task.name == "remember").options == (("key_size", 2),)
     assert [design.name for design in found.designs] == [*MEMORIES, *VARIANTS]
     assert tuple(each.name for each in found.baselines) == BASELINES

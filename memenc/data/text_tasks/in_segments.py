@@ -47,7 +47,8 @@ class InSegments(MemoryTask):
         if segment_length <= texts.longest_question:
             least = texts.longest_question + 1
             raise ValueError(f"segment_length={segment_length}: the longest question of {texts.name} needs {least}")
-        self.texts, self.segment_length, self.split = texts, segment_length, "train"
+        self.texts, self.segment_length = texts, segment_length
+        self.split: Split = "train"
         self.classes = texts.classes
         self.words = vocabulary_of(texts, (segment_length - 1) * SAMPLE_SEGMENTS)
         self._numbers = {word: number for number, word in enumerate(self.words) if number > UNKNOWN}

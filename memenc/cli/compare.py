@@ -29,6 +29,9 @@ def compare(
         int, typer.Option(min=0, help="Processes of one thread each; 0: one cell after the other in this one.")
     ] = os.cpu_count() or 1,
     seed: Annotated[int, typer.Option(min=0, help="Added to every seed of the comparison.")] = 0,
+    finished_only: Annotated[
+        bool, typer.Option("--finished-only", help="Compute nothing; report what is finished so far.")
+    ] = False,
 ) -> None:
     """Compare memory designs with each other and with simple baselines; stopped, the same command goes on.
 
@@ -43,10 +46,11 @@ def compare(
     console.note(f"{len(cells):,} cells, {len(cells) - len(missing):,} of them finished before")
     with Watcher(missing).shown() as watcher:
         try:
-            comparison = run_comparison(settings, output, workers, watcher)
+            comparison = run_comparison(settings, output, workers, watcher, finished_only=finished_only)
         except KeyboardInterrupt:
             kept = sum(store.finished(cell) is not None for cell in cells)
-            console.note(f"stopped; {kept:,} finished cells are kept, the same command goes on", "yellow")
+            said = f"stopped; {kept:,} finished cells are kept and reported in {output}, the same command goes on"
+            console.note(said, "yellow")
             raise
     show(comparison, output)
 

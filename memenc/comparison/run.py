@@ -43,8 +43,11 @@ def compare(
     workers: int = 0,
     watch: Watch | None = None,
     work: Work = measure,
+    finished_only: bool = False,
 ) -> Comparison:
     """Train and test every contender on every task, and write tables, plots and a recommendation.
+
+    Whatever stops it, the report of what is finished is written.
 
     Args:
         settings: of the comparison: name of a preset, path of a YAML file, or values.
@@ -52,6 +55,7 @@ def compare(
         workers: processes of one thread each; 0 computes one cell after the other in this process.
         watch: is told how far each cell is that was not finished before, as (cell, share).
         work: measures a cell.
+        finished_only: compute nothing, and report what is finished.
 
     Raises:
         ValueError: settings that do not fit.
@@ -61,22 +65,23 @@ def compare(
     elif not isinstance(settings, ComparisonSettings):
         settings = ComparisonSettings.of(settings)
     folder, cells = Path(output), cells_of(settings)
-    outcomes = {cell.identity: outcome for cell, outcome in run(cells, folder, workers, watch or _nobody, work)}
-    comparison = summed_up(settings, cells, outcomes)
-    write_report(folder, comparison)
+    store = CellStore(folder)
+    kept = {cell.identity: store.finished(cell) for cell in cells}
+    outcomes = {identity: outcome for identity, outcome in kept.items() if outcome is not None}
+    missing = [] if finished_only else [cell for cell in cells if cell.identity not in outcomes]
+    try:
+        for cell, outcome in run(missing, store, workers, watch or _nobody, work):
+            outcomes[cell.identity] = outcome
+    finally:
+        comparison = summed_up(settings, cells, outcomes)
+        write_report(folder, comparison)
     return comparison
 
 
-def run(cells: list[Cell], folder: Path, workers: int, watch: Watch, work: Work) -> Iterator[tuple[Cell, Outcome]]:
-    """Every cell with what became of it, finished ones first."""
-    store = CellStore(folder)
-    missing = []
-    for cell in cells:
-        finished = store.finished(cell)
-        if finished is None:
-            missing.append(cell)
-        else:
-            yield cell, finished
+def run(
+    missing: list[Cell], store: CellStore, workers: int, watch: Watch, work: Work
+) -> Iterator[tuple[Cell, Outcome]]:
+    """Every cell with what became of it, kept as soon as it is there."""
     computed: Generator[tuple[Cell, Outcome], None, None] = (
         run_beside(missing, work, workers, watch) if workers else run_here(missing, work, watch)
     )

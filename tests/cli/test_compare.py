@@ -12,9 +12,11 @@ from tests.comparison.made_up import VALUES, made_up
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A comparison whose numbers are made up."""
-    monkeypatch.setattr(
-        command, "run_comparison", lambda *arguments: compare(*arguments[:2], 0, arguments[3], work=made_up)
-    )
+
+    def here(settings, output, workers, watch, **more):
+        return compare(settings, output, 0, watch, work=made_up, **more)
+
+    monkeypatch.setattr(command, "run_comparison", here)
     path = tmp_path / "comparison.yaml"
     path.write_text(yaml.safe_dump(VALUES))
     return path
@@ -28,6 +30,8 @@ def test_a_comparison_says_what_to_take_and_where_everything_is(memenc, config, 
     assert {record["seed"] for record in records} == {7, 8}
     again = memenc("compare", "--config", config, "--output", tmp_path / "out", "--seed", 7)
     assert "10 cells, 8 of them finished before" in again.err and again.err.count("/2 ") == 2
+    reported = memenc("compare", "--config", config, "--output", tmp_path / "out", "--seed", 7, "--finished-only")
+    assert "Under 2,100 bytes take" in reported.out and reported.err.count("/2 ") == 0
 
 
 def test_what_failed_is_named_and_the_exit_code_says_so(memenc, config, tmp_path, monkeypatch):

@@ -70,6 +70,11 @@ def test_finished_cells_are_kept_and_the_rest_is_computed(tmp_path, counted):
     with pytest.raises(KeyboardInterrupt):
         compare(settings(), tmp_path, work=counted)
     assert len(list((tmp_path / "cells").iterdir())) == 4
+    # What is finished is reported, and nothing is computed for it.
+    report = (tmp_path / "report.md").read_text()
+    assert "not finished yet" in report and "0.90" in report
+    assert len(compare(settings(), tmp_path, work=counted, finished_only=True).records) == 2 * CELLS
+    assert counted.calls == 4
     counted.stop_after = None
     compare(settings(), tmp_path, work=counted)
     # Two of the ten are not installed, and asked for again each time.
@@ -78,6 +83,16 @@ def test_finished_cells_are_kept_and_the_rest_is_computed(tmp_path, counted):
     assert counted.calls == CELLS + 2
     compare(settings(training={"steps": 5}), tmp_path, work=counted)
     assert counted.calls == 2 * CELLS + 2
+
+
+def test_tables_say_how_many_seeds_there_are_and_old_plots_go(tmp_path):
+    compare(settings(published=[]), tmp_path, work=made_up)
+    (tmp_path / "plots" / "mine.png").write_bytes(b"")
+    assert "|  | seeds | 2 segments" in (tmp_path / "report.md").read_text()
+    assert "| linear | 2 | 0.9" in (tmp_path / "report.md").read_text()
+    compare(settings(published=[], budgets=[2200]), tmp_path, work=made_up)
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {"accuracy_memorize_2200.png", "bytes_memorize.png", "cost.png", "mine.png"}
 
 
 def test_another_threshold_needs_no_training(tmp_path, counted):

@@ -26,8 +26,9 @@ PRE_TRAINED = (
     "its pieces); published packages have its width and depth and begin from scratch."
 )
 NOTES = (
-    "They are trained on the same documents, for at most the same number of steps. Documents are segments of token "
-    "ids, and the last one asks. Memories are read from the first token of the question, which sees earlier segments "
+    "They are trained with documents from the same stream, for at most the same number of steps; how fast documents "
+    "grow and when training ends follows from each one's own accuracy. Documents are segments of token ids, and the "
+    "last one asks. Memories are read from the first token of the question, which sees earlier segments "
     "through the memory of the layers alone.",
     "TF-IDF counts ids and pairs of ids. Truncation reads the question and the first or last segments of the rest, "
     "as many as its window holds: without the question nobody could answer. Chunk-and-pool reads every segment "

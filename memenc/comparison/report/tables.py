@@ -48,12 +48,18 @@ def accuracy_table(comparison: Comparison, task: str, budget: int) -> Table:
     for name, line in lines_of(scores).items():
         found = {score.segments: score.text for score in line}
         cells = [found.get(segments, "not run") for segments in lengths]
-        rows.append([name, *cells, effective_text(line, threshold)])
+        rows.append([name, seeds_text(line), *cells, effective_text(line, threshold)])
     columns = [f"{segments:,} segments ({tokens.get(segments, 0):,} tokens)" for segments in lengths]
     chance = next((score.chance for score in scores if score.chance), None)
     note = "" if chance is None else f"Mean accuracy ± standard error; guessing gives {chance:.2f}."
     title = f"{task}, memories of {budget:,} bytes"
-    return Table(title, ["", *columns, f"effective length (at least {threshold})"], rows, note)
+    return Table(title, ["", "seeds", *columns, f"effective length (at least {threshold})"], rows, note)
+
+
+def seeds_text(line: Sequence[Score]) -> str:
+    """How many seeds stand behind a row's numbers: one number, or the fewest and the most."""
+    counts = sorted({score.seeds for score in line if score.seeds})
+    return "-" if not counts else f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def effective_text(line: Sequence[Score], threshold: float) -> str:

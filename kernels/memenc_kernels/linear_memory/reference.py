@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from einops import repeat
 from torch import Tensor
-from torch.nn import functional
-
 from memenc_kernels.linear_memory.arguments import Given
 from memenc_kernels.precision import exact
 
@@ -33,18 +31,20 @@ def linear_memory(given: Given, delta: bool, cuts: Sequence[bool]) -> tuple[Tens
 
 
 def look_up(queries: Tensor, matrix: Tensor, normaliser: Tensor, known: Tensor) -> Tensor:
-    """``f(q) M / f(q) z`` in the type of the queries; not divided where nothing is `known`."""
+    """``f(q) M / f(q) z`` in the type of the queries; not divided where nothing is `known`, or all features are 0."""
     features = feature_map(queries.to(matrix.dtype).contiguous())
     group = queries.shape[2] // matrix.shape[2]
     pattern = "batch segments heads ... -> batch segments (heads group) ..."
     matrix, normaliser = (repeat(x, pattern, group=group) for x in (matrix, normaliser))
     weight = features @ normaliser[..., None]
-    return (features @ matrix / weight.where(known[:, :, None, None, None], 1.0)).to(queries.dtype)
+    divided = known[:, :, None, None, None] & (weight > 0)
+    return (features @ matrix / weight.where(divided, 1.0)).to(queries.dtype)
 
 
 def feature_map(x: Tensor) -> Tensor:
     """``elu(x) + 1``: positive, so that the normaliser is."""
-    return functional.elu(x) + 1.0
+    # As a sum it would be 0 below -17, where exp(x) - 1 rounds to -1.
+    return torch.where(x > 0, x + 1.0, x.clamp(max=0.0).exp())
 
 
 def running(start: Tensor, steps: Tensor, cuts: Sequence[bool]) -> list[Tensor]:

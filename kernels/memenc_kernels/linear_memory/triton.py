@@ -210,7 +210,7 @@ def look_up_kernel(
         found += tl.dot(feature, matrix, input_precision=PRECISION)
     # Beyond the last token everything is 0, which must not be divided by.
     divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)
-    found = found / tl.where(divided, weight, 1.0)[:, None]
+    found = found / tl.where(divided & (weight > 0), weight, 1.0)[:, None]
     inside = (place[:, None] < tokens) & (column[None, :] < DIM)
     retrieved += row * tokens * DIM
     tl.store(retrieved + place[:, None] * DIM + column[None, :], found.to(retrieved.dtype.element_ty), mask=inside)

@@ -39,8 +39,9 @@ def queries_backward_kernel(
     query = numbers_of(query_row, query_token, place[:, None], dim[None, :], tokens, DIM)
     feature = tl.where(inside, features_of(query), 0.0)
     normaliser = tl.load(normalisers + written * DIM + dim, mask=dim < DIM, other=0.0)
-    divided = place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)
-    weight = tl.where(divided, tl.sum(feature * normaliser[None, :], 1), 1.0)
+    weight = tl.sum(feature * normaliser[None, :], 1)
+    divided = (place < tl.where(tl.load(known + row // heads) != 0, tokens, 0)) & (weight > 0)
+    weight = tl.where(divided, weight, 1.0)
     change = tl.zeros([BLOCK_TOKENS, BLOCK_DIM], tl.float32)
     for start in range(0, DIM, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
@@ -79,7 +80,8 @@ def look_up_backward_kernel(
         for start in range(0, tokens, BLOCK_TOKENS):
             place = (start + token).to(tl.int64)
             feature = features_at(query_row, query_token, place[None, :], dim[:, None], tokens, DIM)
-            weight = tl.where(place < divided, tl.sum(feature * normaliser[:, None], 0), 1.0)
+            weight = tl.sum(feature * normaliser[:, None], 0)
+            weight = tl.where((place < divided) & (weight > 0), weight, 1.0)
             found = numbers_of(gradient_row, gradient_token, place[:, None], column[None, :], tokens, DIM)
             change += tl.dot(feature, found / weight[:, None], input_precision=PRECISION)
             fade = tl.load(fades + row * tokens + place, mask=place < tokens, other=0.0)

@@ -113,3 +113,21 @@ def test_a_planted_fault_is_noticed(fault):
         )
 
     assert any(differences(faulty, random_inputs(SIZES["grouped"]) | known, options) for _ in range(5))
+
+
+@pytest.mark.parametrize("implementation", ("torch", "triton"))
+@pytest.mark.parametrize("level", (-20.0, -60.0, -300.0))
+def test_queries_far_below_zero_find_what_there_is_or_nothing(implementation, level):
+    inputs = random_inputs(SIZES["grouped"])
+    inputs["normaliser"] += 1.0
+    inputs["known"] |= True
+    inputs["queries"] += level
+    exact = {name: x.double() if x.is_floating_point() else x for name, x in inputs.items()}
+    wanted = linear_memory(**exact, implementation="torch")
+    inputs["queries"].requires_grad_()
+    found = linear_memory(**inputs, implementation=implementation)
+    # At -300 every feature is 0 in float32: nothing is found, rather than 0 / 0.
+    expected = torch.zeros(()) if level == -300.0 else wanted.retrieved
+    assert (found.retrieved - expected).abs().max() <= 1e-5 * wanted.retrieved.abs().max()
+    (gradient,) = torch.autograd.grad(found.retrieved.sum(), inputs["queries"])
+    assert gradient.isfinite().all()

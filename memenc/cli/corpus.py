@@ -63,15 +63,20 @@ class CorpusOptions:
         """Those that a task may look at."""
         return TaskOptions(self.problem_type, self.question_position, self.max_answer_tokens, self.temperature)
 
-    def read(self, source: str, split: str | None) -> list[Record]:
+    def read(self, source: str, split: str | None, known: Task | None = None) -> list[Record]:
         """All records of a source; those left out are named.
+
+        Args:
+            source: file, folder or name.
+            split: of it.
+            known: the task that other records describe: labels that it does not have are bad ones.
 
         Raises:
             ValueError: a bad record, or none at all.
         """
         task = task_named(self.task)
         documents = DocumentOptions(source, split, self.text_column, self.on_bad_record)
-        understanding = task.understanding(True, self.task_options)
+        understanding = task.understanding(True, self.task_options) if known is None else known.knowing_labels(True)
         reader = documents.records(self.label_column or task.label_column, task.text_column, understanding)
         with console.document_progress() as progress:
             records = list(progress.track(reader, description=f"reading {source}"))
@@ -107,7 +112,7 @@ class Corpus:
         training, validation = options.read(options.train, options.train_split), None
         task = task_named(options.task).of(training, options.task_options)
         if options.validation is not None:
-            validation = options.read(options.validation, options.validation_split)
+            validation = options.read(options.validation, options.validation_split, task)
         return cls(options, training, validation, task)
 
     def tokenised(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> tuple[Examples, Examples | None]:

@@ -69,8 +69,7 @@ class DocumentOptions:
         """The documents as a trained task reads them."""
         column = label_column or task.label_column
         needed = labelled or task.predicts_from_labels
-        understanding = task.understanding(labelled, task.options)
-        return self.records(column if needed else None, task.text_column, understanding)
+        return self.records(column if needed else None, task.text_column, task.knowing_labels(labelled))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from memenc.data.tokens import instruction_tokens, without_limit
 from memenc.estimator import DEFAULT_TASK, ESTIMATOR_FILE
 from memenc.pretrained import MemencPreTrainedModel, load_whole
 from memenc.storage.files import check_if_sealed, whole_folder
-from memenc.training.run import answered, memenc_of
+from memenc.training.run import answers_of, memenc_of
 from memenc.training.tasks import Examples, Task, task_named
 
 # What is held at a time when a file is read in a stream: so many documents, or so many characters.
@@ -42,7 +42,7 @@ class Trained:
         """What was read for records, and what the model says of it."""
         examples = self.task.examples(records, source, self.tokenizer, labelled)
         self.task.check(self.model, examples, source)
-        return examples, answered(self.model, self.task, examples).predictions
+        return examples, answers_of(self.model, self.task, examples)
 
 
 def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from memenc.lockstep import is_first_process, number_of_processes
 from memenc.model import MemencModel
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.tasks import MemencForSequenceClassification
+from memenc.tasks.final_reading import ReadDocuments
 from memenc.training.adaptation import adapted
 from memenc.training.cache import cached_lower_layers
 from memenc.training.checkpoints import FiniteGradients, SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
@@ -30,8 +32,8 @@ from memenc.training.documents import TokenizedDocuments
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks import Examples
-from memenc.training.tasks.base import documents_collator
-from memenc.training.tasks.objective import Objective
+from memenc.training.tasks.base import Task, documents_collator
+from memenc.training.tasks.objective import Item, Objective
 from memenc.training.tasks.sequence_classification import SequenceClassification
 from memenc.training.trainer import DocumentTrainer
 
@@ -135,6 +137,31 @@ def answered(
             predictions[index] = prediction
         losses += [] if output.loss is None else [float(output.loss) * len(indices)]
     return Answered(predictions, sum(losses) / max(1, len(examples)) if losses else None)
+
+
+@torch.no_grad()
+def answers_of(model: MemencPreTrainedModel, task: Task, examples: Examples) -> list[Any]:
+    """What a model says of examples, in their order; documents with many questions are read once for all of them."""
+    places = defaultdict[int, list[int]](list)
+    for place, ids in enumerate(examples.token_ids):
+        places[id(ids)].append(place)
+    again = [each for each in places.values() if task.asks_again and len(each) > 1]
+    rest = sorted({*range(len(examples))} - {place for each in again for place in each})
+    found = answered(model, task, Examples([examples[place] for place in rest])).predictions if rest else []
+    predictions = dict(zip(rest, found, strict=True))
+    model.eval()
+    for each in again:
+        document = part_of(model, task, examples[each[0]])
+        read: ReadDocuments = cast(Any, model).read(document["input_ids"], document["attention_mask"])
+        for place in each:
+            output = task.ask(model, read, part_of(model, task, examples[place]))
+            (predictions[place],) = task.predictions(model, output, [examples[place]])
+    return [predictions[place] for place in range(len(examples))]
+
+
+def part_of(model: MemencPreTrainedModel, task: Task, item: Item) -> dict[str, Tensor]:
+    """One item as arguments of the model, where it computes."""
+    return {name: value.to(model.device) for name, value in task.collate(model, [item]).items()}
 
 
 def scored(model: MemencPreTrainedModel, task: Objective, examples: Examples) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from einops import repeat
 from torch import Tensor
+
 from memenc_kernels.linear_memory.arguments import Given
 from memenc_kernels.precision import exact
 

@@ -1,7 +1,7 @@
 """Triton kernels of linear memory, backward; sizes and names as in README.md beside this file."""
 
 # Kernels are written in Triton's language, whose types differ from Python's.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportOperatorIssue=false
 
 from __future__ import annotations
 

@@ -13,11 +13,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
 
 from memenc.data.collate import LongDocumentCollator
 from memenc.data.questions import called
 from memenc.data.records import Record, Understanding
 from memenc.pretrained import MemencPreTrainedModel
+from memenc.tasks.final_reading import ReadDocuments
 from memenc.training.tasks.objective import Item, Objective
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -87,6 +89,27 @@ class Examples(Dataset):
         return self.items[index]
 
 
+class KnownLabels(Understanding):
+    """An understanding that also refuses labels which the task does not have.
+
+    Args:
+        of: the rest of it.
+        task: knows the labels.
+    """
+
+    def __init__(self, of: Understanding, task: Task) -> None:
+        self.of, self.task = of, task
+
+    def text(self, value: Any) -> str:
+        """The document in its column."""
+        return self.of.text(value)
+
+    def check(self, record: Record) -> None:
+        """Refuse labels first, so that a record that is left out takes no id away."""
+        self.task.check_labels(record)
+        self.of.check(record)
+
+
 class Task(Objective):
     """One kind of work on documents, with what was learned of it from the training records.
 
@@ -98,6 +121,8 @@ class Task(Objective):
     label_column: ClassVar[str] = "label"
     # Questions stand in the label column and are needed to predict, labels are not.
     predicts_from_labels: ClassVar[bool] = False
+    # Whether the model reads a document once and can then be asked again and again.
+    asks_again: ClassVar[bool] = False
     # What was asked for, as far as reading records goes.
     options: TaskOptions = TaskOptions()
     head: ClassVar[type[MemencPreTrainedModel]]
@@ -132,6 +157,26 @@ class Task(Objective):
     def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
         """What the task makes of the columns of a record."""
         return Understanding
+
+    def check_labels(self, record: Record) -> None:
+        """Refuse labels that were not trained.
+
+        Raises:
+            ValueError: there is one.
+        """
+
+    def knowing_labels(self, labelled: bool) -> Callable[[], Understanding]:
+        """What a task that knows its labels makes of the columns: a record with another label is a bad one."""
+        understanding = self.understanding(labelled, self.options)
+        return (lambda: KnownLabels(understanding(), self)) if labelled else understanding
+
+    def ask(self, model: Any, read: ReadDocuments, part: dict[str, Tensor]) -> ModelOutput:
+        """What the model says of the questions in a part, of one document that was read before.
+
+        Raises:
+            NotImplementedError: this task asks nothing, or reads anew for each question.
+        """
+        raise NotImplementedError(f"{self.name} reads a document anew")
 
     def strata(self, records: Sequence[Record]) -> Sequence[Any] | None:
         """One class per record, to be spread evenly over training and validation; None spreads at random."""

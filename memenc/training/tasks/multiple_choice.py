@@ -16,6 +16,7 @@ from memenc.data.questions import AskedQuestion, QuestionsWithOptions, called, q
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
+from memenc.tasks.final_reading import ReadDocuments
 from memenc.training.tasks.answers import Choice, evidence_of, evidence_positions, evidence_scores, marked
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
 from memenc.training.tasks.objective import Item
@@ -32,6 +33,7 @@ class MultipleChoice(Task):
     text_column, label_column = "document", "questions"
     predicts_from_labels = True
     head = MemencForMultipleChoice
+    asks_again = True
     main_score = "accuracy"
 
     @classmethod
@@ -72,6 +74,11 @@ class MultipleChoice(Task):
                 item |= evidence_of(questions, record.text, tokenizer)
             items.append(shared | item)
         return items
+
+    def ask(self, model: Any, read: ReadDocuments, part: dict[str, Tensor]) -> ModelOutput:
+        """The questions of the part, with their options."""
+        fields = (part[name] for name in ("question_ids", "question_mask", "option_ids", "option_mask"))
+        return model.ask(read.select(part["question_documents"]), *fields)
 
     def question_room(self, model: Any) -> int:
         """A token of its options fits beside it."""

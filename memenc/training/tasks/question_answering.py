@@ -16,6 +16,7 @@ from memenc.data.questions import Answer, AskedQuestion, QuestionsWithAnswers, c
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForQuestionAnswering
+from memenc.tasks.final_reading import ReadDocuments
 from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans
 from memenc.training.answer_metrics import answer_scores
 from memenc.training.tasks.answers import (
@@ -174,6 +175,7 @@ class LabelQuestions(QuestionAnswering):
     """
 
     in_document = False
+    asks_again = True
     main_score = "accuracy"
 
     def __init__(self, options: TaskOptions, names: Sequence[str]) -> None:
@@ -208,16 +210,24 @@ class LabelQuestions(QuestionAnswering):
         """Names of the labels besides."""
         return {**super().model_options(), **named_labels(self.names)}
 
+    def check_labels(self, record: Record) -> None:
+        """Refuse answers that no training document had."""
+        for question in questions_of(record):
+            self._label(question)
+
+    def ask(self, model: Any, read: ReadDocuments, part: dict[str, Tensor]) -> ModelOutput:
+        """The questions of the part."""
+        return model.ask(read.select(part["question_documents"]), part["question_ids"], part["question_mask"])
+
     def items(self, record: Record, source: str, tokenizer: PreTrainedTokenizerBase, labelled: bool) -> list[Item]:
         """A document and its questions, so many at a time."""
         shared: Item = {"input_ids": tokenize_document(record.text, tokenizer), "id": record.id, "line": record.line}
-        where = f"{source}, line {record.line}"
         items = []
         for questions in parts(questions_of(record), QUESTIONS_PER_READING):
             asked = [tokenize_document(question.text, tokenizer) for question in questions]
             item = {"questions": tuple(questions), "question_ids": asked, "more_tokens": sum(map(len, asked))}
             if labelled:
-                item["labels"] = [self._label(question, where) for question in questions]
+                item["labels"] = [self._label(question, f"{source}, line {record.line}: ") for question in questions]
                 item |= evidence_of(questions, record.text, tokenizer)
             items.append(shared | item)
         return items
@@ -259,12 +269,12 @@ class LabelQuestions(QuestionAnswering):
         """Texts of the right answers, where no answer is a label too."""
         return [tuple(answer.text for answer in answers_or_none(question)) for question in item["questions"]]
 
-    def _label(self, question: AskedQuestion, where: str) -> int:
+    def _label(self, question: AskedQuestion, where: str = "") -> int:
         for answer in answers_or_none(question):
             if answer.text in self.names:
                 return self.names.index(answer.text)
         said = ", ".join(repr(answer.text) for answer in answers_or_none(question))
-        raise ValueError(f"{where}: {called(question)} has the answer {said}, which no training document has")
+        raise ValueError(f"{where}{called(question)} has the answer {said}, which no training document has")
 
 
 PLACES: dict[str, type[SpanQuestions] | type[LabelQuestions]] = {"every_segment": SpanQuestions, "last": LabelQuestions}

@@ -65,6 +65,11 @@ class SequenceClassification(Task):
         """Documents, to train with labels."""
         return LabelledDocuments if labelled else Understanding
 
+    def check_labels(self, record: Record) -> None:
+        """Refuse labels that were not trained, and what is no quantity."""
+        LabelledDocuments().check(record)
+        self.labels.encode(record.label)
+
     def strata(self, records: Sequence[Record]) -> Sequence[Any] | None:
         """The labels, where every document has one."""
         encoded = [self.labels.encode(record.label) for record in records]

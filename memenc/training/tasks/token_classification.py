@@ -114,6 +114,12 @@ class TokenClassification(Task):
         """Words with labels."""
         return lambda: Words(labelled)
 
+    def check_labels(self, record: Record) -> None:
+        """Refuse labels that were not trained."""
+        Words(True).check(record)
+        for label in record.label:
+            self._number(label)
+
     def items(self, record: Record, source: str, tokenizer: PreTrainedTokenizerBase, labelled: bool) -> list[Item]:
         """One item per document.
 
@@ -128,7 +134,7 @@ class TokenClassification(Task):
         item: Item = {"input_ids": placed.ids, "words": words, "firsts": firsts, "text": record.text}
         item |= {"id": record.id, "line": record.line}
         if labelled:
-            numbers = [self._number(label, source, record.line) for label in record.label]
+            numbers = [self._number(label, f"{source}, line {record.line}: ") for label in record.label]
             item["labels"] = np.array(numbers, dtype=np.int64)
         return [item]
 
@@ -198,9 +204,9 @@ class TokenClassification(Task):
     def _named(self, numbers: np.ndarray) -> list[str]:
         return [self.names[number] for number in numbers]
 
-    def _number(self, label: str, source: str, line: int) -> int:
+    def _number(self, label: str, where: str = "") -> int:
         if label not in self.numbers:
-            raise ValueError(f"{source}, line {line}: unknown label {label!r}; trained were {', '.join(self.names)}")
+            raise ValueError(f"{where}unknown label {label!r}; trained were {', '.join(self.names)}")
         return self.numbers[label]
 
 

@@ -11,6 +11,7 @@ from memenc.comparison.cells import Cell
 from memenc.comparison.contenders import Contender
 from memenc.comparison.published import published_network
 from memenc.comparison.readers.base import NetworkReader, Reader
+from memenc.comparison.readers.embedding import EmbeddingNetwork, with_vectors
 from memenc.comparison.readers.memory import MemoryNetwork
 from memenc.comparison.readers.network import Network, NotRun
 from memenc.comparison.readers.tfidf import TfidfReader
@@ -33,6 +34,13 @@ def reader_for(cell: Cell, task: MemoryTask) -> Reader:
 
 def network_for(cell: Cell, task: MemoryTask) -> Network:
     """The network of a cell, with fresh weights."""
+    if task.candidates:
+        return EmbeddingNetwork(plain_network(cell, with_vectors(task, cell.encoder.hidden)), task)
+    return plain_network(cell, task)
+
+
+def plain_network(cell: Cell, task: MemoryTask) -> Network:
+    """The network of a cell, whose logits are those of the task's labels."""
     if cell.contender.kind == "baseline":
         return BASELINES[cell.contender.name](cell, task)
     if cell.contender.kind == "published":

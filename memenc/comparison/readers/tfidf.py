@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memenc.comparison.cells import Cell
 from memenc.comparison.readers.base import Reader, Tell
+from memenc.comparison.readers.embedding import similar_by_counts
 from memenc.comparison.readers.network import Told, nobody
 from memenc.comparison.recipe import longest_trained
 from memenc.data.memory_tasks import MemoryTask
@@ -32,7 +33,8 @@ class TfidfReader(Reader):
         # The recipe of memenc.baselines.tfidf, with ids in the place of words.
         words: Any = ids_and_pairs
         self.head = LogisticRegression(C=10.0, max_iter=500)
-        self.pipeline = make_pipeline(TfidfVectorizer(analyzer=words, sublinear_tf=True), self.head)
+        self.vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
+        self.pipeline = make_pipeline(self.vectorizer, self.head)
 
     def train(self, tell: Tell) -> dict[str, Any]:
         """On documents of random lengths."""
@@ -46,19 +48,22 @@ class TfidfReader(Reader):
             ids, truth = self.task.batch(generator, count, draws.randint(self.task.least_segments, longest))
             texts += ids.tolist()
             labels += truth.tolist()
-        self.pipeline.fit(texts, labels)
+        # What is asked for by its vector needs no labels.
+        self.vectorizer.fit(texts) if self.task.candidates else self.pipeline.fit(texts, labels)
         tell(1.0)
         return {"trained_segments": longest, "training_documents": len(texts)}
 
     def answers(self, ids: Tensor, told: Told = nobody) -> Tensor:
-        """As the logistic regression says."""
-        found = torch.as_tensor(self.pipeline.predict(ids.tolist()))
+        """As the logistic regression says, or the cosines of what stands together as candidates."""
         told(ids.numel())
-        return found
+        if self.task.candidates:
+            return similar_by_counts(self.vectorizer, ids, self.task.segment_length, self.task.candidates)
+        return torch.as_tensor(self.pipeline.predict(ids.tolist()))
 
     def cost(self, segments: int) -> dict[str, int | float | None]:
         """Parameters alone; it has few operations."""
-        return {"flops_per_token": None, "parameters": self.head.coef_.size}
+        parameters = len(self.vectorizer.vocabulary_) if self.task.candidates else self.head.coef_.size
+        return {"flops_per_token": None, "parameters": parameters}
 
     def memory(self, segments: int) -> dict[str, int | None]:
         """It has no state, and no tensors to be counted."""

@@ -29,7 +29,8 @@ NOTES = (
     "They are trained with documents from the same stream, for at most the same number of steps; how fast documents "
     "grow and when training ends follows from each one's own accuracy. Documents are segments of token ids, and the "
     "last one asks. Memories are read from the first token of the question, which sees earlier segments "
-    "through the memory of the layers alone.",
+    "through the memory of the layers alone. Where a task asks for a document (..._embedding), the vector of each is "
+    "computed without the question, and compared by its cosine with that of the question.",
     "TF-IDF counts ids and pairs of ids. Truncation reads the question and the first or last segments of the rest, "
     "as many as its window holds: without the question nobody could answer. Chunk-and-pool reads every segment "
     "alone and takes the mean, or learned attention that does not know the question, over all tokens. Full "

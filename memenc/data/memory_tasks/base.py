@@ -34,6 +34,8 @@ class MemoryTask(ABC):
         classes: the name of every label.
         segment_length: ids of every segment, its mark included.
         parts: the tasks that this one joins, if it is no task by itself.
+        candidates: documents, one after the other in a batch, of which the last segment of each asks for its own, so
+            that the label is a place among them; 0 where the label is a class.
     """
 
     name: ClassVar[str]
@@ -43,6 +45,7 @@ class MemoryTask(ABC):
     classes: tuple[str, ...]
     segment_length: int
     parts: tuple[MemoryTask, ...] = ()
+    candidates: ClassVar[int] = 0
 
     @property
     def vocabulary_size(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from memenc.data.memory_tasks import MEMORY_TASKS, MemoryTask
+from memenc.data.memory_tasks.needles import EMBEDDING_TASKS
 from memenc.data.text_tasks.babi_files import BabiFiles, read_babi
 from memenc.data.text_tasks.base import TextTask
 from memenc.data.text_tasks.generated import DecisiveSentence, InWords
@@ -21,6 +22,7 @@ TEXT_TASKS: dict[str, Callable[[], TextTask]] = {
 # All tasks as ids in segments: what needs no files, and what does.
 GENERATED_TASKS: dict[str, Callable[..., MemoryTask]] = {
     **MEMORY_TASKS,
+    **EMBEDDING_TASKS,
     "decisive_sentence": Decisive,
     "decisive_paraphrase": partial(Decisive, variant="paraphrase"),
 }

@@ -7,8 +7,9 @@ from typing import final
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import normalize
+from sklearn.metrics.pairwise import cosine_similarity
 from torch import Tensor
 from torch.nn import functional
 
@@ -103,11 +104,10 @@ def similar_by_counts(vectorizer: TfidfVectorizer, ids: Tensor, segment_length: 
         segment_length: ids of a segment.
         candidates: documents of a group.
     """
-    documents, questions = (
-        normalize(vectorizer.transform(part.tolist())) for part in (ids[:, :-segment_length], ids[:, -segment_length:])
-    )
-    best = [
-        np.asarray((questions[start : start + candidates] @ documents[start : start + candidates].T).todense())
-        for start in range(0, len(ids), candidates)
-    ]
-    return torch.as_tensor(np.concatenate([each.argmax(1) for each in best]))
+    halves = (ids[:, :-segment_length], ids[:, -segment_length:])
+    documents, questions = (csr_matrix(vectorizer.transform(half.tolist())) for half in halves)
+    best = []
+    for start in range(0, len(ids), candidates):
+        group = slice(start, start + candidates)
+        best.append(cosine_similarity(questions[group], documents[group]).argmax(1))
+    return torch.as_tensor(np.concatenate(best))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import ClassVar, final
 
 import torch
-from torch import Tensor
 
 from memenc.data.memory_tasks.base import Split
 from memenc.data.memory_tasks.draws import below, distinct
@@ -94,61 +93,39 @@ class MultiKey(SentenceTask):
         )
 
 
-@final
-class PassKeyEmbedding(PassKey):
-    """Which of 32 documents has this pass key? The pooled vector of each must tell, without knowing what is asked.
+class AsksForDocument(SentenceTask):
+    """Which of 32 documents has this key? The pooled vector of each must tell, without knowing what is asked.
 
-    Source: Zhu et al. 2024, LongEmbed (arXiv:2404.12096), "passkey" with keys in the place of names.
-
-    Args:
-        segment_length: ids of a segment, its mark included.
-        split: "train", or "test" for other filler.
+    Stands before a task with keys among the bases of a class. Source: Zhu et al. 2024, LongEmbed (arXiv:2404.12096),
+    "passkey", with keys in the place of names.
     """
+
+    candidates = 32
+
+    def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
+        super().__init__(segment_length, split)
+        self.classes = tuple(f"document {number}" for number in range(self.candidates))
+
+    def _tell(self, generator: torch.Generator, documents: int, places: int) -> Told:
+        told = super()._tell(generator, documents, places)
+        labels = torch.arange(documents, device=told.labels.device) % self.candidates
+        return replace(told, questions=told.sentences[:, 0], labels=labels)
+
+
+@final
+class PassKeyEmbedding(AsksForDocument, PassKey):
+    """The document with this pass key, see `AsksForDocument` and `PassKey`."""
 
     name = "passkey_embedding"
     what_to_keep = "The one sentence that is not filler, number by number, in the vector of the document."
-    candidates = 32
-
-    def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
-        super().__init__(segment_length, split)
-        self.classes = places_of(self.candidates)
-
-    def _tell(self, generator: torch.Generator, documents: int, places: int) -> Told:
-        return asking_for_documents(super()._tell(generator, documents, places), self.candidates)
 
 
 @final
-class MultiKeyEmbedding(MultiKey):
-    """Which of 32 documents has this named key, one of its four? One in a hundred has a twin.
-
-    Source: as `PassKeyEmbedding` and `MultiKey`.
-
-    Args:
-        segment_length: ids of a segment, its mark included.
-        split: "train", or "test" for other names of keys and other filler.
-    """
+class MultiKeyEmbedding(AsksForDocument, MultiKey):
+    """The document with this key among its four, see `AsksForDocument` and `MultiKey`; one in a hundred has a twin."""
 
     name = "multikey_embedding"
     what_to_keep = "All keys, number by number, in the vector of the document."
-    candidates = 32
-
-    def __init__(self, segment_length: int = 25, split: Split = "train") -> None:
-        super().__init__(segment_length, split)
-        self.classes = places_of(self.candidates)
-
-    def _tell(self, generator: torch.Generator, documents: int, places: int) -> Told:
-        return asking_for_documents(super()._tell(generator, documents, places), self.candidates)
 
 
 EMBEDDING_TASKS: dict[str, type[SentenceTask]] = {kind.name: kind for kind in (PassKeyEmbedding, MultiKeyEmbedding)}
-
-
-def places_of(candidates: int) -> tuple[str, ...]:
-    """Names of the places among candidates."""
-    return tuple(f"document {number}" for number in range(candidates))
-
-
-def asking_for_documents(told: Told, candidates: int) -> Told:
-    """The same documents, asked for by the first of their keys."""
-    places: Tensor = torch.arange(len(told.labels), device=told.labels.device) % candidates
-    return replace(told, questions=told.sentences[:, 0], labels=places)

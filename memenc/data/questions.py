@@ -79,6 +79,8 @@ class UniqueNames(Understanding, ABC):
 class QuestionsWithAnswers(UniqueNames):
     """Documents with the column "questions": [{"id", "question", "answers": [{"text", "start"}, ...]}, ...].
 
+    Answers may also be written as in SQuAD, with "answer_start", or as {"text": [...], "answer_start": [...]}.
+
     Args:
         answered: every question needs its answers.
         in_document: every answer needs the place at which it stands in the document.
@@ -167,6 +169,10 @@ def _stretch(value: Any, question: str) -> tuple[int, int]:
 
 
 def _listed(answers: Any, question: str) -> list[Any]:
+    if isinstance(answers, dict):
+        texts, starts = answers.get("text"), answers.get("answer_start", answers.get("start"))
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            return [{"text": text, "start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(answers, list):
         raise ValueError(f"question {question[:40]!r}: 'answers' must be a list, found {str(answers)[:40]!r}")
     return answers
@@ -174,7 +180,7 @@ def _listed(answers: Any, question: str) -> list[Any]:
 
 def _answer(value: Any, question: str) -> Answer:
     text = value.get("text") if isinstance(value, dict) else None
-    start = value.get("start") if isinstance(value, dict) else None
+    start = value.get("start", value.get("answer_start")) if isinstance(value, dict) else None
     if not isinstance(text, str) or not text.strip() or (start is not None and type(start) is not int):
         raise ValueError(
             f"question {question[:40]!r}: an answer needs a 'text' and the number 'start', found {str(value)[:60]!r}"

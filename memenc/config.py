@@ -221,5 +221,6 @@ def python_values(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: python_values(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(python_values(each) for each in value)
-    return value.item() if isinstance(value, np.generic) else value
+        found = [python_values(each) for each in value]
+        return tuple(found) if isinstance(value, tuple) else found
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value

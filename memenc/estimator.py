@@ -58,6 +58,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         corpus_: report on the training documents.
         history_: the training log.
         cost_: parameters trained, time and peak memory of the training.
+        seed_: of the training.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         self.labels_ = Labels.infer(values, SINGLE)
         self.classes_ = np.asarray(self.labels_.classes)
         settings, validation_share = self._settings()
+        self.seed_ = settings.seed
         set_seed(settings.seed)
         self.tokenizer_ = AutoTokenizer.from_pretrained(self.backbone)
         documents = TokenizedDocuments.from_texts(
@@ -199,10 +201,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         share = given.pop("validation_share", 0.1)
         if not isinstance(share, int | float | np.number) or not 0 <= share < 1:
             raise ValueError(f"training setting validation_share={share!r}: give a number from 0 to below 1")
-        seed = self.random_state
-        if isinstance(seed, np.random.RandomState):
-            seed = seed.randint(2**31)
-        return TrainingSettings.of(given).with_seed(None if seed is None else int(seed)), float(share)
+        return TrainingSettings.of(given).with_seed(drawn_seed(self.random_state)), float(share)
 
     def _new_model(self, adapt: str) -> MemencForSequenceClassification:
         return MemencForSequenceClassification.from_backbone(
@@ -239,6 +238,19 @@ def split_places(
         stratify = labels if sizes.min() >= 2 and chosen >= len(present) else None
     training, validation = train_test_split(np.arange(count), test_size=chosen, random_state=seed, stratify=stratify)
     return list(training), list(validation)
+
+
+def drawn_seed(random_state: Any) -> int | None:
+    """A seed from what scikit-learn takes for one.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if random_state is not None and not isinstance(random_state, int | np.integer):
+        raise ValueError(f"random_state={random_state!r}: give a whole number, a numpy.random.RandomState, or None")
+    return None if random_state is None else int(random_state)
 
 
 def saved_parameters(parameters: dict[str, Any]) -> dict[str, Any]:

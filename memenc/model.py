@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, cast
 
 import torch
@@ -241,7 +241,7 @@ class MemencModel(MemencPreTrainedModel):
     @torch.no_grad()
     def encode(
         self,
-        texts: str | Sequence[str] | Iterable[str],
+        texts: str | Iterable[str],
         tokenizer: PreTrainedTokenizerBase,
         documents_per_call: int = 64,
         tokens_per_call: int = 32_768,
@@ -249,8 +249,8 @@ class MemencModel(MemencPreTrainedModel):
         """Context representations of texts of any length, (texts, hidden), tokenised in a stream.
 
         Args:
-            texts: one text (gives one row), a list, array or column of texts, or any other iterable: pieces of ONE
-                text, read in a stream (a file, say) and never held as a whole.
+            texts: one text (gives one row), a list, array or column of texts, or an iterator: pieces of ONE text, read
+                in a stream (a file or a generator, say) and never held as a whole.
             tokenizer: of the backbone.
             documents_per_call: texts read side by side, at most.
             tokens_per_call: tokens read at once, padding included; bounds the memory.
@@ -258,10 +258,9 @@ class MemencModel(MemencPreTrainedModel):
         was_training = self.training
         self.eval()
         try:
-            # An array or a column of a table holds many texts, like a list.
-            texts = texts.tolist() if hasattr(texts, "tolist") else texts  # pyright: ignore[reportAttributeAccessIssue]
-            if not isinstance(texts, list | tuple):
+            if isinstance(texts, str | Iterator):
                 return read_texts(self, [texts], tokenizer, tokens_per_call)
+            texts = list(texts)
             for index, text in enumerate(texts):
                 if not isinstance(text, str):
                     raise ValueError(f"document {index} is {type(text).__name__}, not text")

@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 from memenc import LongDocumentClassifier
+from memenc.baselines.plain import without_memory
 from memenc.diagnostics.attribution import segments_of_passage
 from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
 
@@ -110,6 +112,9 @@ def test_report_compares_on_the_same_documents(fitted):
     assert fitted.report(texts, labels, baselines=["tf-idf"]).verdict.startswith("This model ")
     with pytest.raises(ValueError, match="nothing to compare with"):
         fitted.report(texts, labels, baselines=[])
+    for wrong in (3.7, [1], np.random.default_rng(0)):
+        with pytest.raises(ValueError, match=r"random_state=.*give a whole number"):
+            clone(fitted).set_params(random_state=wrong).fit(texts, labels)
     with pytest.raises(ValueError, match="unknown baseline"):
         fitted.report(texts, labels, baselines=["gpt"])
 
@@ -145,7 +150,11 @@ def test_settings_that_cannot_be_are_refused(backbone, changes, message):
 def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
     texts, _ = tiny_documents(3, (5, 20), seed=9)
     encoder, tokenizer = fitted.model_.memenc, fitted.tokenizer_
-    assert torch.equal(encoder.encode(np.array(texts), tokenizer), encoder.encode(texts, tokenizer))
+    many = encoder.encode(texts, tokenizer)
+    for given in (np.array(texts), tuple(texts), datasets.Dataset.from_dict({"text": texts})["text"]):
+        assert torch.equal(encoder.encode(given, tokenizer), many)
+    one = encoder.encode(" ".join(texts), tokenizer)
+    assert torch.allclose(encoder.encode(iter([texts[0], " ", texts[1], " ", texts[2]]), tokenizer), one, atol=1e-6)
     with pytest.raises(ValueError, match="document 1 is NoneType, not text"):
         encoder.encode([texts[0], None], tokenizer)
     with pytest.raises(ValueError, match="received list; give one text"):
@@ -159,6 +168,16 @@ def test_nothing_is_said_of_a_memory_that_is_not_there(backbone):
     report = plain.report(texts, labels, baselines=["tf-idf", "without-memory"])
     assert [row.name for row in report.rows] == ["memenc (none)", "tf-idf"]
     assert report.verdict.startswith("This model ")
+    with pytest.raises(ValueError, match="nothing to compare with; give baselines, some of tf-idf"):
+        plain.report(texts, labels, baselines=["without-memory"])
+
+
+def test_a_generator_of_seeds_gives_all_the_same(backbone):
+    texts, labels = tiny_documents(12, (5, 20), seed=9)
+    training = TINY_TRAINING | {"epochs": 1}
+    classifier = tiny_classifier(backbone, training=training, random_state=np.random.RandomState(3))
+    classifier.fit(texts, labels)
+    assert without_memory(classifier).random_state == classifier.seed_ == np.random.RandomState(3).randint(2**31)
 
 
 def test_works_in_cross_validation_and_pipeline(backbone):

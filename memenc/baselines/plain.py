@@ -15,4 +15,7 @@ def without_memory(classifier: Any, **model_options: Any) -> Any:
         training["adapt"] = "frozen"
     options = dict(classifier.model_options or {}) | model_options
     plain: Any = clone(classifier)
-    return plain.set_params(memory="none", memory_options=None, model_options=options, training=training or None)
+    # A generator of seeds has gone on since; all are trained with the seed that it gave.
+    seed = getattr(classifier, "seed_", classifier.random_state)
+    plain.set_params(memory="none", memory_options=None, model_options=options, training=training or None)
+    return plain.set_params(random_state=seed)

@@ -82,10 +82,12 @@ def compare_with_baselines(
     unknown = sorted(set(names) - set(BASELINES))
     if unknown:
         raise ValueError(f"unknown baseline {', '.join(unknown)}; available: {', '.join(BASELINES)}")
-    if not names:
-        raise ValueError(f"baselines=[]: nothing to compare with; give some of {', '.join(BASELINES)}, or None for all")
     if classifier.memory == "none":
+        # It is that itself.
         names = [name for name in names if name != WITHOUT_MEMORY]
+    if not names:
+        others = [name for name in BASELINES if classifier.memory != "none" or name != WITHOUT_MEMORY]
+        raise ValueError(f"there is nothing to compare with; give baselines, some of {', '.join(others)}, or None")
     training_texts = getattr(classifier, "training_texts_", None)
     if training_texts is None:
         raise ValueError("report needs the training documents, which a loaded classifier does not hold; fit it again")
@@ -96,7 +98,11 @@ def compare_with_baselines(
         baseline = BASELINES[name](classifier).fit(training_texts, classifier.training_labels_)
         rows.append(Row.of(name, truth, baseline.predict(texts), time.monotonic() - started))
     # Only beside the same model without it can a memory be what made the difference.
-    return BaselineReport(rows, verdict(rows, "Memory" if WITHOUT_MEMORY in names else "This model"))
+    plain = [row for row in rows[1:] if row.name == WITHOUT_MEMORY]
+    others = [row for row in rows[1:] if row.name != WITHOUT_MEMORY]
+    said = [verdict([rows[0], *plain], "Memory")] if plain else []
+    said += [verdict([rows[0], *others], "This model")] if others else []
+    return BaselineReport(rows, " ".join(said))
 
 
 def verdict(rows: Sequence[Row], subject: str = "Memory") -> str:

@@ -62,7 +62,9 @@ def evaluated(trained: Trained, documents: options.DocumentOptions, label_column
             examples, found = trained.read(chunk, documents.data, labelled=True)
             predictions += found
             truths += [trained.task.truth(item) for item in examples.items]
-            tokens += sum(map(len, examples.token_ids))
+            # A document that is asked again is not read again.
+            read = examples.document_lengths if trained.task.asks_again else map(len, examples.token_ids)
+            tokens += sum(read)
             count += len(chunk)
             progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)

@@ -64,7 +64,7 @@ def small_options(segment_length: int) -> dict[str, dict[str, Any]]:
 
     What a segment is cut into is equally long: averages of up to 4 stretches, compression by its least divisor.
     """
-    rate = next(n for n in range(2, segment_length + 1) if segment_length % n == 0)
+    rate = next((n for n in range(2, segment_length + 1) if segment_length % n == 0), 1)
     return {
         "moving_average": {"slots": max(n for n in range(1, 5) if segment_length % n == 0)},
         "compressive": {"rate": rate},

@@ -69,7 +69,7 @@ def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int, progress
     reason = below or beyond or reader.why_not(segments)
     if reason is not None:
         return row | {"not_run": reason}
-    documents = documents_at(cell, row["tokens"])
+    documents = documents_at(cell, row["tokens"], task.candidates)
     started = time.monotonic()
     # All contenders of a seed read the same documents.
     answers = partial(progress.answers, reader)
@@ -90,6 +90,7 @@ def scored(right: Tensor) -> dict[str, Any]:
     return {"documents": len(right), "right": int(right.sum()), "accuracy": float(right.double().mean())}
 
 
-def documents_at(cell: Cell, tokens: int) -> int:
-    """Test documents of so many tokens each."""
-    return min(cell.testing.documents, max(cell.testing.fewest_documents, cell.testing.tokens // tokens))
+def documents_at(cell: Cell, tokens: int, candidates: int = 0) -> int:
+    """Test documents of so many tokens each; whole groups where documents are candidates of each other."""
+    count = min(cell.testing.documents, max(cell.testing.fewest_documents, cell.testing.tokens // tokens))
+    return -(-count // candidates) * candidates if candidates else count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,13 @@ def compare(
     try:
         for cell, outcome in run(missing, store, workers, watch or _nobody, work):
             outcomes[cell.identity] = outcome
-    finally:
-        comparison = summed_up(settings, cells, outcomes)
-        write_report(folder, comparison)
+    except BaseException:
+        # What stopped it is what must be said, whatever becomes of the report.
+        with suppress(Exception):
+            write_report(folder, summed_up(settings, cells, outcomes))
+        raise
+    comparison = summed_up(settings, cells, outcomes)
+    write_report(folder, comparison)
     return comparison
 
 

@@ -136,8 +136,7 @@ class Labels:
         if isinstance(label, CLASS_TYPES) and (type(label), label) in self._numbers:
             return self._numbers[type(label), label]
         raise ValueError(
-            f"unknown label {label!r}{at(position)}; the training labels are "
-            f"{', '.join(map(repr, self.classes))}. Correct it, leave the record out, or train with it"
+            f"unknown label {label!r}{at(position)}; the training labels are {', '.join(map(repr, self.classes))}"
         )
 
 
@@ -205,6 +204,8 @@ class LabelledDocuments(Understanding):
         """Refuse what can be no label, whatever the other records have."""
         value = plain(record.label)
         for label in members(value, None) if isinstance(value, MANY) else [value]:
+            if isinstance(label, str) and not label.strip():
+                raise ValueError("the label is empty; give one, or leave the record out")
             if not isinstance(label, CLASS_TYPES) or (isinstance(label, float) and not math.isfinite(label)):
                 raise ValueError(
                     f"label {str(label)[:40]!r} is {type(label).__name__}; use text, whole numbers, yes or no, finite "

@@ -115,8 +115,6 @@ class RecordReader:
                 return f"column {column!r} is missing; the columns there are: {there}"
             if row[column] is None:
                 return f"column {column!r} is null"
-        if self.label_column is not None and row[self.label_column] == "":
-            return f"column {self.label_column!r} is empty: the label is missing"
         try:
             text = understanding.text(row[self.text_column])
         except ValueError as error:

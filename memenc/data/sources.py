@@ -66,8 +66,8 @@ def csv_rows(path: Path) -> Iterator[Row]:
         if fields is None:
             return
         if isinstance(fields, str) and reader.line_num > line:
-            lost = f"a quote that opens here swallowed lines {line} to {reader.line_num:,}, which are lost"
-            fields = f"{fields}; {lost}: close it, or write quotes within a field twice"
+            lost = f"the record that starts here swallowed lines {line} to {reader.line_num:,}, which are lost"
+            fields = f"{fields}; {lost}: close its quotes, and write quotes within a field twice"
         if fields:
             yield line, fields if isinstance(fields, str) else named_fields(header, fields)
 

@@ -18,6 +18,7 @@ from memenc.state import MemoryState
 RESOLUTION = 0.1
 # A few documents and entries say how different the entries are; comparing all would cost their number cubed.
 DOCUMENTS, ENTRIES = 4, 128
+SEGMENTS_PER_CALL = 64
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ def drift(
     stops = [0, *(2**power for power in range(more.bit_length()) if 2**power < more), more]
     states, output = [memory], None
     for start, stop in pairwise(stops):
-        output = model(documents[:, order[start:stop]].flatten(1), memory=states[-1])
-        assert output.memory is not None
-        states.append(output.memory)
+        state = states[-1]
+        # In pieces: the token states of thousands of segments would take gigabytes.
+        for piece in order[start:stop].split(SEGMENTS_PER_CALL):
+            output = model(documents[:, piece].flatten(1), memory=state)
+            assert output.memory is not None
+            state = output.memory
+        states.append(state)
     assert output is not None
     norms = {place.name: _norms(states, place) for place in places}
     return Drift(tuple(count + stop for stop in stops), norms, output)

@@ -30,7 +30,7 @@ class Gradients:
         parameters: norm of each trainable parameter of memories and row tokens, from all outputs.
         detached: tensors of each place that no gradient can reach though others of it have one, and which the last
             segment's token states depend on.
-        idle_loss: whether the design has a loss of its own from which no parameter learns.
+        idle_loss: whether the design has a loss of its own, and not of 0, from which no parameter learns.
     """
 
     reach: tuple[float, ...]
@@ -67,7 +67,7 @@ def gradients(model: MemencModel, documents: Tensor, places: Sequence[Place], ge
         _carried(states, places, generator),
         dict(zip(parameters, _norms(everything, list(parameters.values())), strict=True)),
         {place.name: _detached(model, documents[:, -1], outputs[-1], states[-2], place) for place in places},
-        _is_idle([output.auxiliary_loss for output in outputs], list(model.parameters())),
+        _is_idle([output.auxiliary_loss for output in outputs], list(parameters.values())),
     )
 
 
@@ -127,9 +127,9 @@ def _detached(
 
 
 def _is_idle(losses: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> bool:
-    own = [loss for loss in losses if loss is not None]
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    return bool(own and learning) and not any(_norms(torch.stack(own).sum(), learning))
+    # It is 0 as long as nothing has left the window, which takes longer documents.
+    own = [loss for loss in losses if loss is not None and float(loss) != 0]
+    return bool(own and parameters) and not any(_norms(torch.stack(own).sum(), list(parameters)))
 
 
 def _differentiable(state: MemoryState, place: Place) -> list[Tensor]:

@@ -1,9 +1,12 @@
 """The verdict says what the numbers can carry, and no more."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
-from memenc.baselines.report import Row, verdict
+from memenc.baselines import BASELINES, WITHOUT_MEMORY
+from memenc.baselines.report import Row, compare_with_baselines, verdict
 from memenc.baselines.truncate import first_tokens
 from tests.tiny import save_tiny_backbone
 
@@ -20,6 +23,29 @@ def test_verdicts():
     one_better = [True, True, *half[2:]]
     text = verdict([row("ours", one_better), row("a", half), row("b", none_right)])
     assert "made no difference" in text and "+2.5 points against a" in text and "p = 1" in text
+
+
+def test_memory_is_judged_beside_none_and_the_model_beside_the_rest():
+    class Fixed:
+        memory, classes_ = "windowed", ["a", "b"]
+
+        def __init__(self, right):
+            self.right = right
+            self.training_texts_, self.training_labels_ = ["x"], ["a"]
+
+        def fit(self, texts, labels):
+            return self
+
+        def predict(self, texts):
+            return np.array(["a" if right else "b" for right in self.right])
+
+    good, poor = [True] * 190 + [False] * 10, [True, False] * 100
+    monkeypatched = {"tf-idf": lambda ours: Fixed(good), WITHOUT_MEMORY: lambda ours: Fixed(poor)}
+    with mock.patch.dict(BASELINES, monkeypatched):
+        found = compare_with_baselines(Fixed(good), ["x"] * 200, ["a"] * 200, ["tf-idf", WITHOUT_MEMORY])
+    memory, model = found.verdict.split(". ")
+    assert memory.startswith("Memory was worth it") and "+45.0 points against without-memory" in memory
+    assert model.startswith("This model made no difference") and "against tf-idf" in model
 
 
 def test_truncation_keeps_what_the_first_tokens_cover(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memenc.comparison.measure import measure
+from memenc.comparison.measure import documents_at, measure
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.readers.embedding import candidate_scores
 from memenc.data.memory_tasks.needles import EMBEDDING_TASKS
@@ -35,6 +35,12 @@ def test_scores_are_cosines_within_groups():
     assert torch.allclose(scores[:4], cosines[:4, :4], atol=1e-6)
     assert torch.allclose(scores[8:, :2], cosines[8:, 8:], atol=1e-6)
     assert (scores[8:, 2:] < -1e30).all()
+
+
+def test_groups_are_whole():
+    cell = cell_of("none", tasks=[TASK], testing={"documents": 200, "tokens": 10_000, "fewest_documents": 5})
+    assert [documents_at(cell, tokens, 32) for tokens in (1, 100, 10**6)] == [224, 128, 32]
+    assert [documents_at(cell, tokens) for tokens in (1, 100, 10**6)] == [200, 100, 5]
 
 
 @pytest.mark.parametrize("name", ["none", "windowed", "tokens", "windowed/document"])

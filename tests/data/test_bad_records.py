@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from memenc.data import read_records, sources
+from memenc.data.labels import LabelledDocuments
 from tests.data.record_files import GOOD, some_rows, write_csv, write_lines, write_parquet
 
 BAD_JSON = {
@@ -74,7 +75,7 @@ def test_bad_csv_records_are_named_or_skipped(tmp_path, case):
 
 def test_an_open_quote_is_named_where_it_starts(tmp_path):
     path = write_lines(tmp_path / "a.csv", ["text,label\n", "good,x\n", '"open,x\n', "good,x\n", "good,x\n"])
-    check_bad_record(path, 3, "broken CSV: unexpected end of data; a quote that opens here swallowed lines 3 to 5")
+    check_bad_record(path, 3, "broken CSV: unexpected end of data; the record that starts here swallowed lines 3 to 5")
 
 
 def test_a_quote_that_is_closed_too_late_says_what_it_swallowed(tmp_path):
@@ -84,11 +85,16 @@ def test_a_quote_that_is_closed_too_late_says_what_it_swallowed(tmp_path):
     assert "line 2: broken CSV" in records.problems[0] and "swallowed lines 2 to 4" in records.problems[0]
 
 
-@pytest.mark.parametrize(("name", "line"), [("a.csv", "text,\n"), ("a.jsonl", '{"text": "good", "label": ""}\n')])
+@pytest.mark.parametrize(
+    ("name", "line"), [("a.csv", "good,\n"), ("a.csv", "good, \n"), ("a.jsonl", '{"text": "good", "label": ""}\n')]
+)
 def test_an_empty_label_is_missing(tmp_path, name, line):
     head, good = ("text,label\n", "good,x\n") if name == "a.csv" else ("", '{"text": "good", "label": "x"}\n')
     path = write_lines(tmp_path / name, [head, good, line, good] if head else [good, line, good])
-    check_bad_record(path, 3 if head else 2, "column 'label' is empty")
+    with pytest.raises(ValueError, match=f"line {3 if head else 2}: the label is empty"):
+        list(read_records(path, understanding=LabelledDocuments))
+    kept = read_records(path, understanding=LabelledDocuments, on_bad_record="skip")
+    assert [record.label for record in kept] == ["x", "x"] and len(kept.problems) == 1
 
 
 @pytest.mark.parametrize(

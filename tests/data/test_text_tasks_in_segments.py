@@ -83,6 +83,16 @@ def test_the_same_generator_gives_the_same_documents():
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_documents_have_room_for_a_story_of_every_answer(folders):
+    # "Mary journeyed to the kitchen." comes after ten words, the other answers need six.
+    task = SEGMENT_TASKS["babi_files"](**folders, segment_length=8)
+    assert task.least_segments == 1 + -(-16 // 7)
+    with pytest.raises(ValueError, match="give at least 4"):
+        batch(task, segments=3)
+    assert len(set(batch(task, documents=60, segments=4)[1].tolist())) == 3
+    assert SEGMENT_TASKS["decisive_sentence"]().least_segments == 2
+
+
 def test_what_cannot_be_is_refused(folders, tmp_path):
     for options, message in [
         ({"segment_length": 3}, "the longest question of qa1 needs 4"),
@@ -100,7 +110,7 @@ def test_they_take_part_in_comparisons(folders):
     assert {"decisive_sentence", "decisive_paraphrase"} < set(GENERATED_TASKS)
     named = {task.name for task in ComparisonSettings.of({"tasks": ["all"], "designs": ["none"]}).tasks}
     assert named == set(GENERATED_TASKS)
-    entry = {"name": "qa1", "task": "babi_files", "options": {**folders, "segment_length": 12}}
+    entry = {"name": "qa1", "task": "babi_files", "options": {**folders, "segment_length": 20}}
     found = measure(cell_of("windowed", tasks=[entry], budgets=[4_000]), lambda share: None)
     assert found["chance"] == pytest.approx(1 / 3) and [row["documents"] for row in found["rows"]] == [64, 64]
     with pytest.raises(ValueError, match="there is no qa1_"):

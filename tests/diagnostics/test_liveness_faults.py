@@ -14,6 +14,7 @@ from memenc.memory.linear import LinearMemory
 from memenc.memory.windowed import WindowedMemory
 from tests.diagnostics.living import GATED, LINEAR, SEGMENTS, WINDOW, examine, told
 from tests.memory.checks import build
+from tests.memory.designs import Design
 
 
 @pytest.mark.parametrize("logit", (10.0, -10.0))
@@ -278,3 +279,6 @@ def test_a_loss_of_its_own_that_trains_nothing(monkeypatch):
     assert found.idle_loss and told(found, "own loss trains nothing")
     monkeypatch.setattr(CompressiveMemory, "auxiliary_loss", loss)
     assert not examine(build("compressive_reconstruction")).idle_loss
+    # Nothing leaves so long a window, and there is nothing to learn from yet.
+    options = {"window": 512, "slots": 6, "compression": "convolution", "reconstruction_weight": 0.5}
+    assert not examine(build(Design("compressive", options, None))).idle_loss

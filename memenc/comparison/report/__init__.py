@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +49,19 @@ def write_report(folder: Path, comparison: Comparison) -> None:
     statements = [{"topic": each.topic, "text": str(each)} for each in comparison.statements]
     facts = {"settings": settings, "recommendation": statements, "rules": RULES}
     write_results(folder / "results", comparison.records, **facts, failed=comparison.failed)
+    shown_before = plots_of(folder)
     plots = save_plots(comparison, folder / "plots")
+    for path in shown_before - {*plots}:
+        path.unlink(missing_ok=True)
     write_whole(folder / "report.md", markdown_report(comparison, plots))
     write_whole(folder / "report.html", html_report(comparison, plots))
+
+
+def plots_of(folder: Path) -> set[Path]:
+    """Plots that the report in a folder shows."""
+    report = folder / "report.md"
+    text = report.read_text(encoding="utf-8") if report.is_file() else ""
+    return {folder / "plots" / name for name in re.findall(r"\]\(plots/([^/)]+\.png)\)", text)}
 
 
 def markdown_report(comparison: Comparison, plots: list[Path]) -> str:

@@ -25,7 +25,7 @@ HEIGHT, DOTS = 4.2, 110
 
 
 def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write all plots that have something to show, and take away those that an earlier report left."""
+    """Write all plots that have something to show."""
     # Figures of their own, without pyplot: no display is needed and no global state is left.
     folder.mkdir(parents=True, exist_ok=True)
     names = [contender.name for contender in comparison.settings.contenders]
@@ -44,8 +44,6 @@ def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
     if run:
         paths.append(folder / "cost.png")
         save_cost(comparison, names, paths[-1])
-    for left in {path for kind in ("accuracy", "bytes") for path in folder.glob(f"{kind}_*.png")} - {*paths}:
-        left.unlink()
     return paths
 
 

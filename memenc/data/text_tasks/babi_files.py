@@ -103,11 +103,17 @@ class BabiFiles(AskedTextTask):
         self.classes = tuple(sorted(answers["train"]))
         self.chance = 1 / len(self.classes)
         self.longest_question = max(len(x.question.split()) for all_of in self._questions.values() for x in all_of)
+        shortest = [
+            min(x.told_words for x in self._questions[split] if x.answer == answer)
+            for split, found in answers.items()
+            for answer in found
+        ]
+        self.least_words = max(shortest)
         self._filler = _filler_words(books)
 
     def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:
         generator = numpy.random.default_rng((seed, SPLITS.index(split)))
-        chosen = self._chosen(generator, count, split, lambda question: question.words <= words, words)
+        chosen = self._chosen(generator, count, split, words, lambda question: question.words)
         told = [self._text(x, words - len(x.question.split()), split, generator) for x in chosen]
         texts = ["\n".join(filter(None, (text, x.question))) for text, x in zip(told, chosen, strict=True)]
         return texts, [question.answer for question in chosen]
@@ -119,7 +125,7 @@ class BabiFiles(AskedTextTask):
             ValueError: fewer words than the shortest story has.
         """
         generator = numpy.random.default_rng((seed, SPLITS.index(split)))
-        chosen = self._chosen(generator, count, split, lambda question: question.told_words <= words, words)
+        chosen = self._chosen(generator, count, split, words, lambda question: question.told_words)
         texts = [self._text(question, words, split, generator) for question in chosen]
         return Asked(texts, [question.question for question in chosen], [question.answer for question in chosen])
 
@@ -128,15 +134,16 @@ class BabiFiles(AskedTextTask):
         generator: numpy.random.Generator,
         count: int,
         split: Split,
-        fits: Callable[[BabiQuestion], bool],
         words: int,
+        size: Callable[[BabiQuestion], int],
     ) -> list[BabiQuestion]:
-        """Questions of balanced answers."""
+        """Questions of balanced answers, of at most so many words by that size."""
         fitting: dict[str, list[BabiQuestion]] = {}
-        for question in filter(fits, self._questions[split]):
-            fitting.setdefault(question.answer, []).append(question)
+        for question in self._questions[split]:
+            if size(question) <= words:
+                fitting.setdefault(question.answer, []).append(question)
         if not fitting:
-            shortest = min(question.words for question in self._questions[split])
+            shortest = min(map(size, self._questions[split]))
             raise ValueError(f"words={words}: the shortest story of {self.name} has {shortest}")
         labels = [sorted(fitting)[number] for number in generator.integers(len(fitting), size=count)]
         return [fitting[label][int(generator.integers(len(fitting[label])))] for label in labels]

@@ -70,9 +70,11 @@ class AskedTextTask(TextTask):
 
     Attributes:
         longest_question: words of it.
+        least_words: beside the question, with which every answer can be told in both splits.
     """
 
     longest_question: int
+    least_words: int
 
     @abstractmethod
     def asked(self, seed: int, count: int, words: int, split: Split) -> Asked:

@@ -30,7 +30,7 @@ class DecisiveSentence(AskedTextTask):
 
     def __init__(self, variant: Variant = "fixed", words_per_chunk: int = WORDS_PER_CHUNK) -> None:
         self.variant: Variant = variant
-        self.words_per_chunk = words_per_chunk
+        self.words_per_chunk = self.least_words = words_per_chunk
         self.name = {"fixed": "decisive_sentence", "paraphrase": "decisive_paraphrase"}[variant]
 
     def _documents(self, seed: int, count: int, words: int, split: Split) -> tuple[list[str], list[str]]:

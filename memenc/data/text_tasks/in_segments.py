@@ -59,6 +59,11 @@ class InSegments(MemoryTask):
         """Of the text task."""
         return self.texts.chance
 
+    @property
+    def least_segments(self) -> int:
+        """The question, and as many as hold a story of every answer."""
+        return 1 + -(-self.texts.least_words // (self.segment_length - 1))
+
     def for_testing(self) -> Self:
         """The same words, and documents of the split "test"."""
         other = copy.copy(self)
@@ -101,6 +106,8 @@ class Decisive(InSegments):
 @final
 class StoriesFromFiles(InSegments):
     """Stories out of bAbI's own files between sentences of books.
+
+    A comparison knows files by the names of their folders: with other files in them, give another output.
 
     Args:
         files: folder with `qa1_..._train.txt` and `qa1_..._test.txt` (or `_validation`), gzipped or not.

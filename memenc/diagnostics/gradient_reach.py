@@ -128,7 +128,7 @@ def _detached(
 
 def _is_idle(losses: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> bool:
     # It is 0 as long as nothing has left the window, which takes longer documents.
-    own = [loss for loss in losses if loss is not None and float(loss) != 0]
+    own = [loss for loss in losses if loss is not None and bool(loss != 0)]
     return bool(own and parameters) and not any(_norms(torch.stack(own).sum(), list(parameters)))
 
 

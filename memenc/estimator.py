@@ -26,6 +26,7 @@ from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.storage.files import check_if_sealed, whole_folder
 from memenc.tasks import MemencForSequenceClassification
+from memenc.texts import checked_texts
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import Cost, CostCallback
 from memenc.training.documents import TokenizedDocuments
@@ -269,13 +270,10 @@ def check_texts(texts: Any) -> list[str]:
     """
     if isinstance(texts, str):
         raise ValueError("received one text; give a list of texts, [text]")
-    texts = list(texts)
-    if not texts:
+    found = checked_texts(texts)
+    if not found:
         raise ValueError("received no texts (0 samples); give at least one")
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"document {index} is {type(text).__name__}, not text")
-    return [str(text) for text in texts]
+    return found
 
 
 def check_labels(labels: Any, expected: int) -> list[Any]:

@@ -23,7 +23,7 @@ from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.segments import Segments, cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
-from memenc.texts import read_texts
+from memenc.texts import checked_texts, read_texts
 
 # Of English and its kin; it only decides which texts are read together.
 CHARACTERS_PER_TOKEN = 4
@@ -260,10 +260,7 @@ class MemencModel(MemencPreTrainedModel):
         try:
             if isinstance(texts, str | Iterator):
                 return read_texts(self, [texts], tokenizer, tokens_per_call)
-            texts = list(texts)
-            for index, text in enumerate(texts):
-                if not isinstance(text, str):
-                    raise ValueError(f"document {index} is {type(text).__name__}, not text")
+            texts = checked_texts(texts)
             vectors = torch.zeros(len(texts), self.config.hidden_size, device=self.device, dtype=self.dtype)
             # Texts of similar length together, so that little is padding; their characters tell it before their tokens.
             lengths = [len(text) // CHARACTERS_PER_TOKEN for text in texts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,19 @@ from memenc.data.token_buffer import TokenBuffer
 from memenc.data.tokens import stream_token_ids
 from memenc.encoder.schedule import tokens_per_backbone_call
 from memenc.state import MemoryState
+
+
+def checked_texts(texts: Iterable[Any]) -> list[str]:
+    """Texts as a list.
+
+    Raises:
+        ValueError: something that is not text, named with its place.
+    """
+    texts = list(texts)
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"document {index} is {type(text).__name__}, not text")
+    return [str(text) for text in texts]
 
 
 def read_texts(model: Any, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int) -> Tensor:

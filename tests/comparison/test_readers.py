@@ -46,11 +46,13 @@ def test_every_design_fits_its_budget_with_its_document_memory(name):
 
 
 @pytest.mark.parametrize("name", presets())
-def test_every_memory_of_a_preset_can_be_built(name):
+def test_every_memory_of_a_preset_fits_its_budget(name):
     cells = cells_of(ComparisonSettings.load(name))
     memories = [cell for cell in cells if cell.contender.kind == "memory" and cell.seed == 0]
     for cell in {(cell.contender.name, cell.new_task().segment_length): cell for cell in memories}.values():
-        reader_for(cell, cell.new_task())
+        found = reader_for(cell, cell.new_task()).network.state_bytes(5)
+        assert (found > 0) == (cell.contender.memory != "none"), cell.title
+        assert cell.budget is None or found <= cell.budget, cell.title
 
 
 def test_more_budget_is_more_state_and_too_little_is_not_run():

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from memenc import MemencForSequenceClassification, MemencModel
+from memenc import (
+    MemencForQuestionAnswering,
+    MemencForSequenceClassification,
+    MemencForTokenClassification,
+    MemencModel,
+)
 from tests.backbones import BACKBONES, HIDDEN, tiny_backbone
 from tests.memory.checks import CAPACITY, SPECIAL, assert_close, build, documents_of, feed, ragged, tokens
 
@@ -78,3 +83,33 @@ def test_a_classifier_trains_on_chosen_layers():
     gradients = {name: parameter.grad for name, parameter in model.named_parameters() if ".layer." in name}
     assert any(grad is not None and grad.any() for name, grad in gradients.items() if ".layer.0." in name)
     assert not any(grad is not None and grad.any() for name, grad in gradients.items() if ".layer.1." in name)
+
+
+HEADS = {
+    "sequence classification": (MemencForSequenceClassification, {}),
+    "token classification": (MemencForTokenClassification, {}),
+    "question answering": (MemencForQuestionAnswering, {"question_ids": torch.tensor([[7, 8], [9, 10]])}),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@torch.no_grad()
+def test_heads_give_the_layers_of_what_they_read(head):
+    kind, asked = HEADS[head]
+    model, ids = build("compressive_mean", model_class=kind, num_labels=2), tokens(2, 40)
+    assert model(ids, **asked).hidden_states is None
+    layers = model(ids, output_hidden_states=True, **asked).hidden_states
+    wanted = model.memenc(ids, output_hidden_states=True, **asked).hidden_states
+    assert len(layers) == 3 and all(torch.equal(got, want) for got, want in zip(layers, wanted, strict=True))
+    model.config.output_hidden_states = True
+    assert torch.equal(model(ids, **asked).hidden_states[1], wanted[1])
+
+
+@torch.no_grad()
+def test_questions_behind_the_document_have_no_layers_of_it():
+    model = build("none", model_class=MemencForQuestionAnswering, num_labels=2, question_position="last")
+    asked = {"question_ids": tokens(2, 3)}
+    with pytest.raises(ValueError, match="model.memenc"):
+        model(tokens(2, 40), output_hidden_states=True, **asked)
+    model.config.output_hidden_states = True
+    assert model(tokens(2, 40), **asked).hidden_states is None

@@ -32,6 +32,8 @@ class MemencQuestionAnsweringOutput(ModelOutput):
         logits: (questions, labels), question last.
         evidence: (questions, segments), question last: how much of the answer came from every segment.
         memory: state of reading, of every question or (question last) of every document.
+        hidden_states: if asked for, question in every segment: token states of every layer, as :class:`MemencOutput`
+            has them, of every question's document.
     """
 
     loss: Tensor | None = None
@@ -41,6 +43,7 @@ class MemencQuestionAnsweringOutput(ModelOutput):
     logits: Tensor | None = None
     evidence: Tensor | None = None
     memory: MemoryState | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Inputs:
     starts: Tensor | None
     ends: Tensor | None
     labels: Tensor | None
+    hidden_states: bool | None
 
 
 class Answers(nn.Module, ABC):
@@ -91,6 +95,7 @@ class SpanAnswers(Answers):
             memory=inputs.memory,
             question_ids=inputs.question.ids,
             question_mask=inputs.question.mask,
+            output_hidden_states=inputs.hidden_states,
         )
         logits = self._logits(read.last_hidden_state, read.pooler_output, mask)
         loss = None
@@ -103,6 +108,7 @@ class SpanAnswers(Answers):
             end_logits=logits.end,
             no_answer_logits=logits.none,
             memory=read.memory,
+            hidden_states=read.hidden_states,
         )
 
     def _logits(self, states: Tensor, vector: Tensor, mask: Tensor) -> SpanLogits:
@@ -128,6 +134,11 @@ class LabelAnswers(Answers):
         """Read the documents, then ask."""
         if inputs.memory is not None:
             raise ValueError('memory goes on reading with question_position="every_segment"; here use read and ask')
+        if inputs.hidden_states:
+            raise ValueError(
+                'output_hidden_states belongs to question_position="every_segment"; with "last" read the document with the '
+                "model's memenc: model.memenc(input_ids, output_hidden_states=True)"
+            )
         if inputs.labels is None and (inputs.starts is not None or inputs.ends is not None):
             raise ValueError("start_positions and end_positions are evidence beside labels: give labels, too")
         read, auxiliary = read_documents(model, inputs.input_ids, inputs.attention_mask)

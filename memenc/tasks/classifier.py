@@ -26,11 +26,13 @@ class MemencClassifierOutput(ModelOutput):
         loss: scalar, if labels were given; includes the design's own auxiliary loss.
         logits: (batch, labels), or (batch, tokens, labels) of a classifier of tokens.
         memory: state to go on reading with.
+        hidden_states: if asked for, token states of every layer, as :class:`MemencOutput` has them.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     memory: MemoryState | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 class Classifier(MemencPreTrainedModel, ABC):
@@ -60,6 +62,7 @@ class Classifier(MemencPreTrainedModel, ABC):
         token_type_ids: Tensor | None = None,
         instruction_ids: Tensor | None = None,
         instruction_mask: Tensor | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> MemencClassifierOutput | tuple:
@@ -73,6 +76,7 @@ class Classifier(MemencPreTrainedModel, ABC):
             token_type_ids: as tokenizers give them; must be zeros.
             instruction_ids: (batch, instruction tokens) in the place of the configuration's instruction.
             instruction_mask: (batch, instruction tokens), 0 at padding.
+            output_hidden_states: token states of every layer too; None asks the configuration.
             return_dict: False gives a tuple.
             kwargs: refused by name unless None, so that nothing is ignored in silence.
 
@@ -88,6 +92,7 @@ class Classifier(MemencPreTrainedModel, ABC):
             instruction_ids=instruction_ids,
             instruction_mask=instruction_mask,
             output_token_states=self.of_tokens,
+            output_hidden_states=output_hidden_states,
         )
         logits = self.classifier(self.dropout(self._states(read).to(self.classifier.weight.dtype)))
         loss = None
@@ -95,7 +100,7 @@ class Classifier(MemencPreTrainedModel, ABC):
             # Half precision is not enough for a loss.
             loss = self._loss(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
             loss = loss if read.auxiliary_loss is None else loss + read.auxiliary_loss
-        output = MemencClassifierOutput(loss=loss, logits=logits, memory=read.memory)
+        output = MemencClassifierOutput(loss, logits, read.memory, read.hidden_states)
         return output if return_dict is not False else output.to_tuple()
 
     @abstractmethod

@@ -61,6 +61,7 @@ def read_documents(
         memory=None if before is None else before.memory,
         output_token_states=False,
         output_segment_states=True,
+        output_hidden_states=False,
     )
     capacity = model.own_tokens_per_segment
     counts = -(-output.memory.tokens_seen // capacity)

@@ -105,6 +105,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> MaskedLMOutput | tuple:
         """Predict tokens.
@@ -114,13 +115,16 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             attention_mask: (batch, tokens).
             labels: (batch, tokens) true ids where a token is to be predicted, -100 elsewhere.
             token_type_ids: as tokenizers give them; must be zeros.
+            output_hidden_states: token states of every layer too; None asks the configuration.
             return_dict: False gives a tuple.
 
         Returns:
             Logits of all tokens (batch, tokens, vocabulary); with labels only of those to be predicted (predicted,
             vocabulary), because those of a whole document would not fit the memory.
         """
-        read = self.memenc(input_ids, attention_mask, token_type_ids=token_type_ids)
+        read = self.memenc(
+            input_ids, attention_mask, token_type_ids=token_type_ids, output_hidden_states=output_hidden_states
+        )
         states, loss = read.last_hidden_state, None
         if labels is not None:
             chosen = labels != IGNORED
@@ -132,7 +136,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             total = functional.cross_entropy(logits.float(), labels[chosen], reduction="sum")
             loss = total / chosen.sum().clamp(min=1)
             loss = loss if read.auxiliary_loss is None else loss + read.auxiliary_loss
-        output = MaskedLMOutput(loss=loss, logits=logits)
+        output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=read.hidden_states)
         return output if return_dict is not False else output.to_tuple()
 
 

@@ -48,6 +48,7 @@ class MemencForQuestionAnswering(MemencPreTrainedModel):
         end_positions: Tensor | None = None,
         labels: Tensor | None = None,
         memory: MemoryState | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> MemencQuestionAnsweringOutput | tuple:
@@ -65,6 +66,8 @@ class MemencForQuestionAnswering(MemencPreTrainedModel):
             end_positions: the last token, like it.
             labels: (questions,) numbers of the right labels, question last.
             memory: state of the same documents and questions, to go on from.
+            output_hidden_states: question in every segment: token states of every layer too; None asks the
+                configuration.
             return_dict: False gives a tuple.
             kwargs: refused by name unless None.
 
@@ -85,6 +88,7 @@ class MemencForQuestionAnswering(MemencPreTrainedModel):
             start_positions,
             end_positions,
             labels,
+            output_hidden_states,
         )
         output = self.answers(self.memenc, inputs)
         return output if return_dict is not False else output.to_tuple()

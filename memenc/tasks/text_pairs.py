@@ -88,7 +88,7 @@ class MemencForTextPairs(MemencPreTrainedModel):
         if len(input_ids) != len(pair_input_ids):
             raise ValueError(f"{len(input_ids)} first documents but {len(pair_input_ids)} second ones; give pairs")
         read = [
-            self.memenc(ids, mask, output_token_states=False)
+            self.memenc(ids, mask, output_token_states=False, output_hidden_states=False)
             for ids, mask in ((input_ids, attention_mask), (pair_input_ids, pair_attention_mask))
         ]
         first, second = (output.pooler_output for output in read)

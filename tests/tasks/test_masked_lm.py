@@ -46,6 +46,15 @@ def test_head_and_embeddings_stay_tied(kind, tmp_path):
         assert one.get_output_embeddings().weight is one.get_input_embeddings().weight
 
 
+@torch.no_grad()
+def test_layers_are_given_where_they_are_asked_for():
+    model, ids = with_memory(special_tokens=SPECIAL), tokens(2, 50)
+    layers = model(ids, output_hidden_states=True).hidden_states
+    wanted = model.memenc(ids, output_hidden_states=True).hidden_states
+    assert len(layers) == 3 and all(torch.equal(got, want) for got, want in zip(layers, wanted, strict=True))
+    assert model(ids).hidden_states is None
+
+
 def test_loss_is_over_the_masked_tokens_alone():
     model, ids = with_memory(special_tokens=SPECIAL), tokens(2, 50)
     labels = torch.where(torch.rand(ids.shape) < 0.2, ids, -100)

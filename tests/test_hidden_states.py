@@ -109,7 +109,7 @@ def test_heads_give_the_layers_of_what_they_read(head):
 def test_questions_behind_the_document_have_no_layers_of_it():
     model = build("none", model_class=MemencForQuestionAnswering, num_labels=2, question_position="last")
     asked = {"question_ids": tokens(2, 3)}
-    with pytest.raises(ValueError, match="model.memenc"):
+    with pytest.raises(ValueError, match=r"model\.memenc"):
         model(tokens(2, 40), output_hidden_states=True, **asked)
     model.config.output_hidden_states = True
     assert model(tokens(2, 40), **asked).hidden_states is None

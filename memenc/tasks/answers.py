@@ -136,8 +136,8 @@ class LabelAnswers(Answers):
             raise ValueError('memory goes on reading with question_position="every_segment"; here use read and ask')
         if inputs.hidden_states:
             raise ValueError(
-                'output_hidden_states belongs to question_position="every_segment"; with "last" read the document with the '
-                "model's memenc: model.memenc(input_ids, output_hidden_states=True)"
+                'output_hidden_states belongs to question_position="every_segment"; with "last" '
+                "read the document with model.memenc(input_ids, output_hidden_states=True)"
             )
         if inputs.labels is None and (inputs.starts is not None or inputs.ends is not None):
             raise ValueError("start_positions and end_positions are evidence beside labels: give labels, too")

@@ -27,6 +27,7 @@ LATER = {
     ("training", "matrix_learning_rate"): None,
     ("training", "perfect_checks"): 1,
     ("training", "validation_segments"): None,
+    ("training", "weight_average"): None,
 }
 
 

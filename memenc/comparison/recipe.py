@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from memenc.comparison.readers.network import Network
 from memenc.comparison.typed import in_range
@@ -48,6 +49,9 @@ class Recipe:
         perfect_checks: validations that must be perfect before training ends. What a memory forgets by little
             goes on shrinking when no answer is wrong any more, which shows on documents far longer than these.
         validation_segments: of the longer validation documents; None for four times the longest trained on.
+        weight_average: decay per step of the exponential moving average of the weights, which is what is validated and
+            tested; None for the last weights. Steps of one size leave a noise in the weights that one segment hardly
+            shows and hundreds of them do: Polyak and Juditsky 1992, Morales-Brotons et al. 2024 (arXiv:2411.18704).
     """
 
     steps: int = 3_000
@@ -68,6 +72,7 @@ class Recipe:
     matrix_learning_rate: float | None = 2e-3
     perfect_checks: int = 1
     validation_segments: int | None = None
+    weight_average: float | None = 0.98
 
     def __post_init__(self) -> None:
         counts = ("steps", "documents", "check", "validation_documents", "tokens_per_call", "perfect_checks")
@@ -85,6 +90,8 @@ class Recipe:
             raise ValueError(f"training: segments={self.segments}; a document has at least 2, the last one asks")
         if self.first_segments < 2:
             raise ValueError(f"training: first_segments={self.first_segments}; a document has at least 2")
+        if self.weight_average is not None and not 0 < self.weight_average < 1:
+            raise ValueError(f"training: weight_average={self.weight_average}; give a number between 0 and 1, or null")
         if self.validation_segments is not None and self.validation_segments < self.segments:
             longest = f"as many as the longest training documents have ({self.segments}), or null"
             raise ValueError(f"training: validation_segments={self.validation_segments}; give at least {longest}")
@@ -153,6 +160,10 @@ def train(
     optimizers = optimizers_of(network, recipe)
     schedules = [LambdaLR(each, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1))) for each in optimizers]
     generator = torch.Generator().manual_seed(seed_of("training"))
+    averaged = None
+    if recipe.weight_average is not None:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_average))
+    tested = network if averaged is None else averaged.module
     best, best_step, kept, step, perfect = -1.0, 0, network.state_dict(), 0, 0
     for step in range(1, recipe.steps + 1):
         segments = curriculum.next()
@@ -160,11 +171,13 @@ def train(
         curriculum.learn_from(segments, learn(network, optimizers, ids, labels, recipe))
         for schedule in schedules:
             schedule.step()
+        if averaged is not None:
+            averaged.update_parameters(network)
         tell(step / recipe.steps)
         if step % recipe.check == 0 or step == recipe.steps:
-            accuracy = validated(network, task, longest, recipe, seed_of("validation"))
+            accuracy = validated(tested, task, longest, recipe, seed_of("validation"))
             if accuracy >= best:
-                best, best_step, kept = accuracy, step, copy.deepcopy(network.state_dict())
+                best, best_step, kept = accuracy, step, copy.deepcopy(tested.state_dict())
             perfect += accuracy == 1.0
             learned = perfect >= recipe.perfect_checks and curriculum.now == longest
             if learned or (step >= recipe.steps // 2 and curriculum.hopeless):

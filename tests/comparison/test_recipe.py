@@ -1,6 +1,7 @@
 """How contenders are trained: which parameter by whom and at which rate, when documents grow, and when it ends."""
 
 import pytest
+import torch
 from torch import nn
 
 from memenc.comparison import recipe as training
@@ -90,3 +91,31 @@ def test_validation_is_on_the_longest_trained_and_on_longer_documents(monkeypatc
 def test_validation_on_shorter_documents_than_trained_is_refused():
     with pytest.raises(ValueError, match=r"validation_segments=16; give at least .* \(17\)"):
         Recipe(validation_segments=16)
+
+
+def test_the_average_of_the_weights_is_what_is_tested():
+    """0.9 of what was, a tenth of what is new; the training itself takes no notice of it."""
+    cell = cell_of("windowed")
+    task = cell.new_task()
+
+    def weights_after(weight_average, steps=4):
+        torch.manual_seed(0)
+        network = reader_for(cell, task).network
+        recipe = Recipe(steps=steps, segments=3, documents=4, check=steps, weight_average=weight_average)
+        train(network, task, recipe, cell.seed_of, lambda _: None)
+        return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+    steps = [weights_after(None, count) for count in (1, 2, 3, 4)]
+    averaged = weights_after(0.9)
+    for name, value in averaged.items():
+        expected = steps[0][name]
+        for step in steps[1:]:
+            expected = 0.9 * expected + 0.1 * step[name]
+        assert torch.allclose(value, expected, atol=1e-6), name
+    assert any(not torch.equal(averaged[name], steps[-1][name]) for name in averaged)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, 2.0])
+def test_a_decay_that_is_none_is_refused(decay):
+    with pytest.raises(ValueError, match="between 0 and 1, or null"):
+        Recipe(weight_average=decay)

@@ -148,7 +148,7 @@ def test_the_identity_follows_what_determines_the_numbers():
 
 
 def test_settings_that_came_later_leave_older_cells_what_they_were():
-    before = settings(training={"steps": 5, "matrix_learning_rate": None})
+    before = settings(training={"steps": 5, "matrix_learning_rate": None, "weight_average": None})
     facts = asdict(cells_of(before)[1])
     for (part, name), value in LATER.items():
         assert facts[part].pop(name) == value, name

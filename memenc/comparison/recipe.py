@@ -6,7 +6,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -163,7 +163,7 @@ def train(
     averaged = None
     if recipe.weight_average is not None:
         averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_average))
-    tested = network if averaged is None else averaged.module
+    tested = network if averaged is None else cast(Network, averaged.module)
     best, best_step, kept, step, perfect = -1.0, 0, network.state_dict(), 0, 0
     for step in range(1, recipe.steps + 1):
         segments = curriculum.next()

@@ -22,7 +22,7 @@ from memenc.data.tokens import tokenize_document
 from memenc.estimator import ESTIMATOR_FILE
 from memenc.pretrained import load_whole
 from memenc.state import MemoryState, fingerprint_of_weights
-from memenc.storage.files import check_sealed, whole_folder, write_whole
+from memenc.storage.files import check_if_sealed, check_sealed, whole_folder, write_whole
 from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, ReadDocuments
 from memenc.tasks.spans import SpanLogits, best_spans
 from memenc.training.tasks import TASKS
@@ -227,6 +227,7 @@ class QuestionAnswerer:
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
         file = Path(path, ESTIMATOR_FILE)
+        check_if_sealed(Path(path))
         if not file.is_file():
             raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train")
         kept = json.loads(file.read_text(encoding="utf-8"))

@@ -71,7 +71,7 @@ class MemencConfig(PreTrainedConfig):
     """
 
     model_type: ClassVar[str] = "memenc"
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["memory", "hidden_states"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["memory", "auxiliary_loss", "hidden_states"]
 
     backbone: dict[str, Any] | None = None
     attention_layers: list[dict[str, Any]] | None = None

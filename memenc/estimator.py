@@ -163,11 +163,11 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             ValueError: the folder holds no such classifier, or it is damaged.
         """
         file = Path(path, ESTIMATOR_FILE)
+        check_if_sealed(Path(path))
         if not file.is_file():
             raise ValueError(
                 f"{path} holds no {ESTIMATOR_FILE}; give a folder written by save_pretrained or memenc train"
             )
-        check_if_sealed(Path(path))
         kept = json.loads(file.read_text(encoding="utf-8"))
         task = kept.get("task", DEFAULT_TASK)
         if task != DEFAULT_TASK:

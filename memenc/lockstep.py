@@ -29,6 +29,15 @@ def largest_of_all(number: int, device: torch.device) -> int:
     return int(shared)
 
 
+def mean_of_all(number: float, device: torch.device) -> float:
+    """The mean of the numbers that all processes bring; one process alone keeps its own."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number
+    shared = torch.tensor(number, dtype=torch.float64, device=device)
+    distributed.all_reduce(shared)
+    return float(shared) / distributed.get_world_size()
+
+
 def gathers_weights(module: nn.Module) -> bool:
     """Whether calling the module gathers weights from other processes (FSDP2), each of which must call it too."""
     if not (distributed.is_available() and distributed.is_initialized()):

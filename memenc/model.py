@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,10 @@ class MemencModel(MemencPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token embeddings of the backbone."""
         self.encoder.backbone.set_input_embeddings(value)
+
+    @classmethod
+    def _does_the_same(cls, saved: MemencConfig, head: dict[str, Any]) -> bool:
+        return True  # without a head
 
     @property
     def own_tokens_per_segment(self) -> int:

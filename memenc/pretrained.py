@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from memenc.backbones.loading import load_backbone
@@ -40,6 +40,8 @@ OF_THE_HEAD = (
     *("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout"),
     *("pair_loss", "pair_temperature", "instruction", "question_position"),
 )
+# Those of them that say what a head was trained for, beside its labels.
+OF_THE_LOSS = ("problem_type", "pair_loss", "question_position")
 
 
 @runtime_checkable
@@ -186,7 +188,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         if isinstance(options.get("instruction"), str):
             options["instruction"] = instruction_tokens(options["instruction"], tokenizer)
         if isinstance(backbone, str) and is_memenc_folder(backbone):
-            return cls._from_memenc(backbone, memory, memory_options, options)
+            return cls._from_memenc(backbone, memory, memory_options, options, backbone_options or {})
         loaded = load_backbone(backbone, **(backbone_options or {}))
         if tokenizer is not None and "special_tokens" not in options:
             types = loaded.config.to_dict().get("type_vocab_size") or 1
@@ -198,9 +200,17 @@ class MemencPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def _from_memenc(
-        cls, folder: str, memory: str, memory_options: dict[str, Any] | None, options: dict[str, Any]
+        cls,
+        folder: str,
+        memory: str,
+        memory_options: dict[str, Any] | None,
+        options: dict[str, Any],
+        loading: dict[str, Any],
     ) -> Self:
-        """Go on from a memenc model; what its weights were made with cannot change."""
+        """Go on from a memenc model; what its weights were made with cannot change.
+
+        Its head comes along if it does the same: another task, or other labels, begin with a new one.
+        """
         saved = MemencConfig.from_pretrained(folder)
         asked: dict[str, Any] = {"memory": memory}
         if memory_options is not None and memory == saved.memory:
@@ -224,7 +234,21 @@ class MemencPreTrainedModel(PreTrainedModel):
             raise ValueError(
                 f"{folder} was trained with {', '.join(other)}; ask for the same, or start from a backbone"
             )
-        return cls.from_pretrained(folder, **head).eval()
+        if cls._does_the_same(saved, head):
+            return cls.from_pretrained(folder, **head, **loading).eval()
+        inside = AutoModel.from_pretrained(folder, **head, **loading)
+        model: Any = cls(inside.config, inside.backbone)
+        model.memenc = inside
+        return model.to(inside.dtype).eval()
+
+    @classmethod
+    def _does_the_same(cls, saved: MemencConfig, head: dict[str, Any]) -> bool:
+        """Whether a saved head is one for this task and these labels."""
+        asked = {name: head[name] for name in ("num_labels", "id2label", *OF_THE_LOSS) if name in head}
+        if isinstance(asked.get("id2label"), dict):
+            asked["id2label"] = {int(number): name for number, name in asked["id2label"].items()}
+        known = saved.architectures in (None, [cls.__name__])
+        return known and all(getattr(saved, name) == value for name, value in asked.items())
 
 
 def is_memenc_folder(name: str) -> bool:

@@ -92,3 +92,36 @@ def test_going_on_with_a_trained_memory_asks_for_the_same_in_any_words(backbone,
         assert again.config.memory_options["windowed"]["window"] > 16
     with pytest.raises(ValueError, match=r"was trained with memory_options=.*asked for: .*'window': 3"):
         MemencModel.from_backbone(str(tmp_path / "model"), **within | {"memory_options": {"windowed": {"window": 3}}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (MemencForTokenClassification, {"num_labels": 2}),
+        (MemencForSequenceClassification, {"num_labels": 3}),
+        (MemencForSequenceClassification, {"num_labels": 2, "id2label": {0: "old", 1: "new"}}),
+        (MemencForSequenceClassification, {"num_labels": 2, "problem_type": "multi_label_classification"}),
+    ],
+)
+def test_another_task_or_other_labels_begin_with_a_head_of_their_own(kind, options, backbone, tmp_path):
+    model = MemencForSequenceClassification.from_backbone(
+        backbone, memory_options=TINY_MEMORY, num_labels=2, problem_type="single_label_classification", **TINY_MODEL
+    )
+    enliven(model)
+    model.save_pretrained(tmp_path / "model")
+    made = kind.from_backbone(tmp_path / "model", memory_options=TINY_MEMORY, **TINY_MODEL, **options)
+    assert made.classifier.weight.shape == (options["num_labels"], model.classifier.weight.shape[1])
+    assert not torch.equal(made.classifier.weight[0], model.classifier.weight[0]) and not made.classifier.bias.any()
+    inside = model.memenc.state_dict()
+    assert all(torch.equal(value, inside[name]) for name, value in made.memenc.state_dict().items())
+    # The same task goes on with the head it had; after a way through a file, too.
+    made.save_pretrained(tmp_path / "again")
+    again = kind.from_backbone(tmp_path / "again", memory_options=TINY_MEMORY, **TINY_MODEL, **options)
+    assert torch.equal(again.classifier.weight, made.classifier.weight)
+
+
+def test_a_memenc_folder_is_loaded_in_the_type_that_is_asked_for(backbone, tmp_path):
+    MemencModel.from_backbone(backbone, memory_options=TINY_MEMORY, **TINY_MODEL).save_pretrained(tmp_path / "model")
+    asked = {"memory_options": TINY_MEMORY, "backbone_options": {"dtype": torch.bfloat16}, **TINY_MODEL}
+    for kind in (MemencModel, MemencForSequenceClassification):
+        assert kind.from_backbone(tmp_path / "model", **asked).dtype == torch.bfloat16

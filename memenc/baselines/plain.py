@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import clone
+from transformers import AutoTokenizer
+
+from memenc.model import MemencModel
+from memenc.pretrained import is_memenc_folder
+
+
+@contextmanager
+def on_plain_backbone(classifier: Any) -> Iterator[Any]:
+    """The classifier, or an unfitted copy of it on the plain backbone if its own came with a memory.
+
+    A folder of `memenc train` or `memenc pretrain` holds a memory, which models without one cannot take over.
+    """
+    if not is_memenc_folder(classifier.backbone):
+        yield classifier
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        MemencModel.from_pretrained(classifier.backbone).backbone.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(classifier.backbone).save_pretrained(folder)
+        plain: Any = clone(classifier)
+        plain.set_params(backbone=folder)
+        plain.seed_ = getattr(classifier, "seed_", classifier.random_state)
+        yield plain
 
 
 def without_memory(classifier: Any, **model_options: Any) -> Any:

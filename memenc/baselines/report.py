@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from memenc.baselines import BASELINES, WITHOUT_MEMORY
+from memenc.baselines.plain import on_plain_backbone
 from memenc.training.metrics import f1
 
 
@@ -93,10 +94,11 @@ def compare_with_baselines(
         raise ValueError("report needs the training documents, which a loaded classifier does not hold; fit it again")
     truth = np.asarray(labels)
     rows = [Row.of(f"memenc ({classifier.memory})", truth, classifier.predict(texts), None)]
-    for name in names:
-        started = time.monotonic()
-        baseline = BASELINES[name](classifier).fit(training_texts, classifier.training_labels_)
-        rows.append(Row.of(name, truth, baseline.predict(texts), time.monotonic() - started))
+    with on_plain_backbone(classifier) as like:
+        for name in names:
+            started = time.monotonic()
+            baseline = BASELINES[name](like).fit(training_texts, classifier.training_labels_)
+            rows.append(Row.of(name, truth, baseline.predict(texts), time.monotonic() - started))
     # Only beside the same model without it can a memory be what made the difference.
     plain = [row for row in rows[1:] if row.name == WITHOUT_MEMORY]
     others = [row for row in rows[1:] if row.name != WITHOUT_MEMORY]

@@ -12,7 +12,12 @@ from transformers import AutoConfig, AutoTokenizer
 
 from memenc.backbones.loading import maximum_segment_length
 from memenc.baselines.plain import without_memory
-from memenc.data.tokens import special_tokens_of, stream_tokens_with_offsets
+from memenc.data.tokens import (
+    instruction_tokens,
+    special_tokens_named,
+    special_tokens_of,
+    stream_tokens_with_offsets,
+)
 
 
 def truncate(classifier: Any, tokens: int = 512) -> Any:
@@ -22,14 +27,23 @@ def truncate(classifier: Any, tokens: int = 512) -> Any:
     """
     tokens = min(tokens, maximum_segment_length(AutoConfig.from_pretrained(classifier.backbone)) or tokens)
     plain = without_memory(classifier, segment_length=tokens, readout="mean")
-    cut = FunctionTransformer(partial(first_tokens, backbone=classifier.backbone, tokens=tokens))
+    instruction = (classifier.model_options or {}).get("instruction")
+    cut = FunctionTransformer(
+        partial(first_tokens, backbone=classifier.backbone, tokens=tokens, instruction=instruction)
+    )
     return make_pipeline(cut, plain)
 
 
-def first_tokens(texts: Sequence[str], backbone: str, tokens: int) -> list[str]:
-    """The part of every text that its first `tokens` tokens cover, special tokens counted."""
+def first_tokens(
+    texts: Sequence[str], backbone: str, tokens: int, instruction: str | Sequence[int] | None = None
+) -> list[str]:
+    """The part of every text that its first `tokens` tokens cover, special tokens and an instruction counted."""
     tokenizer = AutoTokenizer.from_pretrained(backbone)
-    own = tokens - sum(len(ids) for ids in special_tokens_of(tokenizer))
+    prefix, suffix = special_tokens_of(tokenizer)
+    own = tokens - len(prefix) - len(suffix)
+    if instruction is not None:
+        ids = instruction_tokens(instruction, tokenizer) if isinstance(instruction, str) else instruction
+        own -= len(ids) + len(special_tokens_named(tokenizer, 1).get("separator", suffix))
     return [text[: _end_of(text, tokenizer, own)] for text in texts]
 
 

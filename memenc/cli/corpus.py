@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -25,7 +26,7 @@ class CorpusOptions:
         validation: documents that choose the epoch.
         validation_share: share of --train that does, where there is no --validation; 0 for none.
         train_split: which split of a dataset to train on.
-        validation_split: which split of a dataset chooses the epoch.
+        validation_split: which split of --validation chooses the epoch, or of --train if there is no --validation.
         text_column: column of the documents; what the task calls it (text, document or words) if left out.
         label_column: column of the labels; what the task calls it (label, questions, labels or other) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
@@ -111,15 +112,15 @@ class Corpus:
         """
         training, validation = options.read(options.train, options.train_split), None
         task = task_named(options.task).of(training, options.task_options)
-        if options.validation is not None:
-            validation = options.read(options.validation, options.validation_split, task)
+        if options.validation is not None or options.validation_split is not None:
+            validation = options.read(options.validation or options.train, options.validation_split, task)
         return cls(options, training, validation, task)
 
-    def tokenised(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> tuple[Examples, Examples | None]:
-        """Training examples, and validation examples if there are any.
+    def tokenised(self, tokenizer: PreTrainedTokenizerBase, seed: int, model: Any) -> tuple[Examples, Examples | None]:
+        """Training examples, and validation examples if there are any; what the model cannot read is left out or named.
 
         Raises:
-            ValueError: a label that only validation documents have, with its line.
+            ValueError: a record that cannot be used, with its line.
         """
         training, validation, source = self.training, self.validation, self.options.validation or self.options.train
         if validation is None:
@@ -127,8 +128,18 @@ class Corpus:
             kept, aside = split_places(len(training), share, seed, strata)
             training, validation = [self.training[place] for place in kept], [self.training[place] for place in aside]
         # The smaller part first: what is wrong with it is said before the long work starts.
-        held = self.task.examples(validation, source, tokenizer, show_progress=True) if validation else None
-        return self.task.examples(training, self.options.train, tokenizer, show_progress=True), held
+        held = self._examples(validation, source, tokenizer, model) if validation else None
+        return self._examples(training, self.options.train, tokenizer, model), held
+
+    def _examples(
+        self, records: Sequence[Record], source: str, tokenizer: PreTrainedTokenizerBase, model: Any
+    ) -> Examples:
+        problems: list[str] | None = [] if self.options.on_bad_record == "skip" else None
+        found = self.task.examples(records, source, tokenizer, show_progress=True, model=model, problems=problems)
+        console.note_problems(problems or [])
+        if problems and not len(found):
+            raise ValueError(f"{source}: not one of {len(problems):,} records can be used. {problems[0]}")
+        return found
 
 
 def texts_of(records: Sequence[Record]) -> list[str]:

@@ -131,6 +131,8 @@ def examined(folder: Path, data: str | None, text_column: str, more_segments: in
     tokenizer = AutoTokenizer.from_pretrained(folder)
     records = islice(options.DocumentOptions(data, text_column=text_column).records(), READ)
     documents = [torch.from_numpy(tokenize_document(record.text, tokenizer).astype("int64")) for record in records]
+    if not documents:
+        raise ValueError(f"{data} holds no documents")
     chosen = sorted(documents, key=len, reverse=True)[:EXAMINED]
     ids = pad_sequence([document[:longest] for document in chosen], batch_first=True, padding_value=-1)
     return liveness(model, ids.clamp(min=0), ids >= 0, seed=seed, more_segments=more_segments)

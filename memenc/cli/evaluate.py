@@ -59,13 +59,14 @@ def evaluated(trained: Trained, documents: options.DocumentOptions, label_column
     with console.document_progress() as progress:
         shown = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            examples, found = trained.read(chunk, documents.data, labelled=True)
+            before = len(reader.problems)
+            examples, found = trained.read(chunk, documents.data, True, reader.leaving_out)
             predictions += found
             truths += [trained.task.truth(item) for item in examples.items]
             # A document that is asked again is not read again.
-            read = examples.document_lengths if trained.task.asks_again else map(len, examples.token_ids)
+            read = examples.document_lengths if trained.task.asks_again else examples.read_lengths
             tokens += sum(read)
-            count += len(chunk)
+            count += len(chunk) - (len(reader.problems) - before)
             progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)
     if not truths:

@@ -24,25 +24,38 @@ def predict(
     output: Annotated[
         Path, typer.Option(help="Where to write one JSON line per document or question; - is standard output.")
     ] = Path("-"),
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the questions, or of the other documents, where the task reads some; what it calls the "
+            "column if left out.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = None,
     task: options.TrainedTask = None,
     instruction: options.Instruction = None,
     device: options.Device = "auto",
 ) -> None:
     """Label documents, or answer questions about them: any number of them, each of any length."""
     trained = load_trained(model, options.chosen_device(device), task, instruction)
-    reader = documents.records_of(trained.task, labelled=False)
+    if label_column is not None and not trained.task.predicts_from_labels:
+        said = f"--label-column {label_column}"
+        raise ValueError(f"{said}: {trained.task.name} predicts from documents alone; leave it out")
+    reader = documents.records_of(trained.task, labelled=False, label_column=label_column)
     with opened(output) as file, console.document_progress() as progress:
         shown = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            for answer in answers(trained, chunk, documents.data):
+            for answer in answers(trained, chunk, documents.data, reader.leaving_out):
                 file.write(as_line(answer))
             progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)
 
 
-def answers(trained: Trained, chunk: list[Record], source: str) -> Iterator[dict[str, Any]]:
+def answers(
+    trained: Trained, chunk: list[Record], source: str, problems: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """What is said of every document."""
-    examples, predictions = trained.read(chunk, source, labelled=False)
+    examples, predictions = trained.read(chunk, source, False, problems)
     for item, prediction in zip(examples.items, predictions, strict=True):
         yield from trained.task.answers(item, prediction)
 

@@ -10,7 +10,7 @@ import typer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
-from memenc.cli.runs import CHECKPOINTS, check_checkpoints, hint_when_stopped, show_scores, start_run
+from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
@@ -33,7 +33,7 @@ class HeldOutOptions:
     Args:
         validation: such documents.
         validation_share: share of --data that is held out, where there is no --validation; 0 for none.
-        validation_split: which split of a dataset is held out.
+        validation_split: which split of --validation is held out, or of --data if there is no --validation.
     """
 
     validation: str | None = None
@@ -74,6 +74,7 @@ def pretrain(
     for line in report.lines():
         console.note(line)
     run = {"backbone": backbone, "model": asdict(model), "settings": asdict(settings), "corpus": asdict(report)}
+    run |= {"documents": digest_of(training), "validation_documents": digest_of(aside)}
     if is_first_process():
         start_run(output / CHECKPOINTS, plain(run), resume)
     validation = None if aside is None else objective.fixed(aside, settings.seed)
@@ -114,8 +115,8 @@ def corpus_of(
 ) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
     """Documents to train on and those held out, without the empty ones."""
     training = with_text(documents, tokenizer)
-    if held_out.validation is not None:
-        other = replace(documents, data=held_out.validation, split=held_out.validation_split)
+    if held_out.validation is not None or held_out.validation_split is not None:
+        other = replace(documents, data=held_out.validation or documents.data, split=held_out.validation_split)
         return training, with_text(other, tokenizer)
     return split_validation(training, held_out.validation_share, seed)
 

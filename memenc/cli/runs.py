@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,15 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from memenc.cli import console
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.storage.files import write_whole
-from memenc.training.run import scored
+from memenc.training.run import Documents, scored
 from memenc.training.tasks import Examples
 from memenc.training.tasks.objective import Objective
 
 CHECKPOINTS = "checkpoints"
 RUN_FILE = "run.json"
+# Parts of examples from which something is learned.
+LEARNED = {"input_ids", "pair_input_ids", "question_ids", "option_ids", "labels", "spans", "evidence", "firsts"}
 # They change the memory that training needs, not its result.
 FREE_ON_RESUME = ("tokens_per_batch", "activation_checkpointing", "save_steps")
 
@@ -57,6 +63,25 @@ def start_run(folder: Path, run: dict[str, Any], resume: bool) -> None:
         file.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, json.dumps(run, indent=2))
+
+
+def digest_of(examples: Documents | None) -> str | None:
+    """SHA-256 of what is read and learned, so that a run goes on with the same documents and labels only."""
+    if examples is None:
+        return None
+    found = hashlib.sha256()
+    for index in range(len(examples)):
+        item = examples[index]
+        for name in sorted(LEARNED & set(item)):
+            found.update(name.encode() + content_of(item[name]))
+    return found.hexdigest()
+
+
+def content_of(value: Any) -> bytes:
+    """Numbers, arrays and lists of them as bytes."""
+    if isinstance(value, list | tuple):
+        return b"[" + b",".join(map(content_of, value)) + b"]"
+    return np.asarray(value).tobytes() if isinstance(value, np.ndarray | Tensor) else repr(value).encode()
 
 
 def differences(earlier: Any, now: Any, name: str = "") -> list[str]:

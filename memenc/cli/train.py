@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
 from memenc.cli.corpus import Corpus, CorpusOptions
-from memenc.cli.runs import CHECKPOINTS, check_checkpoints, hint_when_stopped, show_scores, start_run
+from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, save_trained
 from memenc.data.report import corpus_report
@@ -55,12 +55,11 @@ def train(
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
     trained = Trained(new_model(estimator, tokenizer, read.task), tokenizer, read.task)
-    training, validation = read.tokenised(tokenizer, settings.seed)
-    for examples, source in ((validation, corpus.validation or corpus.train), (training, corpus.train)):
-        if examples is not None:
-            read.task.check(trained.model, examples, source)
+    training, validation = read.tokenised(tokenizer, settings.seed, trained.model)
     parameters = estimator.get_params(deep=False)
     run = {"parameters": parameters, "corpus": described(training), **read.task.described()}
+    run |= {"problem_type": read.task.model_options().get("problem_type")}
+    run |= {"documents": digest_of(training), "validation_documents": digest_of(validation)}
     if is_first_process():
         start_run(output / CHECKPOINTS, plain(run), resume)
     cost = CostCallback(settings.adapt, console.err())

@@ -38,10 +38,11 @@ class Trained:
     tokenizer: PreTrainedTokenizerBase
     task: Task
 
-    def read(self, records: list[Record], source: str, labelled: bool) -> tuple[Examples, list[Any]]:
-        """What was read for records, and what the model says of it."""
-        examples = self.task.examples(records, source, self.tokenizer, labelled)
-        self.task.check(self.model, examples, source)
+    def read(
+        self, records: list[Record], source: str, labelled: bool, problems: list[str] | None = None
+    ) -> tuple[Examples, list[Any]]:
+        """What was read for records, and what the model says of it; `problems` as in :meth:`Task.examples`."""
+        examples = self.task.examples(records, source, self.tokenizer, labelled, model=self.model, problems=problems)
         return examples, answers_of(self.model, self.task, examples)
 
 
@@ -73,9 +74,9 @@ def load_trained(path: Path, device: torch.device, task: str | None = None, inst
         ValueError: it is no such folder, is damaged, or was trained for another task; an instruction without room.
     """
     file = path / ESTIMATOR_FILE
+    check_if_sealed(path)
     if not file.is_file():
         raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train or save_pretrained")
-    check_if_sealed(path)
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         name = kept.get("task", DEFAULT_TASK)

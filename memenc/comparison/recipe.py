@@ -14,7 +14,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from memenc.comparison.readers.network import Network
+from memenc.comparison.readers.network import Network, NotRun
 from memenc.comparison.typed import in_range
 from memenc.data.memory_tasks import MemoryTask
 from memenc.training.groups import grouped
@@ -153,8 +153,14 @@ def train(
         recipe: settings.
         seed_of: seeds by purpose, the same for all contenders: they see the same documents.
         tell: is told the share that is done.
+
+    Raises:
+        NotRun: it cannot read documents as long as it is trained on.
     """
     longest = longest_trained(recipe, task)
+    reason = network.why_not(longest)
+    if reason is not None:
+        raise NotRun(f"training documents of {longest} segments: {reason}")
     seed = seed_of("curriculum")
     curriculum = Curriculum(longest, recipe.mastered, seed, task.least_segments, recipe.first_segments)
     optimizers = optimizers_of(network, recipe)

@@ -15,6 +15,7 @@ RULES = (
     "Candidates are memory designs whose measured state fits the budget.",
     "The deciding length is the longest at which a candidate is at or above the threshold; if none ever is, it is the "
     "longest at which one is alive.",
+    "Only candidates that are alive there are recommended.",
     "A candidate is recommended if its mean less one standard error is at least the mean of the second; otherwise all "
     "whose mean is above that line are tied, and the one with the fewest operations per token (then state bytes) is "
     "taken.",
@@ -109,7 +110,7 @@ class Advice:
 
     def recommended(self, rows: Sequence[Score]) -> tuple[Score, Statement]:
         """Who is best at the deciding length, or the cheapest of those that cannot be told apart."""
-        ranked = sorted(rows, key=_accuracy, reverse=True)
+        ranked = sorted((row for row in rows if row.alive()), key=_accuracy, reverse=True)
         line = _accuracy(ranked[0]) - ranked[0].error
         tied = [ranked[0], *(row for row in ranked[1:] if _accuracy(row) > line)]
         chosen = min(tied, key=_cost)
@@ -119,9 +120,9 @@ class Advice:
             others = ", ".join(row.contender for row in tied if row is not chosen)
             text = f"{where}{level}: at {chosen.segments} segments it is tied with {others}, and it is the cheapest."
             return chosen, Statement(self.topic, text, (chosen, *(row for row in tied if row is not chosen)))
-        found = "the best" if len(ranked) > 1 else "the only design that was run"
+        found = "the best" if len(rows) > 1 else "the only design that was run"
         text = f"{where}{level}: it is {found} at {chosen.segments} segments."
-        return chosen, Statement(self.topic, text, tuple(ranked[:2]))
+        return chosen, Statement(self.topic, text, tuple(sorted(rows, key=_accuracy, reverse=True)[:2]))
 
     def against_baselines(self, chosen: Score) -> list[Statement]:
         """Whether something simple does as well."""

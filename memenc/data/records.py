@@ -83,6 +83,11 @@ class RecordReader:
         self.problem_lines: list[int] = []
         self._kind = kind_of_source(source, split)
 
+    @property
+    def leaving_out(self) -> list[str] | None:
+        """The list of problems, for those that show later; None where they are errors."""
+        return self.problems if self.on_bad_record == "skip" else None
+
     def __iter__(self) -> Iterator[Record]:
         self.problems, self.problem_lines = [], []
         any_good = False

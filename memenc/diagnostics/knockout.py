@@ -183,9 +183,18 @@ def half(documents: Tensor) -> Tensor:
 
 
 def another(documents: Tensor) -> Tensor | None:
-    """For every document another one, or itself from behind; None if that is the same."""
-    other = documents.roll(1, 0) if len(documents) > 1 else documents.flip(1, 2)
-    return None if bool((other == documents).flatten(1).all(1).any()) else other
+    """For every document (segments, tokens) another that differs before the last segment, or itself from behind.
+
+    None if there is a document without any such.
+    """
+    found = []
+    for row, document in enumerate(documents):
+        others = [documents[row - step] for step in range(1, len(documents))]
+        before = document[:-1] if len(document) > 1 else document
+        differ = (x for x in (*others, document.flip(0, 1)) if not torch.equal(x[: len(before)], before))
+        found.append(next(differ, None))
+    whole = [x for x in found if x is not None]
+    return torch.stack(whole) if len(whole) == len(documents) else None
 
 
 def _before_last(model: MemencModel, documents: Tensor) -> MemoryState:

@@ -38,6 +38,8 @@ class Readout(nn.Module, ABC):
     # Which learned parts of the final memory it reads; the others need no training.
     reads_attention: ClassVar[bool] = False
     reads_top: ClassVar[bool] = False
+    # Tensors of the document memory that say of the whole document what it reads; all of them where it reads attention.
+    gathers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, hidden: int, queries: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from typing import final as final_class
 
 from torch import Tensor
@@ -14,6 +15,8 @@ from memenc.readout.base import FinalMemory, Readout
 @final_class
 class FirstReadout(Readout):
     """State of the first token of the document's first segment."""
+
+    gathers: ClassVar[tuple[str, ...]] = ("first",)
 
     def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
         """Zeros for an empty document."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from typing import final as final_class
 
 import torch
@@ -15,6 +16,8 @@ from memenc.readout.base import FinalMemory, Readout
 @final_class
 class MaxReadout(Readout):
     """Largest value of every dimension over all token states."""
+
+    gathers: ClassVar[tuple[str, ...]] = ("maximum", "positions")
 
     def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
         """Zeros for an empty document, whose maximum is minus infinity."""

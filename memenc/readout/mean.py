@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from typing import final as final_class
 
 from torch import Tensor
@@ -14,6 +15,8 @@ from memenc.readout.base import FinalMemory, Readout
 @final_class
 class MeanReadout(Readout):
     """Mean of all token states, special tokens included."""
+
+    gathers: ClassVar[tuple[str, ...]] = ("mean", "positions")
 
     def forward(self, final: FinalMemory, document_memory: DocumentMemory, top_memory: LayerMemory) -> Tensor:
         """Zeros for an empty document."""

@@ -32,6 +32,7 @@ class MemencQuestionAnsweringOutput(ModelOutput):
         logits: (questions, labels), question last.
         evidence: (questions, segments), question last: how much of the answer came from every segment.
         memory: state of reading, of every question or (question last) of every document.
+        auxiliary_loss: scalar, the design's own, if it has one; it is part of the loss.
         hidden_states: if asked for, question in every segment: token states of every layer, as :class:`MemencOutput`
             has them, of every question's document.
     """
@@ -43,6 +44,7 @@ class MemencQuestionAnsweringOutput(ModelOutput):
     logits: Tensor | None = None
     evidence: Tensor | None = None
     memory: MemoryState | None = None
+    auxiliary_loss: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
@@ -108,6 +110,7 @@ class SpanAnswers(Answers):
             end_logits=logits.end,
             no_answer_logits=logits.none,
             memory=read.memory,
+            auxiliary_loss=read.auxiliary_loss,
             hidden_states=read.hidden_states,
         )
 
@@ -151,7 +154,9 @@ class LabelAnswers(Answers):
             if inputs.starts is not None:
                 capacity = model.own_tokens_per_segment
                 loss = loss + evidence_loss(evidence, asked.counts, inputs.starts, inputs.ends, capacity)
-        return MemencQuestionAnsweringOutput(loss=loss, logits=logits, evidence=evidence, memory=read.memory)
+        return MemencQuestionAnsweringOutput(
+            loss=loss, logits=logits, evidence=evidence, memory=read.memory, auxiliary_loss=auxiliary
+        )
 
     def ask(self, model: MemencModel, read: ReadDocuments, question: Question) -> MemencQuestionAnsweringOutput:
         """Put one question to each document."""

@@ -26,12 +26,14 @@ class MemencClassifierOutput(ModelOutput):
         loss: scalar, if labels were given; includes the design's own auxiliary loss.
         logits: (batch, labels), or (batch, tokens, labels) of a classifier of tokens.
         memory: state to go on reading with.
+        auxiliary_loss: scalar, the design's own, if it has one; it is part of the loss.
         hidden_states: if asked for, token states of every layer, as :class:`MemencOutput` has them.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     memory: MemoryState | None = None
+    auxiliary_loss: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
@@ -100,7 +102,7 @@ class Classifier(MemencPreTrainedModel, ABC):
             # Half precision is not enough for a loss.
             loss = self._loss(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
             loss = loss if read.auxiliary_loss is None else loss + read.auxiliary_loss
-        output = MemencClassifierOutput(loss, logits, read.memory, read.hidden_states)
+        output = MemencClassifierOutput(loss, logits, read.memory, read.auxiliary_loss, read.hidden_states)
         return output if return_dict is not False else output.to_tuple()
 
     @abstractmethod

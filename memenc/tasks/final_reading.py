@@ -151,7 +151,7 @@ class FinalReading(nn.Module):
 
 
 def evidence_loss(evidence: Tensor, counts: Tensor, starts: Tensor, ends: Tensor | None, capacity: int) -> Tensor:
-    """Negative log of the weight of the segments that hold what answers rest on; mean over the questions that have any.
+    """Negative log of the weight of the segments that hold what answers rest on, 0 without any; mean over questions.
 
     Args:
         evidence: (questions, segments) weights.
@@ -182,4 +182,4 @@ def evidence_loss(evidence: Tensor, counts: Tensor, starts: Tensor, ends: Tensor
     gold = ((starts[..., None] >= 0) & (first <= segments) & (segments <= last)).any(1)
     weight = (evidence * gold).sum(1).clamp(min=torch.finfo(evidence.dtype).tiny)
     known = gold.any(1)
-    return -(weight.log() * known).sum() / known.sum().clamp(min=1)
+    return -(weight.log() * known).sum() / max(1, len(known))

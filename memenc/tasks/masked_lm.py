@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from torch import Tensor, nn
@@ -12,9 +13,20 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 from memenc.config import MemencConfig
 from memenc.model import MemencModel
-from memenc.pretrained import MemencPreTrainedModel, find_tokenizer, leave_weights_alone
+from memenc.pretrained import MemencPreTrainedModel, find_tokenizer, is_memenc_folder, leave_weights_alone
 
 IGNORED = -100
+
+
+@dataclass
+class MemencMaskedLMOutput(MaskedLMOutput):
+    """Output of :class:`MemencForMaskedLM`.
+
+    Args:
+        auxiliary_loss: scalar, the design's own, if it has one; it is part of the loss.
+    """
+
+    auxiliary_loss: Tensor | None = None
 
 
 class GivenStates(nn.Module):
@@ -66,9 +78,17 @@ class MemencForMaskedLM(MemencPreTrainedModel):
 
         Raises:
             ValueError: transformers has no masked language model of this kind, as for decoders, or the model is an
-                encoder without its head.
+                encoder without its head, or a memenc model for something else.
         """
         backbone = os.fspath(backbone) if isinstance(backbone, os.PathLike) else backbone
+        if isinstance(backbone, str) and is_memenc_folder(backbone):
+            saved = MemencConfig.from_pretrained(backbone).architectures
+            if saved != [cls.__name__]:
+                raise ValueError(
+                    f"{backbone} holds {' '.join(saved or ['a model'])}, which has no head for masked tokens; give a "
+                    "folder of memenc pretrain, or a plain backbone"
+                )
+            return super().from_backbone(backbone, memory, memory_options, tokenizer, backbone_options, **options)
         if isinstance(backbone, str):
             tokenizer = tokenizer or find_tokenizer(backbone)
             try:
@@ -107,7 +127,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-    ) -> MaskedLMOutput | tuple:
+    ) -> MemencMaskedLMOutput | tuple:
         """Predict tokens.
 
         Args:
@@ -136,7 +156,9 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             total = functional.cross_entropy(logits.float(), labels[chosen], reduction="sum")
             loss = total / chosen.sum().clamp(min=1)
             loss = loss if read.auxiliary_loss is None else loss + read.auxiliary_loss
-        output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=read.hidden_states)
+        output = MemencMaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=read.hidden_states, auxiliary_loss=read.auxiliary_loss
+        )
         return output if return_dict is not False else output.to_tuple()
 
 

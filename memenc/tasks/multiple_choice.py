@@ -30,12 +30,14 @@ class MemencMultipleChoiceOutput(ModelOutput):
         logits: (questions, options), the lowest number where a question has fewer options than others.
         evidence: (questions, options, segments): how much of each score came from every segment.
         memory: state of reading, of every document.
+        auxiliary_loss: scalar, the design's own, if it has one; it is part of the loss.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     evidence: Tensor | None = None
     memory: MemoryState | None = None
+    auxiliary_loss: Tensor | None = None
 
 
 class MemencForMultipleChoice(MemencPreTrainedModel):
@@ -110,7 +112,7 @@ class MemencForMultipleChoice(MemencPreTrainedModel):
                 capacity = self.memenc.own_tokens_per_segment
                 loss = loss + evidence_loss(evidence, asked.counts, start_positions, end_positions, capacity)
             output.loss = loss
-        output.memory = read.memory
+        output.memory, output.auxiliary_loss = read.memory, auxiliary
         return output if return_dict is not False else output.to_tuple()
 
     def read(

@@ -33,6 +33,23 @@ class SealedCheckpoints(TrainerCallback):
 
 
 @final
+class BestInItsFolder(TrainerCallback):
+    """Looks for the best checkpoint of a resumed run where the run is now, which may have been moved since."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Correct the path, which the Trainer kept as it was given to the command of before."""
+        if not state.best_global_step:
+            return
+        here = Path(args.output_dir or "", f"checkpoint-{state.best_global_step}")
+        if here.is_dir():
+            state.best_model_checkpoint = str(here)
+        elif state.best_model_checkpoint is None:
+            warnings.warn(f"the best checkpoint, {here}, is gone: only later epochs are compared", stacklevel=2)
+
+
+@final
 class SaveEvery(TrainerCallback):
     """Asks for a checkpoint every so many steps, beside those that the Trainer writes by itself.
 

@@ -19,7 +19,7 @@ from memenc.training.documents import TokenizedDocuments
 from memenc.training.settings import TrainingSettings, Way
 from memenc.training.tasks import Examples
 from memenc.training.tasks.base import documents_collator
-from memenc.training.tasks.objective import Item, Objective, Parts, Run
+from memenc.training.tasks.objective import Item, Mean, Objective, Parts, Run, part_of_loss
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,14 @@ class MaskedTokens(Objective):
             labels[row, : len(item["labels"])] = torch.from_numpy(item["labels"])
         return {**found, "labels": labels}
 
-    def losses(self, parts: Parts, run: Run, count: int) -> Iterator[Tensor]:
+    def losses(self, parts: Parts, run: Run, items: Sequence[Item], mean: Mean) -> Iterator[Tensor]:
         """Losses of the parts of a step, by how many tokens each hides, so that every hidden token counts the same."""
         # All masks are drawn before anything is read: they do not depend on how a step is cut into parts.
         there = list(parts)
         hidden = [int((part["labels"] != IGNORED).sum()) * bool(indices) for indices, part in there]
-        for (_, part), number in zip(there, hidden, strict=True):
-            yield cast(Tensor, run(part)["loss"]) * number / max(1, sum(hidden))
+        whole, documents = mean(sum(hidden)), mean(len(items))
+        for (indices, part), number in zip(there, hidden, strict=True):
+            yield part_of_loss(run(part), number / (whole or 1), len(indices) / documents)
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[float]:
         """Sum of the negative log probabilities of every document's hidden tokens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -27,7 +28,14 @@ from memenc.tasks import MemencForSequenceClassification
 from memenc.tasks.final_reading import ReadDocuments
 from memenc.training.adaptation import adapted
 from memenc.training.cache import cached_lower_layers
-from memenc.training.checkpoints import FiniteGradients, SaveEvery, SealedCheckpoints, epochs_if_stopped, newest_whole
+from memenc.training.checkpoints import (
+    BestInItsFolder,
+    FiniteGradients,
+    SaveEvery,
+    SealedCheckpoints,
+    epochs_if_stopped,
+    newest_whole,
+)
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
@@ -130,13 +138,15 @@ def answered(
 ) -> Answered:
     """What a model says of examples, in their order, read in parts of similar length."""
     predictions: list[Any] = [None] * len(examples)
-    losses: list[float] = []
+    losses: list[tuple[float, int]] = []
     for indices, output in outputs_of(model, examples, partial(task.collate, model), tokens_per_batch):
         found = task.predictions(model, output, [examples[index] for index in indices])
         for index, prediction in zip(indices, found, strict=True):
             predictions[index] = prediction
-        losses += [] if output.loss is None else [float(output.loss) * len(indices)]
-    return Answered(predictions, sum(losses) / max(1, len(examples)) if losses else None)
+        weight = sum(task.weight(examples[index]) for index in indices)
+        losses += [] if output.loss is None else [(float(output.loss), weight)]
+    total = sum(weight for _, weight in losses)
+    return Answered(predictions, sum(loss * weight for loss, weight in losses) / (total or 1) if losses else None)
 
 
 @torch.no_grad()
@@ -202,6 +212,7 @@ def _trainer(
     for unwanted in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(unwanted)
     trainer.add_callback(SealedCheckpoints())
+    trainer.add_callback(BestInItsFolder())
     trainer.add_callback(FiniteGradients())
     if settings.save_steps:
         trainer.add_callback(SaveEvery(settings.save_steps))
@@ -230,7 +241,7 @@ def memenc_of(model: Any) -> MemencModel:
 def _arguments(
     settings: TrainingSettings, output: Path, task: Objective, validates: bool, device: str | None
 ) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(output),
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -257,3 +268,8 @@ def _arguments(
         # Without this transformers refuses bf16 on a machine that has no accelerator.
         use_cpu=device == "cpu" or not torch.accelerator.is_available(),
     )
+    if arguments.n_gpu > 1:
+        # With several cards and one process the Trainer would take DataParallel, which knows no memory.
+        warnings.warn(f"one of {arguments.n_gpu} GPUs is used; torchrun uses all", stacklevel=2)
+        arguments._n_gpu = 1
+    return arguments

@@ -74,6 +74,14 @@ class TrainingSettings:
         for name in ("save_steps", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training setting {name}={getattr(self, name)}: give a whole number, or 0 for none")
+        if not 0 <= self.warmup_share < 1:
+            raise ValueError(
+                f"training setting warmup_share={self.warmup_share}: give a share of the steps, at least 0 and below 1"
+            )
+        if not isinstance(self.segment_curriculum, str):
+            raise ValueError(
+                f'training setting segment_curriculum={self.segment_curriculum!r}: give text, such as "1,2,4,8"'
+            )
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
         self.curriculum_stages()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from transformers import Trainer
 from transformers.trainer_utils import speed_metrics
 
 from memenc.data.batches import parts_of
-from memenc.lockstep import largest_of_all
+from memenc.lockstep import largest_of_all, mean_of_all
 from memenc.training.checkpoints import check_checkpoint
 from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.documents import TokenizedDocuments
@@ -61,15 +61,18 @@ class DocumentTrainer(Trainer):
         return next((found for found in self.callback_handler.callbacks if isinstance(found, SegmentCurriculum)), None)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One optimiser step's documents forward and backward, part by part; the loss is the mean over documents."""
+        """One optimiser step's documents forward and backward, part by part; the loss is that of the whole step."""
         model.train()
+        documents = self._cropped(inputs)["documents"]
+        first_time = documents[: self._here_first(len(documents))]
 
         def run(part: dict[str, Tensor]) -> Any:
             with self.compute_loss_context_manager():
                 return self.compute_loss(model, part, return_outputs=True)[1]
 
         losses = []
-        for loss in self.task.losses(self._parts(self._cropped(inputs)), run, len(inputs["documents"])):
+        parts, mean = self._parts(documents, len(first_time)), partial(mean_of_all, device=self.args.device)
+        for loss in self.task.losses(parts, run, first_time, mean):
             self.accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum() / self.args.gradient_accumulation_steps
@@ -114,14 +117,26 @@ class DocumentTrainer(Trainer):
         cut = [self.task.cut(document, *stretch) for document, stretch in zip(documents, stretches, strict=True)]
         return inputs | {"documents": cut}
 
-    def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
-        """Places and collated documents of every part of a batch, on the device.
+    def _here_first(self, count: int) -> int:
+        """How many of this process's documents are not there for a second time.
+
+        Where an epoch does not come out even, accelerate fills the last step of all processes from its beginning.
+        """
+        each, processes = self.args.per_device_train_batch_size, self.args.world_size
+        if processes == 1:
+            return count
+        documents = len(cast(Sized, self.train_dataset))
+        steps = -(-documents // (each * processes))
+        left = documents - self.state.global_step % steps * each * processes
+        return min(count, max(0, left - self.args.process_index * each))
+
+    def _parts(self, documents: list[Any], count: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        """Places and collated documents of every part of the first `count` documents, on the device.
 
         Where another process has more parts, the shortest document comes again, at no place.
         """
-        documents = inputs["documents"]
         lengths = [len(document["input_ids"]) + document.get("more_tokens", 0) for document in documents]
-        parts = list(parts_of(lengths, self.settings.tokens_per_batch, self.tokens_per_segment))
+        parts = list(parts_of(lengths[:count], self.settings.tokens_per_batch, self.tokens_per_segment))
         # Asked before the first part is read: the others ask at the same place.
         missing = largest_of_all(len(parts), self.args.device) - len(parts)
         for indices in parts:
@@ -151,7 +166,9 @@ def parameter_groups(model: nn.Module, settings: Any) -> list[dict[str, Any]]:
     whole_backbone = settings.adapt == "full"
 
     def rate_of(name: str) -> float:
-        return settings.learning_rate if whole_backbone and ".backbone." in name else settings.new_learning_rate
+        # The head of a masked language model came with the backbone.
+        came_along = ".backbone." in name or name.startswith("language_model.")
+        return settings.learning_rate if whole_backbone and came_along else settings.new_learning_rate
 
     return grouped(model, settings, rate_of, lambda name: any(part in name for part in MEMORY_PARTS))
 

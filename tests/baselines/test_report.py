@@ -4,11 +4,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
+from transformers import AutoModel, AutoTokenizer
 
+from memenc import LongDocumentClassifier, MemencModel
 from memenc.baselines import BASELINES, WITHOUT_MEMORY
+from memenc.baselines.plain import on_plain_backbone
 from memenc.baselines.report import Row, compare_with_baselines, verdict
 from memenc.baselines.truncate import first_tokens
-from tests.tiny import save_tiny_backbone
+from tests.tiny import TINY_MEMORY, TINY_MODEL, save_tiny_backbone
 
 
 def row(name, right):
@@ -27,7 +32,7 @@ def test_verdicts():
 
 def test_memory_is_judged_beside_none_and_the_model_beside_the_rest():
     class Fixed:
-        memory, classes_ = "windowed", ["a", "b"]
+        backbone, memory, classes_ = "some-encoder", "windowed", ["a", "b"]
 
         def __init__(self, right):
             self.right = right
@@ -60,3 +65,26 @@ def test_few_differences_prove_nothing(wins):
     better = right.copy()
     better[:wins] = True
     assert "made no difference" in verdict([row("ours", better), row("other", right)])
+
+
+def test_a_backbone_that_came_with_a_memory_is_compared_without_it(tmp_path):
+    backbone = save_tiny_backbone(tmp_path / "backbone")
+    model = MemencModel.from_backbone(backbone, memory_options=TINY_MEMORY, **TINY_MODEL)
+    model.save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(backbone).save_pretrained(tmp_path / "model")
+    classifier = LongDocumentClassifier(str(tmp_path / "model"), memory_options=TINY_MEMORY, model_options=TINY_MODEL)
+    with on_plain_backbone(classifier) as plain:
+        found = AutoModel.from_pretrained(plain.backbone).state_dict()
+        wanted = model.backbone.state_dict()
+        assert all(torch.equal(value, wanted[name]) for name, value in found.items() if name in wanted)
+        assert AutoTokenizer.from_pretrained(plain.backbone)("word1").input_ids
+    with on_plain_backbone(clone(classifier).set_params(backbone=backbone)) as same:
+        assert same.backbone == backbone
+
+
+def test_an_instruction_takes_its_place_in_a_truncated_document(tmp_path):
+    backbone = save_tiny_backbone(tmp_path)
+    text = " ".join(f"word{number}" for number in range(1, 10))
+    # Four words beside two special tokens; two words and a separator less with an instruction.
+    assert first_tokens([text], backbone, tokens=6) == ["word1 word2 word3 word4 "]
+    assert first_tokens([text], backbone, tokens=6, instruction="word7 word8") == ["word1 "]

@@ -276,3 +276,39 @@ def test_words_may_be_text(memenc, folder_of, lines):
         "--text-column", "text",
     ).lines  # fmt: skip
     assert len(line["labels"]) == 2
+
+
+def test_questions_in_a_column_of_another_name(memenc, folder_of, lines):
+    kind = "question-answering, last"
+    folder, rows = folder_of(kind), KINDS[kind][0](3, seed=2)
+    renamed = [
+        {**{name: value for name, value in row.items() if name != "questions"}, "q": row["questions"]} for row in rows
+    ]
+    found = memenc("predict", "--model", folder, "--data", lines(renamed), "--label-column", "q").lines
+    assert found == memenc("predict", "--model", folder, "--data", lines(rows, "named.jsonl")).lines
+    said = memenc(
+        "predict", "--model", folder_of("token-classification"), "--data", lines(rows), "--label-column", "q", code=1
+    )
+    assert "predicts from documents alone" in " ".join(said.err.split())
+
+
+def test_a_question_that_is_too_long_is_left_out_where_that_was_asked_for(memenc, folder_of, lines, tmp_path):
+    folder, rows = folder_of("question-answering"), asked(4, seed=3)
+    rows[1]["questions"][0]["question"] = "report " * 60
+    path = lines(rows)
+    assert "line 2" in memenc("predict", "--model", folder, "--data", path, code=1).err
+    for command in ("predict", "evaluate"):
+        done = memenc(
+            command, "--model", folder, "--data", path, "--on-bad-record", "skip", "--output", tmp_path / "x.json"
+        )
+        assert "left out" in done.err and "line 2" in done.err
+    (scores,) = json.loads((tmp_path / "x.json").read_text())["records"]
+    assert scores["documents"] == 3 and scores["questions"] == 6
+
+
+def test_tokens_of_both_documents_of_a_pair_are_counted(memenc, folder_of, lines, tmp_path):
+    rows = [{"id": str(number), "text": "report word1", "other": "word1 " * 30} for number in range(3)]
+    data = lines(rows)
+    memenc("evaluate", "--model", folder_of("embedding"), "--data", data, "--output", tmp_path / "x.json")
+    (scores,) = json.loads((tmp_path / "x.json").read_text())["records"]
+    assert scores["tokens"] == 3 * (2 + 30)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -225,3 +226,33 @@ def test_adapts_as_asked_resumes_and_predicts_the_same(way, train, memenc, lines
         [row["text"] for row in reviews(16)]
     )
     assert [row["probabilities"]["bad"] for row in rows] == [round(share, 6) for share in shares[:, 0].tolist()]
+
+
+def test_resume_refuses_other_documents_to_choose_the_epoch_by(train, lines):
+    path, one, other = lines(reviews(12)), lines(reviews(6, seed=1), "1.jsonl"), lines(reviews(6, seed=2), "2.jsonl")
+    train(path, "--validation", one)
+    said = train(path, "--validation", other, "--resume", code=1).err
+    assert "the earlier run had validation_documents" in said
+    train(path, "--validation", one, "--resume")
+
+
+def test_a_split_of_a_file_without_any_is_refused(train, lines):
+    said = train(lines(reviews(12)), "--validation-split", "test", code=1).err
+    assert "split='test' chooses within a dataset" in " ".join(said.split())
+
+
+def test_the_split_of_a_dataset_chooses_the_epoch(train, tmp_path):
+    splits = {
+        name: datasets.Dataset.from_list(reviews(count, seed=count)) for name, count in (("train", 12), ("test", 5))
+    }
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "data")
+    train(tmp_path / "data", "--train-split", "train", "--validation-split", "test")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["corpus"]["documents"] == 12 and results["validation"]["accuracy"] * 5 == pytest.approx(
+        round(results["validation"]["accuracy"] * 5)
+    )
+
+
+@pytest.mark.parametrize("share", ["1", "30", "-0.1"])
+def test_a_share_of_warm_up_that_is_none_is_refused(train, lines, share):
+    assert "warmup_share" in train(lines(reviews(12)), "--warmup-share", share, code=1).err

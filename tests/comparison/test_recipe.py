@@ -6,6 +6,7 @@ from torch import nn
 
 from memenc.comparison import recipe as training
 from memenc.comparison.readers.build import reader_for
+from memenc.comparison.readers.network import NotRun
 from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups, train
 from tests.comparison.tiny_cells import cell_of
 
@@ -119,3 +120,11 @@ def test_the_average_of_the_weights_is_what_is_tested():
 def test_a_decay_that_is_none_is_refused(decay):
     with pytest.raises(ValueError, match="between 0 and 1, or null"):
         Recipe(weight_average=decay)
+
+
+def test_who_cannot_read_what_it_would_be_trained_on_is_not_run(monkeypatch):
+    cell = cell_of("windowed")
+    network = reader_for(cell, cell.new_task()).network
+    monkeypatch.setattr(network, "why_not", lambda segments: f"{segments} are too many")
+    with pytest.raises(NotRun, match="training documents of 3 segments: 3 are too many"):
+        train(network, cell.new_task(), Recipe(steps=2, segments=3), cell.seed_of, lambda _: None)

@@ -149,3 +149,13 @@ def test_every_sentence_on_a_design_has_its_rows():
     rows = [score("windowed", 0.9, 2), score("windowed", 0.4, 8), score("linear", 0.26, 8), score("none", 0.25, 8)]
     for statement in recommend(rows, DESIGNS):
         assert statement.rows, statement.text
+
+
+def test_only_who_is_alive_is_recommended_however_cheap_others_are():
+    cheap = {"state_bytes": 2000.0, "flops_per_token": 50.0}
+    found = said(score("linear", 0.32), score("windowed", 0.305, costs=cheap), score("none", 0.301, costs=cheap))
+    alive = starting(found, "Under")
+    assert alive.startswith(
+        "Under 2,100 bytes take linear for memorize, still below 0.85: it is the best at 8 segments"
+    )
+    assert starting(found, "Not alive").startswith("Not alive on memorize, whatever the length: windowed.")

@@ -8,6 +8,7 @@ import torch
 
 from memenc import MemencForSequenceClassification
 from memenc.diagnostics import capacity, depth_map, fact_loss, long_reading, probe, retention
+from memenc.diagnostics.probing.capacity import Capacity
 from memenc.diagnostics.probing.contributions import contributions
 from memenc.diagnostics.probing.endings import endings
 from memenc.diagnostics.probing.fact_loss import (
@@ -91,7 +92,7 @@ def test_retention_refuses_what_it_cannot_measure():
     with pytest.raises(ValueError, match="two segments"):
         retention(model, tokens(2, 2 * CAPACITY - 1))
     with pytest.raises(ValueError, match="give documents that differ"):
-        retention(model, tokens(1, 4 * CAPACITY).expand(2, -1))
+        retention(model, tokens(1, CAPACITY).repeat(2, 3))
     with pytest.raises(ValueError, match="segments=0"):
         retention(model, tokens(2, 4 * CAPACITY), segments=0)
 
@@ -280,3 +281,38 @@ def test_without_a_design_the_document_memory_is_probed():
     assert document.tokens.mean == (0.0, 0.0, 0.0)
     assert found.facts.written.mean == 1 and set(found.facts.at[0].parts) == {"document", "all"}
     assert all(found.contributions.knockout) and all(found.contributions.gradient)
+
+
+def test_equal_documents_do_not_hide_what_others_show():
+    documents = tokens(4, 4 * CAPACITY)
+    documents[1] = documents[0]
+    alone = shares(retention(build("windowed_one_segment"), documents, segments=2))
+    assert alone["layer 0"][0] == pytest.approx(1)
+    # The segment that is followed is the same in three of four documents: each is compared with one that differs.
+    documents[:3, CAPACITY : 2 * CAPACITY] = documents[3, CAPACITY : 2 * CAPACITY]
+    assert shares(retention(build("windowed_one_segment"), documents, segments=2))["layer 0"][0] == pytest.approx(1)
+    with pytest.raises(ValueError, match="all segments of these documents are the same"):
+        retention(build("none"), tokens(1, CAPACITY).repeat(2, 3), segments=2)
+
+
+def test_facts_that_are_guessed_are_not_held():
+    guessed = Capacity(
+        32, 8, (1, 8), {"all": (Score(0.55, 0.06), Score(0.55, 0.03)), "vector": (Score(1.0, 0.02),) * 2}
+    )
+    assert guessed.held == {"all": (0.0, 0.0), "vector": (1.0, 8.0)}
+
+
+def test_no_class_of_facts_comes_more_often_than_others():
+    ids = tuple(torch.full((4,), 10 + index) for index in range(4))
+    facts, counts = Facts(ids, (0, 1, 2, 3), ("a", "b", "c", "d")), torch.zeros(4)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        _, labels = facts.drawn(6, generator)
+        counts += torch.bincount(torch.tensor(labels), minlength=4)
+    assert counts.sum() == 1200 and (counts / 1200 - 0.25).abs().max() < 0.03
+
+
+def test_too_few_documents_for_the_classes_of_facts_are_refused_before_anything_is_read():
+    facts = Facts(tuple(torch.full((4,), 10 + index) for index in range(5)), tuple(range(5)), tuple("abcde"))
+    with pytest.raises(ValueError, match=r"fact_documents=20: facts of 5 classes need 25, 5 of each"):
+        probe(build("none"), [tokens(2, 4 * CAPACITY)[0]], facts, SETTINGS)

@@ -93,3 +93,19 @@ def test_decoders_have_no_masked_language_model(tmp_path):
 def test_an_encoder_without_its_head_is_refused():
     with pytest.raises(ValueError, match="without a head for masked tokens"):
         MemencForMaskedLM.from_backbone(tiny_backbone("bert"), "windowed", {"window": 4}, segment_length=8)
+
+
+def test_pre_training_goes_on_from_its_own_folder(tmp_path):
+    model = with_memory(memory="windowed")
+    model.save_pretrained(tmp_path / "lm")
+    again = with_memory_of(tmp_path / "lm")
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
+    assert again.get_output_embeddings().weight is again.get_input_embeddings().weight
+    MemencForSequenceClassification.from_pretrained(tmp_path / "lm").save_pretrained(tmp_path / "other")
+    with pytest.raises(ValueError, match="MemencForSequenceClassification, which has no head for masked tokens"):
+        with_memory_of(tmp_path / "other")
+
+
+def with_memory_of(folder):
+    options = {"segment_length": SEGMENT, "memory_options": {"window": 8}}
+    return MemencForMaskedLM.from_backbone(folder, "windowed", **options)

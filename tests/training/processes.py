@@ -125,7 +125,8 @@ def sharded_gradients(rank, processes, folder, design, options, in_step=True):
 
 def trained(rank, processes, folder, tokens_per_batch, resume=False):
     """Weights and validation accuracy that train_classifier ends with: DDP where there are several processes."""
-    lengths = (90, 3, 40, 7, 5, 5, 60, 1, 14, 2, 30, 4)
+    # One more than the steps have room for: the last step is filled with documents from the beginning.
+    lengths = (90, 3, 40, 7, 5, 5, 60, 1, 14, 2, 30, 4, 21)
     ids, labels = documents(*lengths)
     data = TokenizedDocuments([row.numpy() for row in ids], labels.tolist())
     settings = TrainingSettings(

@@ -17,6 +17,7 @@ from memenc.comparison.readers.network import Network, Told, nobody
 from memenc.comparison.readers.peak import PeakMemory
 from memenc.comparison.recipe import SIDE_BY_SIDE, train
 from memenc.data.memory_tasks import MemoryTask
+from memenc_kernels.dispatch import use_implementation
 
 Tell = Callable[[float], None]
 # Segments behind which the peak is no longer counted, which takes many times as long as reading.
@@ -86,7 +87,7 @@ class NetworkReader(Reader):
         """Counted by reading one document; a multiplication and an addition count as two operations."""
         ids = self._document(segments)
         # What fused kernels do is hidden from the counter.
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with use_implementation("torch"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             self.network.read(ids, ids.shape[1])
         return {
             "flops_per_token": counter.get_total_flops() / ids.shape[1],

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, BertConfig, BertModel, ModernBertConfig, ModernBertModel, PreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
 
-from memenc.backbones.loading import first_position, load_backbone, maximum_segment_length
+from memenc.backbones.loading import find_attention_layers, first_position, load_backbone, maximum_segment_length
 from memenc.comparison.readers.network import NotRun
 from memenc.comparison.settings import EncoderSizes
 from memenc.data.memory_tasks import MemoryTask
@@ -28,7 +28,7 @@ def shared_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -> Pre
         positions: tokens of the longest row it reads.
 
     Raises:
-        NotRun: a pre-trained encoder has not so many positions, or counts them by its own ids.
+        NotRun: a pre-trained encoder has not so many positions, counts them by its own ids, or is causal.
     """
     if sizes.backbone:
         return pre_trained_encoder(task, sizes, positions)
@@ -48,6 +48,8 @@ def pre_trained_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -
         raise NotRun(f"rows of {positions:,} tokens; {sizes.backbone} has {limit:,} positions")
     if first_position(encoder.config):
         raise NotRun(f"{sizes.backbone} counts positions from its padding token, whose id is another word's here")
+    if any(layer["causal"] for layer in find_attention_layers(encoder)):
+        raise NotRun(f"{sizes.backbone} is causal: the first token of a question, which is read, sees nothing of it")
     tokenizer = AutoTokenizer.from_pretrained(sizes.backbone)
     pieces = [tokenizer(word, add_special_tokens=False).input_ids for word in task.words]
     begins = (tokenizer.cls_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, 0)
@@ -56,6 +58,8 @@ def pre_trained_encoder(task: MemoryTask, sizes: EncoderSizes, positions: int) -
     for mark in (PADDING, SEGMENT, QUESTION, BLANK):
         known = marks.get(mark)
         pieces[mark] = [begin if known is None else known]
+    # A word of which nothing is kept, such as a space of no width, is unknown.
+    pieces = [each or [begin if tokenizer.unk_token_id is None else tokenizer.unk_token_id] for each in pieces]
     old = cast(Tensor, encoder.get_input_embeddings().weight)
     new = nn.Embedding(len(pieces), old.shape[1])
     new.weight.copy_(torch.stack([old[each].mean(0) for each in pieces]))

@@ -7,16 +7,21 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from memenc.backbones.loading import find_attention_layers, load_backbone
 from memenc.comparison.contenders import Contender, start_options
 from memenc.comparison.readers.encoder import shared_encoder
 from memenc.comparison.readers.network import Network, NotRun, Told, nobody
 from memenc.comparison.settings import EncoderSizes
+from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.memory_tasks import MemoryTask
+from memenc.encoder.places import layer_places, top_place
 from memenc.memory import MEMORIES, LayerSizes
 from memenc.memory.budget import OPTION, within_budget
 from memenc.memory.document import DocumentMemory
 from memenc.readout import READOUTS
+from memenc.readout.base import Readout
 from memenc.tasks import MemencClassifierOutput, MemencForSequenceClassification
 
 # The document memory of designs that read it.
@@ -46,11 +51,11 @@ class MemoryNetwork(Network):
     ) -> None:
         super().__init__()
         self.growing_segments = None if contender.bounded else growing_segments
-        backbone = shared_encoder(task, sizes, task.segment_length)
+        backbone = load_backbone(shared_encoder(task, sizes, task.segment_length))
         self.model = MemencForSequenceClassification.from_backbone(
             backbone,
             memory=contender.memory,
-            memory_options=options_within(contender, budget, sizes, task.segment_length),
+            memory_options=options_within(contender, budget, backbone, sizes.memory_layers, task.segment_length),
             memory_layers=sizes.memory_layers,
             readout=contender.readout,
             segment_length=task.segment_length,
@@ -102,14 +107,15 @@ class MemoryNetwork(Network):
         row, encoder = self.model.memenc.encoder.row_tokens, self.model.memenc
         streams = row is not None and row.streams
         counted = ["layers."] + ["top."] * (streams or encoder.readout.reads_top)
-        counted += ["document."] * encoder.readout.reads_attention
+        gathered = [""] if encoder.readout.reads_attention else encoder.readout.gathers
+        counted += [f"document.{name}" for name in gathered]
         state = self.read_on(ids, TOKENS).memory
         assert state is not None
         return sum(tensor.nbytes for name, tensor in state.tensors.items() if name.startswith(tuple(counted)))
 
 
 def options_within(
-    contender: Contender, budget: int | None, sizes: EncoderSizes, segment_length: int
+    contender: Contender, budget: int | None, backbone: PreTrainedModel, memory_layers: Any, segment_length: int
 ) -> dict[str, Any] | None:
     """Options of a design whose state takes at most so many bytes; compositions share them equally.
 
@@ -117,15 +123,16 @@ def options_within(
     designs it is read by nobody, unless the readout reads the document memory and what stands over the top.
     """
     parts, readout = start_options(contender.memory, contender.options, segment_length), READOUTS[contender.readout]
-    if budget is not None and readout.reads_attention:
-        needed = document_bytes(sizes.hidden)
+    hidden = backbone.config.hidden_size
+    needed = document_bytes(hidden, readout)
+    if budget is not None and needed:
         if needed >= budget:
             raise NotRun(f"the document memory alone takes {needed:,} of {budget:,} bytes")
         budget -= needed
     share = None if budget is None else budget // len(parts)
     if share is not None:
         for name, options in parts.items():
-            places = counted_places(name, sizes, segment_length, readout.reads_top)
+            places = counted_places(name, backbone, memory_layers, segment_length, readout.reads_top)
             parts[name] = within(name, places, {OPTION: share} | options)
     return parts if len(parts) > 1 else parts[contender.memory]
 
@@ -144,21 +151,26 @@ def within(name: str, places: Sequence[LayerSizes], options: Mapping[str, Any]) 
         raise
 
 
-def document_bytes(hidden: int) -> int:
-    """Bytes of the document memory of one document."""
-    return sum(tensor.nbytes for tensor in DocumentMemory(hidden, **DOCUMENT).initial_state(1, torch.zeros(1)).values())
+def document_bytes(hidden: int, readout: type[Readout]) -> int:
+    """Bytes that a readout reads of the document memory of one document."""
+    tensors = DocumentMemory(hidden, **DOCUMENT).initial_state(1, torch.zeros(1))
+    return sum(x.nbytes for name, x in tensors.items() if readout.reads_attention or name in readout.gathers)
 
 
-def counted_places(name: str, sizes: EncoderSizes, segment_length: int, reads_top: bool = False) -> list[LayerSizes]:
+def counted_places(
+    name: str, backbone: PreTrainedModel, memory_layers: Any, segment_length: int, reads_top: bool = False
+) -> list[LayerSizes]:
     """Where the state of a design comes back in from, and what a readout reads over the top."""
-    row, top = MEMORIES[name].row, LayerSizes(1, 1, sizes.hidden, segment_length, pools=True)
+    row = MEMORIES[name].row
+    config = MemencConfig(
+        backbone=plain_backbone_config(backbone.config),
+        memory="none",
+        memory_layers=memory_layers,
+        segment_length=segment_length,
+        attention_layers=find_attention_layers(backbone),
+    )
+    top = top_place(config, backbone.config.hidden_size)
     if row is not None and row.streams:
         return [top]
-    layers = range(sizes.layers)
-    if sizes.memory_layers == "upper_half":
-        layers = layers[sizes.layers // 2 :]
-    elif not isinstance(sizes.memory_layers, str):
-        layers = sizes.memory_layers
-    width = sizes.hidden // sizes.heads
-    inside = [LayerSizes(sizes.heads, sizes.heads, width, segment_length, first=layer == 0) for layer in layers]
+    inside = list(layer_places(config).values())
     return [*inside, top] if reads_top else inside

@@ -122,7 +122,7 @@ class PassKeyEmbedding(AsksForDocument, PassKey):
 
 @final
 class MultiKeyEmbedding(AsksForDocument, MultiKey):
-    """The document with this key among its four, see `AsksForDocument` and `MultiKey`; one in a hundred has a twin."""
+    """The document with this key among its four, see `AsksForDocument` and `MultiKey`; one in fifty has a twin."""
 
     name = "multikey_embedding"
     what_to_keep = "All keys, number by number, in the vector of the document."

@@ -37,10 +37,10 @@ class Capacity:
 
     @property
     def held(self) -> dict[str, tuple[float, ...]]:
-        """Facts held: their number times the recall beyond guessing."""
+        """Facts held: their number times the recall beyond guessing, where that is more than three standard errors."""
         return {
             name: tuple(
-                count * max(0.0, (score.mean - CHANCE) / (1 - CHANCE))
+                count * (score.mean - CHANCE) / (1 - CHANCE) if score.mean - CHANCE > 3 * score.error else 0.0
                 for count, score in zip(self.facts, scores, strict=True)
             )
             for name, scores in self.recall.items()

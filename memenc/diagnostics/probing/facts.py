@@ -79,7 +79,9 @@ class Facts:
     def drawn(self, documents: int, generator: torch.Generator) -> tuple[list[Tensor], list[int]]:
         """A fact for each document and its class, in random order, all classes equally often as far as possible."""
         order = torch.randperm(documents, generator=generator).tolist()
-        labels = [number % len(self.names) for number in order]
+        # Which classes come once more is a matter of chance, too: guessing the first would else pay.
+        classes = torch.randperm(len(self.names), generator=generator).tolist()
+        labels = [classes[number % len(classes)] for number in order]
         groups = [
             [ids for ids, own in zip(self.ids, self.labels, strict=True) if own == x] for x in range(len(self.names))
         ]

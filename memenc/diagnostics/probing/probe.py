@@ -18,6 +18,7 @@ from memenc.diagnostics.probing.depth_map import DepthMap, depth_map
 from memenc.diagnostics.probing.endings import Endings, endings
 from memenc.diagnostics.probing.fact_loss import FactLoss, fact_loss
 from memenc.diagnostics.probing.facts import Facts
+from memenc.diagnostics.probing.linear_probe import FOLDS
 from memenc.diagnostics.probing.long_reading import LongReading, long_reading
 from memenc.diagnostics.probing.reading import Told, silence
 from memenc.diagnostics.probing.retention import Retention, retention
@@ -150,6 +151,12 @@ def probe(
         ValueError: no document of two whole segments, or facts that do not fit.
     """
     settings, encoder = settings or ProbeSettings(), memenc_of(model)
+    needed = FOLDS * len(facts.names)
+    if settings.fact_documents < needed:
+        raise ValueError(
+            f"fact_documents={settings.fact_documents}: facts of {len(facts.names)} classes need {needed}, {FOLDS} of "
+            "each (--fact-documents)"
+        )
     own = encoder.own_tokens_per_segment
     longest = [ids.to(encoder.device) for ids in sorted(documents, key=len, reverse=True)[:FOLLOWED]]
     ids = pad_sequence(longest, batch_first=True, padding_value=-1) if longest else torch.zeros(1, 0, dtype=torch.long)

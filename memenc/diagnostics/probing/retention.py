@@ -11,7 +11,6 @@ from torch import Tensor
 
 from memenc.diagnostics.knockout import (
     HasMemenc,
-    another,
     content,
     measured,
     memenc_of,
@@ -102,10 +101,10 @@ def retention(
 ) -> Retention:
     """Follow what one segment wrote through later ones, without labels.
 
-    The second segment (the first of documents of two) is read as it is and as that of another document; all later
-    segments are the same. What then differs is what is left of its content. Each part has the other content alone, so
-    that what it keeps is told apart from what it gets from others; "all" has it everywhere. Documents that end too
-    early are read on in random order.
+    The second segment (the first of documents of two) is read as it is and as another one, of another document if that
+    differs; all later segments are the same. What then differs is what is left of its content. Each part has the other
+    content alone, so that what it keeps is told apart from what it gets from others; "all" has it
+    everywhere. Documents that end too early are read on in random order.
 
     Args:
         model: a MemencModel, or a head model, whose `memenc` is taken.
@@ -123,16 +122,34 @@ def retention(
     encoder = memenc_of(model)
     parts = parts_of(encoder)
     documents = whole_segments(encoder, input_ids, attention_mask)
-    other = another(documents)
-    if other is None:
-        raise ValueError("there is nothing to tell the documents apart: give documents that differ")
     first = 1 if documents.shape[1] > 2 else 0
+    other = other_segments(documents, first)
     reading = long_enough(documents, first + 1 + segments, torch.Generator().manual_seed(seed))
     with measured(encoder):
         before = read(encoder, reading[:, :first])
-        as_it_is, foreign = (read(encoder, x[:, first : first + 1], before) for x in (reading, other))
+        as_it_is, foreign = (read(encoder, x, before) for x in (reading[:, first : first + 1], other[:, None]))
         found = _followed(encoder, parts, as_it_is, foreign, reading[:, first + 1 :], told)
     return Retention(encoder.config.memory, len(documents), segments, found)
+
+
+def other_segments(documents: Tensor, place: int) -> Tensor:
+    """For the segment of every document at a place another one, if possible of another document: (documents, tokens).
+
+    Args:
+        documents: (documents, segments, tokens).
+        place: number of the segment.
+
+    Raises:
+        ValueError: all segments are the same.
+    """
+    found = []
+    for row, document in enumerate(documents):
+        others = [documents[row - step, place] for step in range(1, len(documents))]
+        others += list(documents.roll(-row, 0).flatten(0, 1).flip(0))
+        found.append(next((x for x in others if not torch.equal(x, document[place])), None))
+    if any(x is None for x in found):
+        raise ValueError("all segments of these documents are the same: give documents that differ")
+    return torch.stack([x for x in found if x is not None])
 
 
 def _followed(

@@ -24,6 +24,8 @@ from memenc.training.tasks.objective import Item, Objective
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 QuestionPosition = Literal["every_segment", "last"]
+# What items call their documents.
+DOCUMENTS = ("input_ids", "pair_input_ids")
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,16 @@ class Examples(Dataset):
         return [len(item["input_ids"]) + item.get("more_tokens", 0) for item in self.items]
 
     @property
+    def read_lengths(self) -> list[int]:
+        """Tokens of every document of every item: of both, where items are pairs."""
+        return [len(item[name]) for item in self.items for name in DOCUMENTS if name in item]
+
+    @property
     def document_lengths(self) -> list[int]:
         """Tokens of every document, each counted once."""
         # Several questions about a document share its array.
-        return [len(ids) for ids in {id(ids): ids for ids in self.token_ids}.values()]
+        documents = {id(item[name]): item[name] for item in self.items for name in DOCUMENTS if name in item}
+        return [len(ids) for ids in documents.values()]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -197,15 +205,43 @@ class Task(Objective):
         tokenizer: PreTrainedTokenizerBase,
         labelled: bool = True,
         show_progress: bool = False,
+        model: Any = None,
+        problems: list[str] | None = None,
     ) -> Examples:
-        """What is read for some records."""
-        return Examples.of(records, lambda record: self.items(record, source, tokenizer, labelled), show_progress)
+        """What is read for some records.
+
+        Args:
+            records: to be read.
+            source: that they are from, for messages.
+            tokenizer: of the backbone.
+            labelled: with what is to be learned.
+            show_progress: on a line.
+            model: that must be able to read them.
+            problems: takes what is wrong with records, which are then left out; None raises.
+
+        Raises:
+            ValueError: a record that cannot be used, with its line.
+        """
+
+        def items_of(record: Record) -> list[Item]:
+            try:
+                items = self.items(record, source, tokenizer, labelled)
+                if model is not None:
+                    self.check(model, items, source)
+            except ValueError as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+                return []
+            return items
+
+        return Examples.of(records, items_of, show_progress)
 
     def question_room(self, model: Any) -> int | None:
         """Tokens of the longest question that the model can read, None where nothing is asked."""
         return None
 
-    def check(self, model: Any, examples: Examples, source: str) -> None:
+    def check(self, model: Any, items: Sequence[Item], source: str) -> None:
         """Refuse a question that is longer than its room.
 
         Raises:
@@ -214,7 +250,7 @@ class Task(Objective):
         room = self.question_room(model)
         if room is None:
             return
-        for item in examples.items:
+        for item in items:
             for question, ids in zip(item["questions"], item["question_ids"], strict=True):
                 if len(ids) > room:
                     raise ValueError(

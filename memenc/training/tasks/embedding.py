@@ -22,7 +22,7 @@ from memenc.tasks import MemencForTextPairs, TextPairOutput, collate_pairs
 from memenc.tasks.text_pairs import contrastive_loss
 from memenc.training.pair_metrics import retrieval_scores, similarity_scores
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator
-from memenc.training.tasks.objective import Item, Parts, Run
+from memenc.training.tasks.objective import Item, Mean, Parts, Run
 
 SIMILARITY = "label"
 
@@ -173,11 +173,11 @@ class MatchingPairs(Embedding):
         """The kind of pairs, and the temperature."""
         return {"pair_loss": "contrastive", "pair_temperature": self.temperature}
 
-    def losses(self, parts: Parts, run: Run, count: int) -> Iterator[Tensor]:
+    def losses(self, parts: Parts, run: Run, items: Sequence[Item], mean: Mean) -> Iterator[Tensor]:
         """One loss over all pairs of the step; activations are kept of one part at a time."""
         there = list(parts)
         embed = run if len(there) == 1 else partial(checkpoint, run, use_reentrant=False)
-        read = [(len(indices) / count, cast(TextPairOutput, embed(part))) for indices, part in there]
+        read = [(len(indices) / len(items), cast(TextPairOutput, embed(part))) for indices, part in there]
         first, second = (torch.cat([cast(Tensor, output[name]) for _, output in read]) for name in ("first", "second"))
         loss, _ = contrastive_loss(first, second, self.temperature)
         own = [output.auxiliary_loss * share for share, output in read if output.auxiliary_loss is not None]

@@ -135,6 +135,10 @@ class MultipleChoice(Task):
                 "tokens_seen": tokens,
             }
 
+    def weight(self, item: Item) -> int:
+        """Questions."""
+        return len(item["questions"])
+
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows which part of the document an option rests on."""
         raise ValueError("segment_curriculum cannot cut documents of multiple-choice; leave it out")

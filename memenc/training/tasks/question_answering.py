@@ -213,7 +213,9 @@ class LabelQuestions(QuestionAnswering):
     def check_labels(self, record: Record) -> None:
         """Refuse answers that no training document had."""
         for question in questions_of(record):
-            self._label(question)
+            # That there are no answers at all is said by who reads questions.
+            if question.answers is not None:
+                self._label(question)
 
     def ask(self, model: Any, read: ReadDocuments, part: dict[str, Tensor]) -> ModelOutput:
         """The questions of the part."""
@@ -260,6 +262,10 @@ class LabelQuestions(QuestionAnswering):
         said = [found.text for each in predictions for found in each]
         right = [text in gold for text, gold in zip(said, [gold for each in truths for gold in each], strict=True)]
         return {"questions": len(right), "accuracy": sum(right) / len(right), **evidence_scores(predictions)}
+
+    def weight(self, item: Item) -> int:
+        """Questions."""
+        return len(item["questions"])
 
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows where a label comes from."""

@@ -149,6 +149,10 @@ class TokenClassification(Task):
             labels[row, torch.from_numpy(item["firsts"][there])] = torch.from_numpy(item["labels"][there])
         return {**documents, "labels": labels}
 
+    def weight(self, item: Item) -> int:
+        """Words of which the tokenizer keeps something."""
+        return int((item["firsts"] >= 0).sum())
+
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[Tagged]:
         """The most probable label of every word."""
         shares = cast(Tensor, output["logits"]).float().softmax(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from memenc.segments import Segments, with_empty_segments
 
@@ -39,12 +39,32 @@ def mean_of_all(number: float, device: torch.device) -> float:
 
 
 def gathers_weights(module: nn.Module) -> bool:
-    """Whether calling the module gathers weights from other processes (FSDP2), each of which must call it too."""
+    """Whether calling the module gathers weights from other processes, each of which must call it too.
+
+    So do both kinds of FSDP and DeepSpeed's ZeRO-3, which marks parameters with an id of its own.
+    """
     if not (distributed.is_available() and distributed.is_initialized()):
         return False
-    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
-    return any(isinstance(part, FSDPModule) for part in module.modules())
+    sharded = (FSDPModule, FullyShardedDataParallel)
+    return any(isinstance(part, sharded) for part in module.modules()) or any(
+        hasattr(parameter, "ds_id") for parameter in module.parameters()
+    )
+
+
+def zero_of(module: nn.Module, but: nn.Module) -> Tensor | None:
+    """A zero through which every parameter outside `but` has a gradient; None without other processes, or with shards.
+
+    A step in which no document is long enough to be written leaves parameters of a memory without gradient, for which
+    processes that exchange gradients (DDP) would wait for ever.
+    """
+    alone = not (distributed.is_available() and distributed.is_initialized())
+    if alone or not module.training or not torch.is_grad_enabled() or gathers_weights(module):
+        return None
+    inside = set(map(id, but.parameters()))
+    rest = [x for x in module.parameters() if x.requires_grad and id(x) not in inside]
+    return torch.stack([(0.0 * x.float()).sum() for x in rest]).sum() if rest else None
 
 
 def in_step(segments: Segments, segments_per_call: int) -> Segments:

@@ -18,6 +18,7 @@ from memenc.encoder.places import choose_sizes
 from memenc.encoder.schedule import resolve_segments_per_call
 from memenc.encoder.segment_encoder import SegmentEncoder, part_of
 from memenc.lead import Question
+from memenc.lockstep import zero_of
 from memenc.output import MemencOutput
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
@@ -158,6 +159,11 @@ class MemencModel(MemencPreTrainedModel):
         Raises:
             ValueError: inputs that do not fit each other, a state of another model, a question longer than a segment.
         """
+        if getattr(self, "_is_replica", False):
+            raise ValueError(
+                "torch.nn.DataParallel cannot hand a memory from GPU to GPU; start one process per GPU with torchrun, "
+                "or show the program one GPU (CUDA_VISIBLE_DEVICES=0)"
+            )
         mask = checked_mask(input_ids, attention_mask, token_type_ids)
         state = self._checked_state(memory, len(input_ids))
         question = None if question_ids is None else Question.of(question_ids, question_mask)
@@ -169,14 +175,18 @@ class MemencModel(MemencPreTrainedModel):
         encoded = self.encoder(segments, state, per_call, keep)
         layers = tuple(token_states_at(layer, segments.row_index) for layer in encoded.layers)
         token_states, vector = token_states_at(encoded.token_states, segments.row_index), self.read_out(encoded.state)
-        if encoded.tie is not None:
-            vector = vector + encoded.tie.to(vector.dtype)
-            token_states = None if token_states is None else token_states + encoded.tie.to(token_states.dtype)
+        # Whatever a head reads has a gradient to all that others wait for.
+        ties = [tie for tie in (encoded.tie, zero_of(self, self.backbone)) if tie is not None]
+        read = (
+            None if states is None else sum((tie.to(states.dtype) for tie in ties), states)
+            for states in (token_states, vector, encoded.segment_states)
+        )
+        token_states, vector, segment_states = cast(tuple[Tensor, Tensor, Tensor], tuple(read))
         output = MemencOutput(
             last_hidden_state=token_states,
             pooler_output=vector,
             memory=MemoryState(encoded.state, self.fingerprint),
-            segment_states=encoded.segment_states,
+            segment_states=segment_states,
             auxiliary_loss=None if encoded.loss is None else encoded.loss.mean(),
             hidden_states=cast(tuple[Tensor, ...], layers) if keep_layers else None,
         )

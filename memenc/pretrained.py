@@ -17,7 +17,7 @@ from transformers.utils.hub import cached_file
 from memenc.backbones.loading import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import instruction_tokens, special_tokens_named
-from memenc.encoder.places import choose_sizes
+from memenc.encoder.places import choose_sizes, holds_something, layer_memories
 from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.storage.embedding_files import write_embedding_files
 from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
@@ -196,7 +196,9 @@ class MemencPreTrainedModel(PreTrainedModel):
         config = MemencConfig(
             backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
         )
-        return cls(config, backbone=loaded).eval()
+        model: Any = cls(config, backbone=loaded).eval()
+        # A backbone may be on a GPU already; one that is spread over several stays as it is.
+        return model if len(set(getattr(loaded, "hf_device_map", {}).values())) > 1 else model.to(loaded.device)
 
     @classmethod
     def _from_memenc(
@@ -223,7 +225,8 @@ class MemencPreTrainedModel(PreTrainedModel):
         if options.get("learned_start") and not saved.learned_start:
             # It is put before a memory that knows none, whose own weights then stand one name further in.
             head["learned_start"] = options.pop("learned_start")
-            head["key_mapping"] = {r"(\bmemories\.\d+)\.": r"\1.memory."}
+            if any(map(holds_something, layer_memories(saved))):
+                head["key_mapping"] = {r"(\bmemories\.\d+)\.": r"\1.memory."}
         asked |= {name: value for name, value in options.items() if name not in head and name != "special_tokens"}
         other = [
             f"{name}={getattr(saved, name)!r} (asked for: {value!r})"
@@ -239,7 +242,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         inside = AutoModel.from_pretrained(folder, **head, **loading)
         model: Any = cls(inside.config, inside.backbone)
         model.memenc = inside
-        return model.to(inside.dtype).eval()
+        return model.to(inside.device, inside.dtype).eval()
 
     @classmethod
     def _does_the_same(cls, saved: MemencConfig, head: dict[str, Any]) -> bool:

@@ -35,7 +35,6 @@ ARCHITECTURES = (
     Architecture("sm_90", "cuda", 32, 232_448),
     Architecture("gfx942", "hip", 64, 65_536),
 )
-SMALL_MEMORY = 101_376
 
 
 def architecture_named(name: str) -> Architecture:

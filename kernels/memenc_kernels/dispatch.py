@@ -104,7 +104,7 @@ def device_refusal(device: torch.device, forced: bool = False) -> str | None:
     if not _installed("triton"):
         return "triton is not installed"
     if device.type == "cuda":
-        return _driver_refusal()
+        return _driver_refusal() or _age_refusal(torch.cuda.current_device() if device.index is None else device.index)
     if device.type == "cpu" and interpreting():
         return None if forced else "the interpreter of triton (TRITON_INTERPRET=1) only runs when asked for by name"
     return f"triton runs on CUDA and HIP devices, the tensors are on {device.type!r}"
@@ -150,6 +150,15 @@ def _driver_refusal() -> str | None:
     except Exception as error:  # whatever a broken installation raises is the reason
         return f"triton finds no driver: {error}"
     return None
+
+
+@functools.cache
+def _age_refusal(index: int) -> str | None:
+    if torch.version.hip:
+        return None
+    major, minor = torch.cuda.get_device_capability(index)
+    # Cards of before have less shared memory than the blocks need.
+    return None if major >= 8 else f"the kernels need compute capability 8.0, this GPU has {major}.{minor}"
 
 
 def _checked(implementation: str, name: str) -> Implementation:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from memenc.backbones.loading import layer_sizes
 from memenc.config import MemencConfig
 from memenc.memory import LayerMemory, LayerSizes, RowSizes, RowTokens, build_memory, build_row_tokens
 from memenc.memory.budget import within_budget
 from memenc.memory.learned_start import LearnedStart
-from memenc.memory.none import NoMemory
 
 
 def layer_places(config: MemencConfig) -> dict[int, LayerSizes]:
@@ -45,9 +46,13 @@ def layer_memories(config: MemencConfig) -> list[LayerMemory]:
             memories.append(build_memory("none", layer_sizes(layer, config.segment_length)))
             continue
         memory = build_memory(config.memory, places[index], config.memory_options)
-        learned = config.learned_start and not isinstance(memory, NoMemory)
-        memories.append(LearnedStart(memory) if learned else memory)
+        memories.append(LearnedStart(memory) if config.learned_start and holds_something(memory) else memory)
     return memories
+
+
+def holds_something(memory: LayerMemory) -> bool:
+    """Whether a layer's memory has a state that could start with something; memory tokens start with learned ones."""
+    return bool(memory.initial_state(1, torch.zeros(1)))
 
 
 def row_tokens(config: MemencConfig, width: int, hidden: int) -> tuple[RowTokens | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -24,8 +25,10 @@ from memenc.lead import SpecialTokens
 from memenc.lockstep import gathers_weights, in_step
 from memenc.memory import LayerMemory, SegmentGroup, build_memory
 from memenc.memory.document import DocumentMemory
+from memenc.memory.none import NoMemory
 from memenc.memory.scan import detached
 from memenc.segments import Pending, Segments
+from memenc_kernels.dispatch import Implementation, requested, use_implementation
 from memenc_kernels.products import fast_products
 
 Tensors = dict[str, Tensor]
@@ -108,12 +111,14 @@ class SegmentEncoder(nn.Module):
         per_call = 1 if streams else segments_per_call
         own_calls = -(-segments.count // per_call)
         segments = in_step(segments, per_call) if gathers_weights(self.backbone) else segments
-        parts = [part for part in self.memories.modules() if isinstance(part, LayerMemory)]
+        both = (*self.memories.modules(), *self.top_memory.modules())
+        parts = [part for part in both if isinstance(part, LayerMemory)]
         multiple = math.lcm(*(part.row_multiple for part in parts))
         for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments, multiple)):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
-                encoded = checkpoint(self._read_group, state, group, keep, use_reentrant=False)
+                read = partial(self._read_with, requested("auto"))
+                encoded = checkpoint(read, state, group, keep, use_reentrant=False)
             else:
                 encoded = self._read_group(state, group, keep)
             state, states = encoded.state, encoded.token_states
@@ -124,7 +129,8 @@ class SegmentEncoder(nn.Module):
 
     def _writes(self, segments: Segments) -> Tensor:
         """How many segments times layers are written for every document: losses are means over them."""
-        return segments.complete.sum(1).clamp(min=1) * len(self.memories)
+        layers = sum(not isinstance(memory, NoMemory) for memory in self.memories)
+        return segments.complete.sum(1).clamp(min=1) * max(1, layers)
 
     def final_document(self, state: Tensors) -> Tensors:
         """The document memory with the unfinished segment taken in, as if the document ended here."""
@@ -134,6 +140,13 @@ class SegmentEncoder(nn.Module):
             state["current.valid"][:, None],
             state["current.length"],
         )
+
+    def _read_with(self, implementation: Implementation, state: Tensors, group: Group, keep: Keep) -> Encoded:
+        """Read a group by an implementation: what is computed again is computed as the first time, wherever that is."""
+        if implementation == "auto":
+            return self._read_group(state, group, keep)
+        with use_implementation(implementation):
+            return self._read_group(state, group, keep)
 
     def _read_group(self, state: Tensors, group: Group, keep: Keep) -> Encoded:
         if self.row_tokens is not None and self.row_tokens.streams and group.plan.cuts(0):

@@ -96,6 +96,11 @@ def empty(like: Tensor, *shape: int) -> Tensor:
     return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
 
+def exact(like: Tensor) -> Tensor:
+    """What states are like that add up over a document: on the same device, in float32 at least."""
+    return like.new_empty(0, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
 def counter(batch: int, like: Tensor) -> Tensor:
     """A zero per document, (batch,) int64."""
     return torch.zeros(batch, dtype=torch.long, device=like.device)

@@ -10,7 +10,7 @@ from einops import einsum, repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memenc.memory.base import LayerMemory, counter, empty, require_positive, start_of_bias
+from memenc.memory.base import LayerMemory, counter, empty, exact, require_positive, start_of_bias
 from memenc.memory.values import Entries, LayerSizes, Segment, State
 from memenc_kernels import gated_update
 
@@ -86,7 +86,8 @@ class GatedMemory(LayerMemory):
                 self.take_logits.copy_(-self.keep_logits)
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """Empty slots."""
+        """Empty slots, in float32 at least: a slow slot changes by less than half precision can tell."""
+        like = exact(like)
         shape = (batch, self.sizes.key_value_heads, self.slots, self.sizes.head_dim)
         return {"keys": empty(like, *shape), "values": empty(like, *shape), "segments": counter(batch, like)}
 

@@ -9,7 +9,7 @@ import torch
 from einops import einsum, reduce, repeat
 from torch import Tensor, nn
 
-from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
+from memenc.memory.base import LayerMemory, counter, empty, exact, newest_valid, require_positive, start_of_bias
 from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 Average = Literal["unweighted", "weighted", "cumulative"]
@@ -70,7 +70,9 @@ class MovingAverageMemory(LayerMemory):
         return self.average == "cumulative" or self.kept > 1
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """No segment summarised yet; newest summary last."""
+        """No segment summarised yet; newest summary last. A mean over all segments is kept in float32 at least."""
+        if self.average == "cumulative":
+            like = exact(like)
         shape = (batch, self.sizes.key_value_heads, self.kept, self.slots, self.sizes.head_dim)
         return {"keys": empty(like, *shape), "values": empty(like, *shape), "segments": counter(batch, like)}
 

@@ -143,7 +143,7 @@ class GlobalMemory(LayerMemory):
         there = newest_valid((tokens - self.window).clamp(0, leaving), leaving)[:, None].expand(-1, mass.shape[1], -1)
         valid = torch.cat([mass >= 0, there], dim=2)
         group = "batch (groups heads) tokens dim -> batch groups heads tokens dim"
-        grouped = rearrange(queries, group, groups=mass.shape[1])
+        grouped = rearrange(queries.to(candidates.dtype), group, groups=mass.shape[1])
         with torch.no_grad():
             logits = grouped @ candidates[:, :, None].transpose(-1, -2) * self.sizes.head_dim**-0.5
             # Documents of which nothing leaves yet would take the softmax of nothing.

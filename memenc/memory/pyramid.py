@@ -10,7 +10,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
+from memenc.memory.base import LayerMemory, counter, empty, exact, newest_valid, require_positive, start_of_bias
 from memenc.memory.compression import Compression, Compressor
 from memenc.memory.values import Entries, LayerSizes, Segment, State
 
@@ -82,7 +82,8 @@ class PyramidMemory(LayerMemory):
             cast(Compressor, compressor).reset_parameters()
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """Empty entries; counts in float64 so that a mean stays one after any number of segments."""
+        """Empty entries; in float32 at least, counts in float64: a mean stays one after any number of segments."""
+        like = exact(like)
         shape = (batch, self.sizes.key_value_heads, self.borders[-1], self.sizes.head_dim)
         counts = torch.zeros(batch, self.top, dtype=torch.float64, device=like.device)
         return {

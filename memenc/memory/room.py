@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ class Room:
 # The room behind each archive that has one. An archive is a view of the front of its room; what lies behind belongs to
 # the first who appends to it. A fork of the same state finds more written than it knows of, and moves to its own room.
 ROOMS: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+# Threads may read on from one state at the same time.
+LOCK = threading.Lock()
 
 
 def append_in_place(archive: Tensor, new: Tensor, store: Store) -> Tensor:
@@ -32,17 +35,30 @@ def append_in_place(archive: Tensor, new: Tensor, store: Store) -> Tensor:
 
     Only without gradient, which would need every version there was.
     """
-    entries, tokens = archive.shape[2], new.shape[2]
-    room = ROOMS.get(archive)
-    if room is None or room.written != entries or room.base.shape[2] < entries + tokens:
-        base = _allocate((*archive.shape[:2], 2 * (entries + tokens), archive.shape[3]), archive, store)
+    entries = archive.shape[2]
+    longer = entries + new.shape[2]
+    room = _reserved(archive, longer)
+    if room is None:
+        base = _allocate((*archive.shape[:2], 2 * longer, archive.shape[3]), archive, store)
         base[:, :, :entries] = archive
-        room = Room(base, entries)
-    room.base[:, :, entries : entries + tokens] = new
-    room.written = entries + tokens
-    longer = room.base[:, :, : room.written]
-    ROOMS[longer] = room
-    return longer
+        room = Room(base, longer)
+    room.base[:, :, entries:longer] = new
+    found = room.base[:, :, :longer]
+    with LOCK:
+        ROOMS[found] = room
+    return found
+
+
+def _reserved(archive: Tensor, longer: int) -> Room | None:
+    """The room behind an archive, if nobody has written there yet: from now on these entries are the caller's."""
+    with LOCK:
+        room = ROOMS.get(archive)
+        if room is None or room.written != archive.shape[2] or room.base.shape[2] < longer:
+            return None
+        if room.base.is_inference() and not torch.is_inference_mode_enabled():
+            return None
+        room.written = longer
+        return room
 
 
 def _allocate(shape: tuple[int, ...], like: Tensor, store: Store) -> Tensor:

@@ -105,12 +105,20 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
         stretches = self.stretches([len(document) for document in documents], tokens_per_segment)
         return [document[start:end] for document, (start, end) in zip(documents, stretches, strict=True)]
 
-    def stretches(self, lengths: Sequence[int], tokens_per_segment: int) -> list[tuple[int, int]]:
-        """First token of the stretch that this step reads of every document, and the token behind its last."""
+    def stretches(self, lengths: Sequence[int], tokens_per_segment: int, before: int = 0) -> list[tuple[int, int]]:
+        """First token of the stretch that this step reads of every document, and the token behind its last.
+
+        Args:
+            lengths: tokens of the documents.
+            tokens_per_segment: own tokens of a segment.
+            before: documents of the step that come before these, in other processes.
+        """
         segments = self.segments
         if segments is None:
             return [(0, length) for length in lengths]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        for _ in range(before):
+            torch.randint(2, (), generator=generator)
         longest, found = segments * tokens_per_segment, []
         for length in lengths:
             start = int(torch.randint(max(0, length - longest) + 1, (), generator=generator))

@@ -113,7 +113,8 @@ class DocumentTrainer(Trainer):
             return inputs
         documents = inputs["documents"]
         lengths = [len(document["input_ids"]) for document in documents]
-        stretches = curriculum.stretches(lengths, self.tokens_per_segment)
+        before = self.args.process_index * self.args.per_device_train_batch_size
+        stretches = curriculum.stretches(lengths, self.tokens_per_segment, before)
         cut = [self.task.cut(document, *stretch) for document, stretch in zip(documents, stretches, strict=True)]
         return inputs | {"documents": cut}
 

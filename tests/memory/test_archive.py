@@ -1,12 +1,13 @@
 """The archive of `nearest`: appended to in place, on disk, forked, searched by faiss."""
 
 import sys
+import threading
 
 import pytest
 import torch
 
 from memenc.memory import LayerSizes, Segment, build_memory
-from memenc.memory.room import ROOMS
+from memenc.memory.room import ROOMS, append_in_place
 from tests.memory.checks import CAPACITY, assert_close, assert_states_close, build, documents_of, feed, ragged, tokens
 from tests.memory.designs import Design
 
@@ -100,3 +101,31 @@ def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ValueError, match=r"memenc\[faiss\]"):
         build_memory("nearest", SIZES, {"search": "faiss"})
+
+
+def test_threads_that_read_on_from_one_archive_have_their_own_entries():
+    archive, barrier, found = torch.zeros(1, 12, 64, 64), threading.Barrier(2), {}
+    archive = append_in_place(archive, torch.zeros(1, 12, 1, 64), "memory")
+
+    def read_on(number):
+        new = torch.full((1, 12, 512, 64), float(number))
+        barrier.wait()
+        found[number] = append_in_place(archive, new, "memory")
+
+    for _ in range(30):
+        threads = [threading.Thread(target=read_on, args=(number,)) for number in (1, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number in (1, 2):
+            assert bool((found[number][:, :, 65:] == number).all())
+
+
+def test_an_archive_of_inference_mode_is_read_on_outside_of_it():
+    memory = torch.zeros(1, 2, 4, 8)
+    with torch.inference_mode():
+        inside = append_in_place(memory, torch.ones(1, 2, 3, 8), "memory")
+    with torch.no_grad():
+        outside = append_in_place(inside, torch.full((1, 2, 3, 8), 2.0), "memory")
+    assert outside[0, 0, :, 0].tolist() == [0.0] * 4 + [1.0] * 3 + [2.0] * 3

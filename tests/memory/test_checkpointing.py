@@ -1,9 +1,12 @@
 """Activation checkpointing by group of segments gives the gradients of plain backpropagation."""
 
+import threading
+
 import pytest
 import torch
 
 from memenc import MemencForSequenceClassification
+from memenc_kernels.dispatch import requested, use_implementation
 from tests.memory.checks import (
     CAPACITY,
     assert_close,
@@ -106,3 +109,17 @@ def test_nothing_is_computed_twice_in_evaluation():
     calls = count_calls(model)
     gradients(model.eval(), model(tokens(1, 3 * CAPACITY)))
     assert len(calls) == 3
+
+
+def test_what_is_computed_again_runs_as_it_was_asked_for(monkeypatch):
+    """Outside the block, and in another thread, as autograd computes on a GPU."""
+    asked, model = [], build("compressive_mean").train()
+    model.encoder.checkpointing = True
+    real = model.encoder._read_group
+    monkeypatch.setattr(model.encoder, "_read_group", lambda *given: asked.append(requested("auto")) or real(*given))
+    with use_implementation("torch"):
+        loss = model(tokens(2, 3 * CAPACITY)).last_hidden_state.square().sum()
+    backward = threading.Thread(target=loss.backward)
+    backward.start()
+    backward.join()
+    assert len(asked) >= 6 and set(asked) == {"torch"}

@@ -23,13 +23,13 @@ CONTEXT.set_forkserver_preload(["tests.training.processes"])
 SECONDS = 300
 
 
-def run(job, folder, *arguments, processes=2):
+def run(job, folder, *arguments, processes=2, **more):
     """What every process found; a hang is an error."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     made = [
-        CONTEXT.Process(target=_child, args=(job, rank, processes, port, folder, arguments))
+        CONTEXT.Process(target=_child, args=(job, rank, processes, port, folder, arguments, more))
         for rank in range(processes)
     ]
     for process in made:
@@ -45,13 +45,13 @@ def run(job, folder, *arguments, processes=2):
     return [torch.load(folder / f"found-{rank}.pt") for rank in range(processes)]
 
 
-def _child(job, rank, processes, port, folder, arguments):
+def _child(job, rank, processes, port, folder, arguments, more):
     environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in environment.items()} | {"MASTER_ADDR": "localhost"}
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     try:
-        torch.save(job(rank, processes, folder, *arguments), folder / f"found-{rank}.pt")
+        torch.save(job(rank, processes, folder, *arguments, **more), folder / f"found-{rank}.pt")
     except BaseException:
         (folder / f"error-{rank}").write_text(traceback.format_exc())
         raise
@@ -123,16 +123,16 @@ def sharded_gradients(rank, processes, folder, design, options, in_step=True):
     return gradients_of(model, rank, processes)
 
 
-def trained(rank, processes, folder, tokens_per_batch, resume=False):
+def trained(rank, processes, folder, tokens_per_batch, resume=False, design="compressive", **more):
     """Weights and validation accuracy that train_classifier ends with: DDP where there are several processes."""
     # One more than the steps have room for: the last step is filled with documents from the beginning.
     lengths = (90, 3, 40, 7, 5, 5, 60, 1, 14, 2, 30, 4, 21)
     ids, labels = documents(*lengths)
     data = TokenizedDocuments([row.numpy() for row in ids], labels.tolist())
     settings = TrainingSettings(
-        epochs=2, documents_per_step=4, tokens_per_batch=tokens_per_batch, patience=0, save_steps=2
+        epochs=2, documents_per_step=4, tokens_per_batch=tokens_per_batch, patience=0, save_steps=2, **more
     )
-    model = classifier()
+    model = classifier(design)
     output = folder / f"of-{processes}"
     log = train_classifier(model, data, data, settings, output, resume, quiet=True, device="cpu")
     weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}

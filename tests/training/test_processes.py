@@ -50,3 +50,13 @@ def test_trainings_on_two_processes_are_those_on_one(tmp_path):
     assert (tmp_path / "of-2" / "checkpoint-4").is_dir()
     for found, _ in run(trained, tmp_path, 64, True):
         assert_same(found, wanted, 1e-6)
+
+
+def test_a_step_that_writes_nothing_does_not_stop_the_others(tmp_path):
+    """What stretches of one segment write is never read; and yet DDP waits for its gradient."""
+    more = {"design": "gated", "segment_curriculum": "1,2"}
+    (tmp_path / "one").mkdir()
+    ((wanted, scores),) = run(trained, tmp_path / "one", 64, processes=1, **more)
+    for found, seen in run(trained, tmp_path, 64, **more):
+        assert_same(found, wanted, 1e-6)
+        assert seen == scores

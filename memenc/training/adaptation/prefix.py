@@ -48,5 +48,5 @@ def keeps(start: LearnedStart) -> bool:
     A fresh `associative` does not: it projects values by zero, and only training its projections would end that. Its
     normaliser, which counts a write all the same, is nothing that could be read.
     """
-    fresh, written = (memory.initial_state(1, torch.zeros(1)) for memory in (start.memory, start))
+    fresh, written = (memory.initial_state(1, start.start_keys) for memory in (start.memory, start))
     return any(not torch.equal(written[name], fresh[name]) for name in fresh if not name.endswith("normaliser"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from memenc.storage.files import whole_file
 from memenc.storage.results import append_rows, environment_columns
 
 DEADLINE = "MEMENC_BENCHMARK_DEADLINE"
@@ -57,9 +58,11 @@ class Table:
             if self.retry:
                 self.rows[:] = [row for row in self.rows if not row["note"].startswith(("failed", "not run"))]
             # One header for all: other machines have other columns of versions.
-            self.path.unlink()
-            for row in self.rows:
-                self._write(row)
+            columns = dict.fromkeys(column for row in [*self.rows, self._columns()] for column in row)
+            with whole_file(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, restval="")
+                writer.writeheader()
+                writer.writerows(self.rows)
 
     def has(self, name: Mapping[str, Any]) -> bool:
         return any(all(row[column] == str(name[column]) for column in self.key) for row in self.rows)
@@ -81,8 +84,10 @@ class Table:
         return [f"{count} rows {reason}" for reason, count in reasons.items()]
 
     def _write(self, row: Mapping[str, str]) -> None:
-        columns = dict.fromkeys((*self.key, *self.measured, *self.facts, *(self.rows[0] if self.rows else ())))
-        append_rows(self.path, [{column: row.get(column, "") for column in columns}])
+        append_rows(self.path, [{column: row.get(column, "") for column in self._columns()}])
+
+    def _columns(self) -> dict[str, None]:
+        return dict.fromkeys((*self.key, *self.measured, *self.facts, *(self.rows[0] if self.rows else ())))
 
 
 def deadline_in(budget_seconds: float) -> float:

@@ -19,7 +19,8 @@ from memenc.config import MemencConfig
 from memenc.corpus_encoding import DocumentEncoder, EndlessDocument, NewMemory, Shard, ShardWork, folder_status
 from memenc.corpus_encoding.endless import BYTES_PER_BLOCK
 from memenc.corpus_encoding.ray_engine import ShardsOnRay, encode_on_ray
-from memenc.corpus_encoding.vector_files import WRITERS, Vectors, write_vectors
+from memenc.corpus_encoding.vector_files import WRITERS, Vectors, name_of, write_vectors
+from memenc.data.records import NamedApart
 
 # Files that are one document, and not one per line.
 ONE_DOCUMENT = (".txt", ".log")
@@ -114,7 +115,7 @@ def encode_shard(
         task = progress.add_task(f"reading {shard}", total=None)
         work = ShardWork(
             encoder,
-            documents.records(),
+            documents.records(understanding=NamedApart),
             folder,
             shard,
             shards.documents_per_part,
@@ -132,7 +133,7 @@ def encode_all_on_ray(
     """All shards of a corpus, wherever Ray runs them."""
     # Workers stand in folders of their own.
     source = str(Path(documents.data).resolve()) if Path(documents.data).exists() else documents.data
-    reader = replace(documents, data=source).records()
+    reader = replace(documents, data=source).records(understanding=NamedApart)
     work = ShardsOnRay(encoder, reader, folder.resolve(), shards.num_shards, shards.documents_per_part)
     encode_on_ray(work, shards.workers, graphics_cards=1 if encoder.device == "cuda" else 0)
     console.note(f"{folder}: {folder_status(folder, shards.num_shards)}")
@@ -151,11 +152,11 @@ def from_stream(encoder: DocumentEncoder, source: str, stream: StreamOptions) ->
 
 def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -> Iterator[Vectors]:
     """The documents of a file, a chunk at a time."""
-    reader = documents.records()
+    reader = documents.records(understanding=NamedApart)
     with console.document_progress() as progress:
         task = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
             rows = encoder.encode(texts_of(chunk))
-            yield Vectors([str(record.line) if record.id is None else record.id for record in chunk], rows)
+            yield Vectors([name_of(record) for record in chunk], rows)
             progress.advance(task, len(chunk))
     console.note_problems(reader.problems)

@@ -58,8 +58,11 @@ class EndlessDocument:
             source: a path, or pieces of the document, cut anywhere, as bytes in UTF-8 or as text.
 
         Raises:
-            ValueError: no UTF-8, or a source that does not begin with what was read before.
+            ValueError: no UTF-8, or a source that does not begin with what was read before; a bare text, which may be
+                meant as a path.
         """
+        if isinstance(source, str | bytes):
+            raise ValueError(f"the source is {source[:40]!r}: give Path(...) for a file, or [text] for the text itself")
         reading = self._begun()
         saved = tokens_of(reading.memory)
         self.advance(saved)

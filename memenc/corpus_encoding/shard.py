@@ -12,8 +12,8 @@ from memenc.corpus_encoding.document_encoder import DocumentEncoder
 from memenc.corpus_encoding.identity import DataFiles, content_hash, short
 from memenc.corpus_encoding.manifest import Shard, folder_status, read_json, refuse_difference, write_json
 from memenc.corpus_encoding.parts import Origin, origin_of, write_part
+from memenc.corpus_encoding.vector_files import name_of
 from memenc.data.records import Record, RecordReader, batches_of
-from memenc.data.tokens import clean_text
 from memenc.state import fingerprint_of
 from memenc.storage.files import remove_leftovers
 from memenc.storage.results import environment
@@ -43,7 +43,7 @@ class ShardWork:
     advance: Callable[[int], None] = lambda count: None
 
     def run(self) -> dict[str, Any]:
-        """Encode what is missing and give the manifest; a shard that is finished stays as it is.
+        """Encode what is missing or damaged and give the manifest; what is finished and whole stays as it is.
 
         Raises:
             ValueError: the folder holds shards of another model, of other data or of another number, or a record
@@ -59,8 +59,9 @@ class ShardWork:
         identity = self._settings() | {"data": data_hash(files, manifests.values())}
         for index, path in finished.items():
             refuse_difference(path, manifests[index]["identity"], identity)
-        if self.shard.index in manifests:
-            return manifests[self.shard.index]
+        own = manifests.get(self.shard.index)
+        if own is not None and self._whole(own, identity):
+            return own
         try:
             manifest = self._encode(identity, files.stamps)
         except Exception as error:
@@ -69,6 +70,13 @@ class ShardWork:
         self.shard.failure(self.folder).unlink(missing_ok=True)
         remove_leftovers(self.folder, self.shard.name)
         return manifest
+
+    def _whole(self, manifest: dict[str, Any], identity: dict[str, Any]) -> bool:
+        """Whether every part that a manifest names is there and readable."""
+        origin = fingerprint_of(identity)
+        return all(
+            origin_of(self.folder / part["file"]) == Origin(origin, part["content"]) for part in manifest["parts"]
+        )
 
     def _settings(self) -> dict[str, Any]:
         """What all shards of a folder share, beside the data."""
@@ -98,6 +106,10 @@ class ShardWork:
             "parts": parts,
             "environment": environment(),
         }
+        # Another shard may have been finished meanwhile.
+        for index in folder_status(self.folder, self.shard.count).finished:
+            path = Shard(index, self.shard.count).manifest(self.folder)
+            refuse_difference(path, read_json(path)["identity"], identity)
         write_json(self.shard.manifest(self.folder), manifest)
         return read_json(self.shard.manifest(self.folder))
 
@@ -115,7 +127,7 @@ class ShardWork:
                 f"({short(there.identity)}, here {short(origin.identity)}); give another --output, or remove it"
             )
         if there is None:
-            names = [str(record.line) if record.id is None else clean_text(record.id) for record in documents]
+            names = [name_of(record) for record in documents]
             write_part(path, names, self.encoder.encode([record.text for record in documents]), origin)
         self.advance(len(documents))
         characters = sum(len(record.text) for record in documents)

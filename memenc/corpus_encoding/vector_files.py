@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow.parquet
 
 from memenc.corpus_encoding.parts import vector_schema, vector_table
+from memenc.data.records import Record
+from memenc.data.tokens import clean_text
 from memenc.storage.files import whole_file
 
 
@@ -25,6 +27,11 @@ class Vectors:
 
     ids: list[str]
     rows: np.ndarray
+
+
+def name_of(record: Record) -> str:
+    """The id of a record as UTF-8 can hold it, or its line."""
+    return str(record.line) if record.id is None else clean_text(record.id)
 
 
 def write_vectors(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:

@@ -67,6 +67,7 @@ class Labels:
             raise ValueError("there are no labels; pass one label per document")
         if problem_type is None:
             problem_type = looks_like(values)
+            refuse_quantities(values)
         if problem_type == REGRESSION:
             labels = cls(REGRESSION)
             labels.encode_all(values, places)
@@ -145,6 +146,25 @@ def looks_like(values: Sequence[Any]) -> str:
     if any(isinstance(value, float) for value in values) and all(type(value) in (int, float) for value in values):
         return REGRESSION
     return MULTI if isinstance(values[0], MANY) else SINGLE
+
+
+def refuse_quantities(values: Sequence[Any]) -> None:
+    """Raise ValueError for labels that are quantities written as text, as all numbers of a CSV file are."""
+    fractions = 0
+    for value in values:
+        try:
+            number = float(value) if isinstance(value, str) else math.nan
+        except ValueError:
+            return
+        if not math.isfinite(number):
+            return
+        fractions += not number.is_integer()
+    if fractions:
+        raise ValueError(
+            f"labels such as {values[0]!r} are text that reads as numbers with fractions; say whether they are "
+            "quantities, problem_type='regression' (--problem-type regression), or names of classes, "
+            "'single_label_classification'"
+        )
 
 
 def plain(value: Any) -> Any:

@@ -55,6 +55,21 @@ class Understanding:
         """Refuse a record that cannot be used with a ValueError that says why; its line is said beside it."""
 
 
+class NamedApart(Understanding):
+    """Documents whose ids cannot be taken for the lines by which those without an id are called."""
+
+    def __init__(self) -> None:
+        self.nameless = self.numbered = False
+
+    def check(self, record: Record) -> None:
+        """Refuse a number among lines, or a line among numbers."""
+        self.nameless |= record.id is None
+        self.numbered |= record.id is not None and record.id.isdecimal()
+        if self.nameless and self.numbered and (record.id is None or record.id.isdecimal()):
+            said = "the record has no id" if record.id is None else f"the id {record.id!r} may be another record's line"
+            raise ValueError(f"{said}, and some ids are numbers while some are left out; give every record an id")
+
+
 class RecordReader:
     """The records of one source; every loop over it reads the source again, one record at a time.
 
@@ -125,7 +140,7 @@ class RecordReader:
         except ValueError as error:
             return f"column {self.text_column!r} {error}"
         label = None if self.label_column is None else row[self.label_column]
-        name = None if row.get(ID_COLUMN) is None else str(row[ID_COLUMN])
+        name = None if row.get(ID_COLUMN) in (None, "") else str(row[ID_COLUMN])
         rest = {column: value for column, value in row.items() if column not in (*asked, ID_COLUMN)}
         record = Record(text, label, name, line, rest)
         try:

@@ -6,7 +6,8 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +66,13 @@ def csv_rows(path: Path) -> Iterator[Row]:
         fields = next_csv_row(reader)
         if fields is None:
             return
-        if isinstance(fields, str) and reader.line_num > line:
+        if not fields:
+            continue
+        row = fields if isinstance(fields, str) else named_fields(header, fields)
+        if isinstance(row, str) and reader.line_num > line:
             lost = f"the record that starts here swallowed lines {line} to {reader.line_num:,}, which are lost"
-            fields = f"{fields}; {lost}: close its quotes, and write quotes within a field twice"
-        if fields:
-            yield line, fields if isinstance(fields, str) else named_fields(header, fields)
+            row = f"{row}; {lost}: close its quotes, and write quotes within a field twice"
+        yield line, row
 
 
 def next_csv_row(reader: Any) -> list[str] | str | None:
@@ -129,19 +132,48 @@ def parquet_row(row: Any) -> dict[str, Any] | str:
         return row.to_pylist()[0]
     except UnicodeDecodeError as error:
         return f"invalid UTF-8: {error}"
+    except (ValueError, OverflowError, ArithmeticError):
+        return {name: parquet_value(row.column(name)) for name in row.schema.names}
+
+
+def parquet_value(column: Any) -> Any:
+    """The one value of a column, or what is wrong with it where Python has no such value, as for dates behind 9999."""
+    try:
+        return column.to_pylist()[0]
+    except (ValueError, OverflowError, ArithmeticError) as error:
+        return Unreadable(str(error))
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A value that Python does not have; nobody may ask for it."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def dataset_rows(dataset: datasets.Dataset) -> Iterator[Row]:
     """Yield the rows of a `datasets` dataset, numbered class labels replaced by their names, none by None."""
     import datasets
 
-    classes = {name: kind.names for name, kind in dataset.features.items() if isinstance(kind, datasets.ClassLabel)}
-    for number, row in enumerate(dataset, start=1):
-        named = {
-            column: names[row[column]] if row[column] is not None and row[column] >= 0 else None
-            for column, names in classes.items()
-        }
+    classes = {
+        name: each.names
+        for name, kind in dataset.features.items()
+        if isinstance(each := getattr(kind, "feature", kind), datasets.ClassLabel)
+    }
+    # Formats are for training loops: rows come as plain values, of all columns.
+    for number, row in enumerate(dataset.with_format(None), start=1):
+        named = {column: names_of(row[column], names) for column, names in classes.items()}
         yield number, {**dict(row), **named}
+
+
+def names_of(numbers: Any, names: Sequence[str]) -> Any:
+    """The name of a class, or of every one of a list; none for none, which has the number -1."""
+    if isinstance(numbers, list):
+        return [names_of(number, names) for number in numbers]
+    return names[numbers] if numbers is not None and numbers >= 0 else None
 
 
 def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -206,7 +206,8 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _to_disk(file: Path) -> None:
-    with file.open("rb") as written:
+    # Windows writes through what is open for writing only.
+    with file.open("r+b") as written:
         os.fsync(written.fileno())
 
 

@@ -1,7 +1,9 @@
 import csv
 import json
+import random
 
 import numpy
+import pytest
 import torch
 
 from memenc.storage.results import append_rows, environment, write_results
@@ -40,3 +42,12 @@ def test_rows_keep_their_columns_when_later_ones_have_more(tmp_path):
             {"a": "6", "b": "", "c": "", "d": "7"},
             {"a": "", "b": "", "c": "", "d": "8"},
         ]
+
+
+def test_a_line_that_was_cut_is_no_row(tmp_path):
+    path = tmp_path / "rows.csv"
+    append_rows(path, [{"a": 1, "b": 2}, {"a": 3, "b": 45}])
+    path.write_bytes(path.read_bytes()[: -random.randint(1, 5)].rstrip(b"\r\n"))
+    with pytest.warns(UserWarning, match="the last line is not complete"):
+        append_rows(path, [{"a": 6, "b": 7}])
+    assert path.read_text().split() == ["a,b", "1,2", "6,7"]

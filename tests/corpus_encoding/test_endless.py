@@ -141,6 +141,8 @@ def test_what_does_not_fit_is_refused(encoder, make_model, state):
     MemoryState({"document.tokens": torch.zeros(1)}, "x").save(state)
     with pytest.raises(ValueError, match="is a memory, but none"):
         EndlessDocument(encoder, state, **CALL).read([text])
+    with pytest.raises(ValueError, match=r"give Path\(\.\.\.\) for a file, or \[text\]"):
+        EndlessDocument(encoder).read("log.txt")
     with pytest.raises(ValueError, match="at least 1 token"):
         EndlessDocument(encoder, save_every=0)
 

@@ -8,6 +8,7 @@ import pytest
 from memenc.corpus_encoding import DocumentEncoder, Shard, ShardWork, folder_status
 from memenc.corpus_encoding.identity import DataFiles
 from memenc.data import read_records
+from memenc.data.records import NamedApart
 from tests.cli.documents import reviews, write_lines
 from tests.corpus_encoding.killed import run_killed
 
@@ -182,3 +183,43 @@ def test_killed_and_begun_again_gives_the_same_files(model, tmp_path):
     assert len(parquet_of(tmp_path / "whole")) == 15
     assert parquet_of(tmp_path / "killed") == parquet_of(tmp_path / "whole")
     assert not list((tmp_path / "killed").glob("*.tmp"))
+
+
+def test_parts_of_a_finished_shard_that_are_lost_or_damaged_are_made_again(work, tmp_path):
+    manifest = work(0, 1)
+    whole = parquet_of(tmp_path / "out")
+    (tmp_path / "out" / manifest["parts"][0]["file"]).unlink()
+    damaged = tmp_path / "out" / manifest["parts"][2]["file"]
+    damaged.write_bytes(damaged.read_bytes()[: random.randrange(100)])
+    again = work(0, 1)
+    assert again["parts"] == manifest["parts"] and parquet_of(tmp_path / "out") == whole
+
+
+def test_a_shard_of_another_model_that_was_finished_meanwhile_is_noticed(work, make_model, tmp_path, data):
+    other = DocumentEncoder(make_model("windowed", 64), "cpu")
+
+    class Slow(DocumentEncoder):
+        def encode(self, texts):
+            if not Shard(0, 2).manifest(tmp_path / "out").exists():
+                work(0, 2, encoder=other)
+            return super().encode(texts)
+
+    with pytest.raises(ValueError, match="was written with another model"):
+        work(1, 2, encoder=Slow(make_model("compressive", 64), "cpu"))
+
+
+def test_ids_are_not_mixed_up_with_lines(rows, tmp_path):
+    mixed = [{"text": "first", "id": "2"}, {"text": "second", "id": None}, {"text": "third", "id": ""}, *rows]
+    path = write_lines(tmp_path / "mixed.jsonl", mixed)
+    reader = read_records(path, label_column=None, on_bad_record="skip", understanding=NamedApart)
+    assert [record.id for record in reader] == ["2", *(row["id"] for row in rows if not row["id"].isdecimal())]
+    assert reader.problem_lines[:2] == [2, 3] and "give every record an id" in reader.problems[0]
+    named = [{"text": "first", "id": "a"}, {"text": "second"}]
+    assert (
+        len(
+            list(
+                read_records(write_lines(tmp_path / "named.jsonl", named), label_column=None, understanding=NamedApart)
+            )
+        )
+        == 2
+    )

@@ -176,3 +176,18 @@ def test_a_new_loop_starts_with_no_problems(tmp_path):
     for _ in range(2):
         assert len(list(reader)) == 1
         assert len(reader.problems) == 1
+
+
+def test_a_quote_that_is_closed_in_another_record_says_what_it_swallowed(tmp_path):
+    rows = ["text,label\n", '"opens,neg\n', "lost one,pos\n", "lost two,neg\n", 'ends here",pos,extra\n', "good,x\n"]
+    records = read_records(write_lines(tmp_path / "a.csv", rows), on_bad_record="skip")
+    assert [record.text for record in records] == ["good"]
+    assert "expected 2 fields" in records.problems[0] and "swallowed lines 2 to 5" in records.problems[0]
+
+
+def test_a_date_that_python_does_not_have_hurts_nobody_who_does_not_ask_for_it(tmp_path):
+    until = pyarrow.array([253402300799999999, 0], pyarrow.timestamp("us", tz="Asia/Tokyo"))
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["one", "two"], "until": until}), tmp_path / "a.parquet")
+    assert [record.text for record in read_records(tmp_path / "a.parquet", label_column=None)] == ["one", "two"]
+    with pytest.raises(ValueError, match="line 1: column 'until' must be text, found Unreadable"):
+        list(read_records(tmp_path / "a.parquet", text_column="until", label_column=None))

@@ -136,3 +136,17 @@ def test_labels_are_frozen_and_classes_default_to_names():
     assert labels.classes == labels.names == ("a", "b")
     with pytest.raises(dataclasses.FrozenInstanceError):
         labels.names = ()
+
+
+def test_quantities_written_as_text_are_not_taken_for_classes():
+    with pytest.raises(ValueError, match="text that reads as numbers with fractions"):
+        Labels.infer(["0.37", "1", "2.5"])
+    assert Labels.infer(["0.37", "1", "2.5"], problem_type="single_label_classification").classes == (
+        "0.37",
+        "1",
+        "2.5",
+    )
+    assert Labels.infer(["0.37", "1", "2.5"], problem_type="regression").encode("2.5") == 2.5
+    # Whole numbers and versions are names as often as not.
+    for names in (["1", "2"], ["1.0", "2.0"], ["1.2", "1.2.3"], ["0.5", "nan"]):
+        assert Labels.infer(names).classes == tuple(names)

@@ -74,3 +74,18 @@ def test_other_misuse_is_refused_at_once(tmp_path):
         read_records(path, split="train")
     with pytest.raises(ValueError, match="got 'ignore'"):
         RecordReader(path, on_bad_record="ignore")
+
+
+def test_formats_and_lists_of_classes_are_rows_like_any_others(tmp_path):
+    classes = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": classes, "tags": datasets.Sequence(classes)}
+    )
+    rows = {"text": ["a", "b"], "label": [1, 0], "tags": [[0, 1], []]}
+    made = datasets.Dataset.from_dict(rows, features=features).with_format("torch", columns=["label"])
+    made.save_to_disk(tmp_path / "data")
+    found = list(read_records(tmp_path / "data"))
+    assert [(record.text, record.label, record.rest["tags"]) for record in found] == [
+        ("a", "yes", ["no", "yes"]),
+        ("b", "no", []),
+    ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from memenc.comparison.contenders import Contender
@@ -13,7 +15,7 @@ from memenc.comparison.recipe import Recipe
 from memenc.comparison.settings import ComparisonSettings, EncoderSizes, TaskSettings, Testing
 from memenc.data.memory_tasks import MemoryTask
 from memenc.data.text_tasks import SEGMENT_TASKS
-from memenc.storage.results import memenc_version, plain
+from memenc.storage.results import memenc_version, plain, version_of
 
 # Counts up when cells of before are no longer comparable, as with another way of training.
 FORMAT = 2
@@ -67,10 +69,29 @@ class Cell:
         facts = asdict(self)
         # It is applied to finished numbers.
         del facts["testing"]["threshold"]
+        for name in self._untouched_by():
+            facts["testing"][name] = getattr(Testing, name)
         for (part, name), before in LATER.items():
             if facts[part][name] == before:
                 del facts[part][name]
-        return hashed(plain(facts | {"format": FORMAT, "memenc": memenc_version()}))[:16]
+        return hashed(plain(facts | self._made_of() | {"format": FORMAT, "memenc": memenc_version()}))[:16]
+
+    def _untouched_by(self) -> tuple[str, ...]:
+        """Limits of testing that hold for others only."""
+        if self.contender.kind != "memory":
+            return ()
+        limits = ("truncated_segments", "full_attention_tokens")
+        return (*limits, "growing_segments") if self.contender.bounded else limits
+
+    def _made_of(self) -> dict[str, Any]:
+        """What the numbers depend on that lies elsewhere: weights in a folder, and prose out of other packages."""
+        found: dict[str, Any] = {}
+        folder = Path(self.encoder.backbone)
+        if self.encoder.backbone and folder.is_dir():
+            found["backbone"] = digest_of_folder(folder)
+        if self.task.kind.startswith("decisive"):
+            found["prose"] = [version_of(name) for name in ("scipy", "scikit-learn")]
+        return found
 
     @property
     def key(self) -> dict[str, Any]:
@@ -111,6 +132,21 @@ def cells_of(settings: ComparisonSettings) -> list[Cell]:
         for contender in settings.contenders
         for budget in (settings.budgets if contender.has_budget else (None,))
     ]
+
+
+def digest_of_folder(folder: Path) -> str:
+    """Hash of the configuration and the weights of a model; of files that were not touched it is known."""
+    files = sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")])
+    return _digest_of(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@functools.cache
+def _digest_of(files: tuple[tuple[str, int, int], ...]) -> str:
+    found = hashlib.sha256()
+    for name, _, _ in files:
+        with Path(name).open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
 
 
 def hashed(value: Mapping[str, Any] | list[Any]) -> str:

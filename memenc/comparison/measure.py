@@ -50,10 +50,14 @@ class CellProgress:
         learned = LEARNED * recipe.steps * recipe.documents * recipe.segments / 2 * length
         self.tokens = sum(documents_at(cell, n * length) * n * length for n in set(cell.lengths))
         self.training, self.tell, self.read = learned / (learned + self.tokens), tell, 0
+        self.seconds = 0.0
 
     def answers(self, reader: Reader, ids: Tensor) -> Tensor:
-        """Answers of the reader, taken note of piece by piece."""
-        return reader.answers(ids, self._note)
+        """Answers of the reader, taken note of piece by piece; `seconds` is what they took so far."""
+        started = time.monotonic()
+        found = reader.answers(ids, self._note).cpu()
+        self.seconds += time.monotonic() - started
+        return found
 
     def _note(self, tokens: int) -> None:
         self.read += tokens
@@ -70,11 +74,11 @@ def tested(cell: Cell, reader: Reader, task: MemoryTask, segments: int, progress
     if reason is not None:
         return row | {"not_run": reason}
     documents = documents_at(cell, row["tokens"], task.candidates)
-    started = time.monotonic()
+    before = progress.seconds
     # All contenders of a seed read the same documents.
     answers = partial(progress.answers, reader)
     right, parts = answered(answers, task, segments, documents, cell.seed_of(f"test {segments}"))
-    seconds = time.monotonic() - started
+    seconds = progress.seconds - before
     row |= scored(right)
     if task.parts:
         row["parts"] = {

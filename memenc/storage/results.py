@@ -21,7 +21,18 @@ import torch
 
 from memenc.storage.files import whole_file, write_whole
 
-PACKAGES = ("torch", "transformers", "triton", "einops", "datasets", "safetensors", "scikit-learn", "peft", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "triton",
+    "einops",
+    "datasets",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "peft",
+    "numpy",
+)
 
 
 def environment() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from transformers import AutoConfig
 
-from memenc.comparison import ComparisonSettings, presets
+from memenc.comparison import ComparisonSettings, cells, presets
 from memenc.comparison.cells import FORMAT, LATER, cells_of, hashed
 from memenc.comparison.contenders import BASELINES, VARIANTS, start_options
 from memenc.comparison.measure import documents_at
@@ -206,3 +206,23 @@ def test_the_comparison_in_the_readme_loads():
     found = ComparisonSettings.of(yaml.safe_load(block))
     assert [task.name for task in found.tasks] == ["update", "early_exact", "long keys"]
     assert cells_of(found)[-1].new_task().name == "remember"
+
+
+def test_what_lies_elsewhere_is_part_of_an_identity(tmp_path, monkeypatch):
+    folder = save_tiny_backbone(tmp_path)
+    (first, *_) = cells_of(settings(encoder={"backbone": str(folder)}))
+    before = first.identity
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    assert first.identity != before
+    (sentence, *_) = cells_of(settings(tasks=["decisive_sentence"]))
+    before = sentence.identity
+    monkeypatch.setattr(cells, "version_of", lambda name: "0.0")
+    assert sentence.identity != before
+
+
+def test_limits_for_others_leave_a_cell_what_it_was():
+    plain = cells_of(settings())
+    other = cells_of(settings(testing={"truncated_segments": 7, "full_attention_tokens": 99, "growing_segments": 300}))
+    same = [one.identity == two.identity for one, two in zip(plain, other, strict=True)]
+    assert same == [cell.contender.kind == "memory" and cell.contender.bounded for cell in plain]

@@ -7,6 +7,7 @@ import pytest
 
 from memenc.data.memory_tasks import MEMORY_TASKS
 from memenc.data.text_tasks import TEXT_TASKS, BabiFiles, read_babi
+from memenc.data.text_tasks.babi_files import BabiQuestion, guessed
 from tests.data.memory_readers import READERS, answer_story
 
 BABI = """1 Mary moved to the garden.
@@ -70,7 +71,7 @@ def test_babi_files_become_documents_of_exactly_so_many_words(babi, words):
     assert {len(text.split()) for text in texts} == {words}
     assert set(labels) == set(babi.classes) == {"garden", "kitchen", "office"}
     assert [answer_story(*text.rsplit("\n", 1)) for text in texts] == labels
-    assert babi.chance == 1 / 3
+    assert babi.chance >= 1 / 3
 
 
 def test_statements_of_babi_files_lie_all_over_the_document(babi):
@@ -107,3 +108,11 @@ def test_what_cannot_be_is_refused(babi, tmp_path):
     bad.write_text("1 Mary moved to the attic.\n2 Where is Mary?\tattic\t1")
     with pytest.raises(ValueError, match="attic"):
         BabiFiles(train, bad, BOOKS)
+
+
+def test_what_a_question_gives_away_is_no_merit():
+    told = [("who?", "mary"), ("who?", "john"), ("what?", "milk"), ("what?", "milk")]
+    questions = [BabiQuestion((), question, answer) for question, answer in told]
+    # Answers are equally frequent: a third of the documents each asks for mary, john and the milk.
+    assert guessed(questions, questions) == pytest.approx(2 / 3)
+    assert guessed(questions[:2], questions[2:]) == 0

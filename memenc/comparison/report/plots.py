@@ -143,7 +143,7 @@ def save_cost(comparison: Comparison, names: Sequence[str], path: Path) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     title = f"cost on {task}, memories of {comparison.settings.budgets[0]:,} bytes"
-    axes.set(xlabel="operations per token", ylabel="tokens per second, one thread", title=title)
+    axes.set(xlabel="operations per token", ylabel="tokens per second", title=title)
     legend(axes)
     figure.savefig(path, dpi=DOTS)
 

@@ -89,7 +89,8 @@ def cost_table(comparison: Comparison, budget: int) -> Table:
     ]
     note = (
         f"On {task}. Operations (FLOPs) are those of matrix products per token of the longest training documents; "
-        "tokens/s is measured while testing, on one thread beside other cells, and truncation counts what it skips; "
+        "tokens/s is measured while testing: by workers on one thread each, beside other cells, else on all threads or "
+        "the GPU; truncation counts what it skips; "
         "the peak is that of all tensors but weights while one document, at most its first 4,096 "
         "segments, is read in pieces."
     )

@@ -102,7 +102,8 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="folder to keep the trained models in, as MODEL-VARIANT-SEED")
     arguments = parser.parse_args()
     columns = {"seed": arguments.seeds, "variant": arguments.variants, "model": arguments.models}
-    fixed = {"memory_layers": arguments.memory_layers, "long_documents": arguments.long_documents}
+    names = ("memory_layers", "long_documents", "training_documents", "epochs", "learning_rate")
+    fixed = {name: getattr(arguments, name) for name in names}
     rows.fill(arguments.output, rows.cells(columns, fixed), lambda cell: measure(cell, arguments))
 
 

@@ -192,7 +192,6 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
         tokens = sum(examples[0].lengths)
     right = np.array([option == question.answer for option, question in zip(said, asked, strict=True)])
     row = {
-        "memory": "none" if name == "none" or name in COUNTED else arguments.memory,
         "accuracy": round(float(right.mean()), 4),
         "standard_error": round(float(right.std(ddof=1) / len(right) ** 0.5), 4),
         "validation_accuracy": round(chosen, 4),
@@ -224,7 +223,10 @@ def main() -> None:
     arguments = parser.parse_args()
     columns = {"seed": arguments.seeds, "dataset": arguments.datasets, "model": arguments.models}
     settings = {key: getattr(arguments, key) for key in ("head", "evidence", "segment_length", "epochs")}
-    wanted = rows.cells(columns, settings | {"backbone": Path(arguments.backbone).name})
+    wanted = [
+        cell | {"memory": "none" if cell["model"] in ("none", *COUNTED) else arguments.memory}
+        for cell in rows.cells(columns, settings | {"backbone": Path(arguments.backbone).name})
+    ]
     rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))
 
 

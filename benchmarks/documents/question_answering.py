@@ -194,7 +194,7 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     ]
     model = MemencForQuestionAnswering.from_backbone(
         arguments.backbone,
-        memory=arguments.memory if name == "memory" else "none",
+        memory=memory_of(name, arguments),
         tokenizer=tokenizer,
         segment_length=arguments.segment_length,
     )
@@ -207,7 +207,6 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     scores = scored([answer.text for (answer,) in found], test)
     chosen = max((entry["eval_f1"] for entry in log if "eval_f1" in entry), default=float("nan"))
     row = {
-        "memory": arguments.memory if name == "memory" else "none",
         **scores,
         "validation_f1": round(100 * chosen, 2),
         "test_questions": len(test),
@@ -224,6 +223,11 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
 def standard_error(values: np.ndarray) -> float:
     """Of a mean of questions, in percent."""
     return round(100 * float(values.std(ddof=1) / len(values) ** 0.5), 2)
+
+
+def memory_of(model: str, arguments: argparse.Namespace) -> str:
+    """The design that a row reads with."""
+    return arguments.memory if model == "memory" else "none"
 
 
 def main() -> None:
@@ -252,10 +256,13 @@ def main() -> None:
         "unanswerable": arguments.unanswerable,
         "training_questions": arguments.training_questions,
         "backbone": Path(arguments.backbone).name,
+        **{name: getattr(arguments, name) for name in ("segment_length", "epochs", "learning_rate")},
     }
     columns = {"dataset": arguments.dataset, "seed": arguments.seeds, "model": arguments.models}
     wanted = [
-        cell | {"training_text": "retrieved" if cell["model"] == "retrieval" else arguments.training_text}
+        cell
+        | {"training_text": "retrieved" if cell["model"] == "retrieval" else arguments.training_text}
+        | {"memory": memory_of(cell["model"], arguments)}
         for cell in rows.cells(columns, fixed)
     ]
     rows.fill(arguments.output, wanted, lambda cell: measure(cell, arguments))

@@ -53,7 +53,9 @@ def fill(output: Path, wanted: Iterable[Row], measure: Callable[[Row], list[Row]
 
 
 def _same(kept: str | None, value: Any) -> bool:
-    """Whether a cell of a file is this value: 4 is 4.0."""
+    """Whether a cell of a file is this value: 4 is 4.0, and nothing is what it was before there was such a setting."""
+    if kept == "" and not value:
+        return True
     if isinstance(value, int | float) and not isinstance(value, bool):
         return kept not in (None, "") and float(kept) == value
     return kept == str(value)

@@ -56,6 +56,9 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(backbone)
     trained = Trained(new_model(estimator, tokenizer, read.task), tokenizer, read.task)
     training, validation = read.tokenised(tokenizer, settings.seed, trained.model)
+    if validation is not None and len(validation) < read.task.fewest_to_choose_by:
+        few = f"{len(validation)} examples are too few to choose the epoch by {read.task.main_score}"
+        console.note(f"{few}: give --validation, or a larger --validation-share, or 0 to keep the last epoch", "yellow")
     parameters = estimator.get_params(deep=False)
     run = {"parameters": parameters, "corpus": described(training), **read.task.described()}
     run |= {"problem_type": read.task.model_options().get("problem_type")}

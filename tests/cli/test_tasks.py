@@ -312,3 +312,9 @@ def test_tokens_of_both_documents_of_a_pair_are_counted(memenc, folder_of, lines
     memenc("evaluate", "--model", folder_of("embedding"), "--data", data, "--output", tmp_path / "x.json")
     (scores,) = json.loads((tmp_path / "x.json").read_text())["records"]
     assert scores["tokens"] == 3 * (2 + 30)
+
+
+def test_pairs_that_are_too_few_to_choose_an_epoch_by_are_said_to_be(memenc, backbone, lines, tmp_path):
+    task = ["--task", "embedding", "--backbone", backbone, "--output", tmp_path / "out", *SMALL, *FAST]
+    said = " ".join(memenc("train", "--train", lines(paired(12)), *task).err.split())
+    assert "1 examples are too few to choose the epoch by mean_reciprocal_rank" in said

@@ -131,6 +131,8 @@ class Task(Objective):
     predicts_from_labels: ClassVar[bool] = False
     # Whether the model reads a document once and can then be asked again and again.
     asks_again: ClassVar[bool] = False
+    # Validation examples below which the main score hardly tells epochs apart, such as which of two pairs belongs here.
+    fewest_to_choose_by: ClassVar[int] = 1
     # What was asked for, as far as reading records goes.
     options: TaskOptions = TaskOptions()
     head: ClassVar[type[MemencPreTrainedModel]]

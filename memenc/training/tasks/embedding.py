@@ -147,6 +147,7 @@ class MatchingPairs(Embedding):
     """
 
     main_score = "mean_reciprocal_rank"
+    fewest_to_choose_by = 10
 
     def __init__(self, temperature: float) -> None:
         self.temperature = temperature

@@ -188,7 +188,14 @@ class MemencPreTrainedModel(PreTrainedModel):
         if isinstance(options.get("instruction"), str):
             options["instruction"] = instruction_tokens(options["instruction"], tokenizer)
         if isinstance(backbone, str) and is_memenc_folder(backbone):
-            return cls._from_memenc(backbone, memory, memory_options, options, backbone_options or {})
+            loading = backbone_options or {}
+            others = sorted(set(loading) - {"dtype", "torch_dtype", "device_map", *HUB_OPTIONS})
+            if others:
+                raise ValueError(
+                    f"backbone_options {', '.join(others)}: {backbone} is a memenc model, whose backbone is made as it "
+                    "was saved; leave them out"
+                )
+            return cls._from_memenc(backbone, memory, memory_options, options, loading)
         loaded = load_backbone(backbone, **(backbone_options or {}))
         if tokenizer is not None and "special_tokens" not in options:
             types = loaded.config.to_dict().get("type_vocab_size") or 1
@@ -250,7 +257,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         asked = {name: head[name] for name in ("num_labels", "id2label", *OF_THE_LOSS) if name in head}
         if isinstance(asked.get("id2label"), dict):
             asked["id2label"] = {int(number): name for number, name in asked["id2label"].items()}
-        known = saved.architectures in (None, [cls.__name__])
+        known = saved.architectures is None or bool(set(saved.architectures) & {kind.__name__ for kind in cls.__mro__})
         return known and all(getattr(saved, name) == value for name, value in asked.items())
 
 

@@ -102,8 +102,9 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="folder to keep the trained models in, as MODEL-VARIANT-SEED")
     arguments = parser.parse_args()
     columns = {"seed": arguments.seeds, "variant": arguments.variants, "model": arguments.models}
-    names = ("memory_layers", "long_documents", "training_documents", "epochs", "learning_rate")
+    names = ("memory_layers", "long_documents", "training_documents", "epochs", "learning_rate", "bf16")
     fixed = {name: getattr(arguments, name) for name in names}
+    fixed["changed"] = rows.changed(parser, arguments, "test_share", "split")
     rows.fill(arguments.output, rows.cells(columns, fixed), lambda cell: measure(cell, arguments))
 
 

@@ -200,10 +200,15 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
         "training_questions": sum(len(questions_of(record)) for record in training),
         "training_documents": len(training),
         "training_tokens": tokens,
-        **{key: getattr(arguments, key) for key in ("learning_rate", "documents_per_step", "memory_options", "bf16")},
         "seconds": round(time.monotonic() - started),
     }
     return [cell | row]
+
+
+SETTINGS = (
+    *("head", "evidence", "segment_length", "epochs", "learning_rate", "documents_per_step"),
+    *("memory_options", "bf16"),
+)
 
 
 def main() -> None:
@@ -222,7 +227,8 @@ def main() -> None:
     parser.add_argument("--documents-per-step", type=int, default=4, help="readings of eight questions each")
     arguments = parser.parse_args()
     columns = {"seed": arguments.seeds, "dataset": arguments.datasets, "model": arguments.models}
-    settings = {key: getattr(arguments, key) for key in ("head", "evidence", "segment_length", "epochs")}
+    settings = {key: getattr(arguments, key) for key in SETTINGS}
+    settings["changed"] = rows.changed(parser, arguments, "validation_share")
     wanted = [
         cell | {"memory": "none" if cell["model"] in ("none", *COUNTED) else arguments.memory}
         for cell in rows.cells(columns, settings | {"backbone": Path(arguments.backbone).name})

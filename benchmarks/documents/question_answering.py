@@ -256,7 +256,16 @@ def main() -> None:
         "unanswerable": arguments.unanswerable,
         "training_questions": arguments.training_questions,
         "backbone": Path(arguments.backbone).name,
-        **{name: getattr(arguments, name) for name in ("segment_length", "epochs", "learning_rate")},
+        **{name: getattr(arguments, name) for name in ("segment_length", "epochs", "learning_rate", "bf16")},
+        "changed": rows.changed(
+            parser,
+            arguments,
+            "training_words",
+            "validation_documents",
+            "validation_questions",
+            "paragraphs",
+            "questions_per_step",
+        ),
     }
     columns = {"dataset": arguments.dataset, "seed": arguments.seeds, "model": arguments.models}
     wanted = [

@@ -28,6 +28,12 @@ def parser(doc: str | None, results: str) -> argparse.ArgumentParser:
     return made
 
 
+def changed(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *names: str) -> str:
+    """Settings without a column of their own that are not as usual, in words; nothing where all are."""
+    found = {name: getattr(arguments, name) for name in names}
+    return " ".join(f"{name}={value}" for name, value in found.items() if value != parser.get_default(name))
+
+
 def cells(columns: Mapping[str, str], fixed: Mapping[str, Any]) -> list[Row]:
     """Every combination of what stands between commas, the last column changing fastest, and the same for all."""
     chosen = product(*(names.split(",") for names in columns.values()))
@@ -54,7 +60,7 @@ def fill(output: Path, wanted: Iterable[Row], measure: Callable[[Row], list[Row]
 
 def _same(kept: str | None, value: Any) -> bool:
     """Whether a cell of a file is this value: 4 is 4.0, and nothing is what it was before there was such a setting."""
-    if kept == "" and not value:
+    if not kept and not value:
         return True
     if isinstance(value, int | float) and not isinstance(value, bool):
         return kept not in (None, "") and float(kept) == value

@@ -10,8 +10,19 @@ from typing import Any
 from sklearn.base import clone
 from transformers import AutoTokenizer
 
+from memenc.config import MemencConfig
 from memenc.model import MemencModel
 from memenc.pretrained import is_memenc_folder
+
+# What a folder says beside its memory, for who takes it as a backbone and asks for nothing else.
+OF_THE_FOLDER = (
+    "segment_length",
+    "readout",
+    "readout_layers",
+    "document_queries",
+    "document_temperature",
+    "instruction",
+)
 
 
 @contextmanager
@@ -26,8 +37,10 @@ def on_plain_backbone(classifier: Any) -> Iterator[Any]:
     with tempfile.TemporaryDirectory() as folder:
         MemencModel.from_pretrained(classifier.backbone).backbone.save_pretrained(folder)
         AutoTokenizer.from_pretrained(classifier.backbone).save_pretrained(folder)
+        saved = MemencConfig.from_pretrained(classifier.backbone)
+        options = {name: getattr(saved, name) for name in OF_THE_FOLDER} | dict(classifier.model_options or {})
         plain: Any = clone(classifier)
-        plain.set_params(backbone=folder)
+        plain.set_params(backbone=folder, model_options=options)
         plain.seed_ = getattr(classifier, "seed_", classifier.random_state)
         yield plain
 

@@ -74,7 +74,7 @@ def pretrain(
     for line in report.lines():
         console.note(line)
     run = {"backbone": backbone, "model": asdict(model), "settings": asdict(settings), "corpus": asdict(report)}
-    run |= {"documents": digest_of(training), "validation_documents": digest_of(aside)}
+    run |= {"training_content": digest_of(training), "validation_content": digest_of(aside)}
     if is_first_process():
         start_run(output / CHECKPOINTS, plain(run), resume)
     validation = None if aside is None else objective.fixed(aside, settings.seed)

@@ -24,6 +24,11 @@ CHECKPOINTS = "checkpoints"
 RUN_FILE = "run.json"
 # Parts of examples from which something is learned.
 LEARNED = {"input_ids", "pair_input_ids", "question_ids", "option_ids", "labels", "spans", "evidence", "firsts"}
+# Hashes of what is read.
+CONTENT = {
+    "training_content": "other training documents or labels",
+    "validation_content": "other validation documents or labels",
+}
 # They change the memory that training needs, not its result.
 FREE_ON_RESUME = ("tokens_per_batch", "activation_checkpointing", "save_steps")
 
@@ -88,8 +93,10 @@ def differences(earlier: Any, now: Any, name: str = "") -> list[str]:
     """What differs between two runs, in words, except for settings that leave the result as it is."""
     if not (isinstance(earlier, dict) and isinstance(now, dict)):
         return [] if earlier == now else [f"{name} {earlier!r}, this one {now!r}"]
-    keys = [key for key in {**earlier, **now} if key not in FREE_ON_RESUME]
-    return [text for key in keys for text in differences(earlier.get(key), now.get(key), key)]
+    keys = [key for key in {**earlier, **now} if key not in (*FREE_ON_RESUME, *CONTENT)]
+    # Runs of before do not know what they read.
+    other = [words for key, words in CONTENT.items() if key in earlier and key in now and earlier[key] != now[key]]
+    return other + [text for key in keys for text in differences(earlier.get(key), now.get(key), key)]
 
 
 @contextmanager

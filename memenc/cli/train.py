@@ -62,7 +62,7 @@ def train(
     parameters = estimator.get_params(deep=False)
     run = {"parameters": parameters, "corpus": described(training), **read.task.described()}
     run |= {"problem_type": read.task.model_options().get("problem_type")}
-    run |= {"documents": digest_of(training), "validation_documents": digest_of(validation)}
+    run |= {"training_content": digest_of(training), "validation_content": digest_of(validation)}
     if is_first_process():
         start_run(output / CHECKPOINTS, plain(run), resume)
     cost = CostCallback(settings.adapt, console.err())

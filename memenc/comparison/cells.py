@@ -135,8 +135,9 @@ def cells_of(settings: ComparisonSettings) -> list[Cell]:
 
 
 def digest_of_folder(folder: Path) -> str:
-    """Hash of the configuration and the weights of a model; of files that were not touched it is known."""
-    files = sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")])
+    """Hash of configuration, tokenizer and weights of a model; of files that were not touched it is known."""
+    kinds = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")
+    files = sorted(file for kind in kinds for file in folder.glob(kind))
     return _digest_of(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
 
 
@@ -144,6 +145,7 @@ def digest_of_folder(folder: Path) -> str:
 def _digest_of(files: tuple[tuple[str, int, int], ...]) -> str:
     found = hashlib.sha256()
     for name, _, _ in files:
+        found.update(Path(name).name.encode())
         with Path(name).open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()

@@ -6,14 +6,14 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from memenc.comparison.averaging import Average
 from memenc.comparison.readers.network import Network, NotRun
 from memenc.comparison.typed import in_range
 from memenc.data.memory_tasks import MemoryTask
@@ -49,9 +49,8 @@ class Recipe:
         perfect_checks: validations that must be perfect before training ends. What a memory forgets by little
             goes on shrinking when no answer is wrong any more, which shows on documents far longer than these.
         validation_segments: of the longer validation documents; None for four times the longest trained on.
-        weight_average: decay per step of the exponential moving average of the weights, which is what is validated and
-            tested; None for the last weights. Steps of one size leave a noise in the weights that one segment hardly
-            shows and hundreds of them do: Polyak and Juditsky 1992, Morales-Brotons et al. 2024 (arXiv:2411.18704).
+        weight_average: decay per step of the moving average of the weights, which is what is validated and tested
+            (:class:`Average`); None for the last weights.
     """
 
     steps: int = 3_000
@@ -166,10 +165,8 @@ def train(
     optimizers = optimizers_of(network, recipe)
     schedules = [LambdaLR(each, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1))) for each in optimizers]
     generator = torch.Generator().manual_seed(seed_of("training"))
-    averaged = None
-    if recipe.weight_average is not None:
-        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_average))
-    tested = network if averaged is None else cast(Network, averaged.module)
+    averaged = None if recipe.weight_average is None else Average(network, recipe.weight_average)
+    tested = network if averaged is None else averaged.network
     best, best_step, kept, step, perfect = -1.0, 0, network.state_dict(), 0, 0
     for step in range(1, recipe.steps + 1):
         segments = curriculum.next()
@@ -178,7 +175,7 @@ def train(
         for schedule in schedules:
             schedule.step()
         if averaged is not None:
-            averaged.update_parameters(network)
+            averaged.follow(network)
         tell(step / recipe.steps)
         if step % recipe.check == 0 or step == recipe.steps:
             accuracy = validated(tested, task, longest, recipe, seed_of("validation"))

@@ -104,8 +104,9 @@ class Advice:
 
     def deciding_length(self, candidates: Sequence[Score]) -> int | None:
         """The longest length that anyone solves; else at which anyone is alive; None if nobody ever is."""
-        solved = [score.segments for score in candidates if _accuracy(score) >= self.threshold]
-        alive = [score.segments for score in candidates if score.alive()]
+        living = [score for score in candidates if score.alive()]
+        solved = [score.segments for score in living if _accuracy(score) >= self.threshold]
+        alive = [score.segments for score in living]
         return max(solved or alive, default=None)
 
     def recommended(self, rows: Sequence[Score]) -> tuple[Score, Statement]:
@@ -120,9 +121,11 @@ class Advice:
             others = ", ".join(row.contender for row in tied if row is not chosen)
             text = f"{where}{level}: at {chosen.segments} segments it is tied with {others}, and it is the cheapest."
             return chosen, Statement(self.topic, text, (chosen, *(row for row in tied if row is not chosen)))
-        found = "the best" if len(rows) > 1 else "the only design that was run"
+        alone = "the only one that is alive" if len(rows) > 1 else "the only design that was run"
+        found = "the best" if len(ranked) > 1 else alone
         text = f"{where}{level}: it is {found} at {chosen.segments} segments."
-        return chosen, Statement(self.topic, text, tuple(sorted(rows, key=_accuracy, reverse=True)[:2]))
+        others = sorted((row for row in rows if row is not chosen), key=_accuracy, reverse=True)
+        return chosen, Statement(self.topic, text, (chosen, *others[:1]))
 
     def against_baselines(self, chosen: Score) -> list[Statement]:
         """Whether something simple does as well."""
@@ -176,7 +179,7 @@ class Advice:
         rows = [row for row in self.run if row.kind == "memory" and _place(row) == _place(loss)]
         # A state that is larger than its own budget is no equal, unless nobody says that it is bounded.
         rows = [row for row in rows if not self.designs[row.contender].bounded or _fits(row)]
-        better = [row for row in rows if _accuracy(row) - row.error > _accuracy(loss) + loss.error]
+        better = [row for row in rows if row.alive() and _accuracy(row) - row.error > _accuracy(loss) + loss.error]
         if not better:
             return [
                 Statement(self.topic, "No memory in this comparison is better there by more than the errors.", (loss,))

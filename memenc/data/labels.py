@@ -150,18 +150,19 @@ def looks_like(values: Sequence[Any]) -> str:
 
 def refuse_quantities(values: Sequence[Any]) -> None:
     """Raise ValueError for labels that are quantities written as text, as all numbers of a CSV file are."""
-    fractions = 0
+    fraction = None
     for value in values:
+        if not isinstance(value, str):
+            return
         try:
-            number = float(value) if isinstance(value, str) else math.nan
+            number = float(value)
         except ValueError:
             return
-        if not math.isfinite(number):
-            return
-        fractions += not number.is_integer()
-    if fractions:
+        if fraction is None and math.isfinite(number) and not number.is_integer():
+            fraction = value
+    if fraction is not None:
         raise ValueError(
-            f"labels such as {values[0]!r} are text that reads as numbers with fractions; say whether they are "
+            f"labels such as {fraction!r} are text that reads as numbers with fractions; say whether they are "
             "quantities, problem_type='regression' (--problem-type regression), or names of classes, "
             "'single_label_classification'"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from memenc.data.sources import ROWS_OF, Row, dataset_rows
+from memenc.data.sources import ROWS_OF, Row, Unreadable, dataset_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -140,6 +140,8 @@ class RecordReader:
         except ValueError as error:
             return f"column {self.text_column!r} {error}"
         label = None if self.label_column is None else row[self.label_column]
+        if isinstance(row.get(ID_COLUMN), Unreadable):
+            return f"column {ID_COLUMN!r} cannot be read: {row[ID_COLUMN]}"
         name = None if row.get(ID_COLUMN) in (None, "") else str(row[ID_COLUMN])
         rest = {column: value for column, value in row.items() if column not in (*asked, ID_COLUMN)}
         record = Record(text, label, name, line, rest)

@@ -108,7 +108,7 @@ class MovingAverageMemory(LayerMemory):
     def _take_in(self, summaries: Tensor, tokens: Tensor, seen: Tensor) -> Tensor:
         means = reduce(tokens, "batch heads (slots stretch) dim -> batch heads 1 slots dim", "mean", slots=self.slots)
         if self.average == "cumulative":
-            return summaries + (means - summaries) / (seen + 1).to(means.dtype)[:, None, None, None, None]
+            return summaries + (means - summaries) / (seen + 1).to(summaries.dtype)[:, None, None, None, None]
         return torch.cat([summaries, means], dim=2)[:, :, -self.kept :]
 
     def _weights(self, seen: Tensor, dtype: torch.dtype) -> Tensor:

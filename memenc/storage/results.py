@@ -126,14 +126,14 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     columns, kept = read_rows(path)
     new = list(dict.fromkeys(column for row in rows for column in row if column not in columns))
-    if not new and path.read_bytes()[-1:] == b"\n":
+    whole = not columns or path.read_bytes()[-1:] == b"\n"
+    if not whole and kept and (None in kept[-1].values() or not kept[-1][columns[-1]]):
+        warnings.warn(f"{path}: the last line is not complete and is left out", stacklevel=2)
+        kept = kept[:-1]
+    if not new and whole:
         with path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, columns).writerows(rows)
         return
-    if columns and not new:
-        # Where a line was cut, nobody knows whether a number in it is whole.
-        warnings.warn(f"{path}: the last line is not complete and is left out", stacklevel=2)
-        kept = kept[:-1]
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns + new)
         writer.writeheader()

@@ -50,6 +50,9 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         backbone: a loaded masked language model with memenc attention; made from the configuration if None.
     """
 
+    # Weights of the head that the backbone did not bring along, as it is an encoder without one.
+    made_up: frozenset[str] = frozenset()
+
     def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         inside = None if backbone is None else backbone.base_model
@@ -81,9 +84,10 @@ class MemencForMaskedLM(MemencPreTrainedModel):
                 encoder without its head, or a memenc model for something else.
         """
         backbone = os.fspath(backbone) if isinstance(backbone, os.PathLike) else backbone
+        made_up = frozenset[str]()
         if isinstance(backbone, str) and is_memenc_folder(backbone):
             saved = MemencConfig.from_pretrained(backbone).architectures
-            if saved != [cls.__name__]:
+            if not set(saved or ()) & {kind.__name__ for kind in cls.__mro__}:
                 raise ValueError(
                     f"{backbone} holds {' '.join(saved or ['a model'])}, which has no head for masked tokens; give a "
                     "folder of memenc pretrain, or a plain backbone"
@@ -94,7 +98,11 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             try:
                 # Neither code of a repository nor weights in a pickle are read unless somebody asks for them by name.
                 safe = {"use_safetensors": True, "trust_remote_code": False}
-                backbone = AutoModelForMaskedLM.from_pretrained(backbone, **safe | (backbone_options or {}))
+                loaded: Any = AutoModelForMaskedLM.from_pretrained(
+                    backbone, output_loading_info=True, **safe | (backbone_options or {})
+                )
+                backbone, report = loaded
+                made_up = frozenset(f"language_model.{name}" for name in report["missing_keys"])
             except ValueError as error:
                 raise ValueError(f"{backbone} has no masked language model: {error}") from error
         whole: Any = backbone
@@ -105,7 +113,9 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             )
         # The tokenizer and the checks of a plain model; the head around the encoder stays with us.
         plain = MemencModel.from_backbone(whole, memory, memory_options, tokenizer, **options)
-        return cls(cast(MemencConfig, plain.config), whole).eval()
+        model: Any = cls(cast(MemencConfig, plain.config), whole).eval()
+        model.made_up = made_up
+        return model if len(set(getattr(whole, "hf_device_map", {}).values())) > 1 else model.to(whole.device)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """Which parameters are one: those of the backbone's language model, by their names in here."""

@@ -164,11 +164,11 @@ def parameter_groups(model: nn.Module, settings: Any) -> list[dict[str, Any]]:
 
     The few numbers that `lora` and `bitfit` train inside the backbone hardly move at its rate: they count as new.
     """
-    whole_backbone = settings.adapt == "full"
+    whole_backbone, made_up = settings.adapt == "full", getattr(model, "made_up", frozenset())
 
     def rate_of(name: str) -> float:
-        # The head of a masked language model came with the backbone.
-        came_along = ".backbone." in name or name.startswith("language_model.")
+        # The head of a masked language model comes with the backbone, if that was one.
+        came_along = ".backbone." in name or (name.startswith("language_model.") and name not in made_up)
         return settings.learning_rate if whole_backbone and came_along else settings.new_learning_rate
 
     return grouped(model, settings, rate_of, lambda name: any(part in name for part in MEMORY_PARTS))

@@ -45,9 +45,17 @@ def test_rows_keep_their_columns_when_later_ones_have_more(tmp_path):
 
 
 def test_a_line_that_was_cut_is_no_row(tmp_path):
+    for more, columns in (({}, "a,b"), ({"c": 8}, "a,b,c")):
+        path = tmp_path / f"{columns}.csv"
+        append_rows(path, [{"a": 1, "b": 2}, {"a": 3, "b": 45}])
+        path.write_bytes(path.read_bytes()[: -random.choice([4, 5])])
+        with pytest.warns(UserWarning, match="the last line is not complete"):
+            append_rows(path, [{"a": 6, "b": 7, **more}])
+        assert path.read_text().split() == [columns, *(["1,2", "6,7"] if not more else ["1,2,", "6,7,8"])]
+
+
+def test_a_line_without_an_end_is_a_row(tmp_path):
     path = tmp_path / "rows.csv"
-    append_rows(path, [{"a": 1, "b": 2}, {"a": 3, "b": 45}])
-    path.write_bytes(path.read_bytes()[: -random.randint(1, 5)].rstrip(b"\r\n"))
-    with pytest.warns(UserWarning, match="the last line is not complete"):
-        append_rows(path, [{"a": 6, "b": 7}])
-    assert path.read_text().split() == ["a,b", "1,2", "6,7"]
+    path.write_text("a,b\n1,2\n3,4")
+    append_rows(path, [{"a": 5, "b": 6}])
+    assert path.read_text().split() == ["a,b", "1,2", "3,4", "5,6"]

@@ -34,7 +34,7 @@ def test_among_ties_the_cheapest_is_taken():
 def test_the_longest_length_that_anyone_solves_decides():
     rows = [score("windowed", 0.99, 2), score("linear", 0.90, 2), score("windowed", 0.3, 8), score("linear", 0.86, 8)]
     found = said(*rows, score("linear", 0.5, 32))
-    assert "take linear for memorize: it is the best at 8 segments" in starting(found, "Under")
+    assert "take linear for memorize: it is the only one that is alive at 8 segments" in starting(found, "Under")
     assert "[linear, 2,100 bytes, memorize, 32 segments: 0.50 ± 0.02]" in starting(found, "linear falls below 0.85")
 
 
@@ -156,6 +156,17 @@ def test_only_who_is_alive_is_recommended_however_cheap_others_are():
     found = said(score("linear", 0.32), score("windowed", 0.305, costs=cheap), score("none", 0.301, costs=cheap))
     alive = starting(found, "Under")
     assert alive.startswith(
-        "Under 2,100 bytes take linear for memorize, still below 0.85: it is the best at 8 segments"
+        "Under 2,100 bytes take linear for memorize, still below 0.85: it is the only one that is alive at 8"
     )
     assert starting(found, "Not alive").startswith("Not alive on memorize, whatever the length: windowed.")
+
+
+def test_what_is_above_the_threshold_by_chance_is_not_solved():
+    lucky = score("linear", 0.867, error=0.133, chance=0.5)
+    assert said(lucky, score("none", 0.5, chance=0.5))[0].startswith(
+        "No design of 2,100 bytes does better than guessing"
+    )
+    found = said(score("windowed", 0.84, error=0.2), score("linear", 0.6))
+    assert "take linear for memorize" in starting(found, "Under")
+    assert "[linear, 2,100 bytes, memorize, 8 segments: 0.60 ± 0.02; windowed" in starting(found, "Under")
+    assert not any("What helps" in sentence for sentence in found)

@@ -139,8 +139,9 @@ def test_labels_are_frozen_and_classes_default_to_names():
 
 
 def test_quantities_written_as_text_are_not_taken_for_classes():
-    with pytest.raises(ValueError, match="text that reads as numbers with fractions"):
-        Labels.infer(["0.37", "1", "2.5"])
+    for values in (["1", "0.37", "2.5"], ["nan", "0.37"]):
+        with pytest.raises(ValueError, match=r"'0\.37' are text that reads as numbers with fractions"):
+            Labels.infer(values)
     assert Labels.infer(["0.37", "1", "2.5"], problem_type="single_label_classification").classes == (
         "0.37",
         "1",
@@ -148,5 +149,5 @@ def test_quantities_written_as_text_are_not_taken_for_classes():
     )
     assert Labels.infer(["0.37", "1", "2.5"], problem_type="regression").encode("2.5") == 2.5
     # Whole numbers and versions are names as often as not.
-    for names in (["1", "2"], ["1.0", "2.0"], ["1.2", "1.2.3"], ["0.5", "nan"]):
+    for names in (["1", "2"], ["1.0", "2.0"], ["1.2", "1.2.3"], ["0.5", "half"]):
         assert Labels.infer(names).classes == tuple(names)

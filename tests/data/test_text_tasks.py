@@ -115,4 +115,5 @@ def test_what_a_question_gives_away_is_no_merit():
     questions = [BabiQuestion((), question, answer) for question, answer in told]
     # Answers are equally frequent: a third of the documents each asks for mary, john and the milk.
     assert guessed(questions, questions) == pytest.approx(2 / 3)
-    assert guessed(questions[:2], questions[2:]) == 0
+    assert guessed(questions[:2], questions[2:]) == 1 / 2
+    assert guessed(questions[2:], [BabiQuestion((), "what?", "john")]) == 0

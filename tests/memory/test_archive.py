@@ -104,22 +104,24 @@ def test_says_what_to_install(monkeypatch):
 
 
 def test_threads_that_read_on_from_one_archive_have_their_own_entries():
-    archive, barrier, found = torch.zeros(1, 12, 64, 64), threading.Barrier(2), {}
-    archive = append_in_place(archive, torch.zeros(1, 12, 1, 64), "memory")
+    barrier, found, archives = threading.Barrier(2), {}, []
 
     def read_on(number):
         new = torch.full((1, 12, 512, 64), float(number))
         barrier.wait()
-        found[number] = append_in_place(archive, new, "memory")
+        found[number] = append_in_place(archives[-1], new, "memory")
 
     for _ in range(30):
+        # As much room is behind an archive as it has entries.
+        archives.append(append_in_place(torch.zeros(1, 12, 1_023, 64), torch.zeros(1, 12, 1, 64), "memory"))
         threads = [threading.Thread(target=read_on, args=(number,)) for number in (1, 2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         for number in (1, 2):
-            assert bool((found[number][:, :, 65:] == number).all())
+            assert bool((found[number][:, :, 1_024:] == number).all()) and found[number].shape[2] == 1_536
+        archives.clear()
 
 
 def test_an_archive_of_inference_mode_is_read_on_outside_of_it():

@@ -163,15 +163,19 @@ class BabiFiles(AskedTextTask):
 def guessed(train: Sequence[BabiQuestion], test: Sequence[BabiQuestion]) -> float:
     """Accuracy on the test questions, answers balanced, of who knows the most frequent answer to each question.
 
-    A question can tell much: who gave something is a person, and who asks what is north of the garden is not told the
-    garden.
+    Another question than those known is guessed blindly. A question can tell much: who gave something is a person, and
+    who asks what is north of the garden is not told the garden.
     """
     known: dict[str, dict[str, float]] = {}
     for question, weight in balanced(train):
         answers = known.setdefault(question.question, {})
         answers[question.answer] = answers.get(question.answer, 0.0) + weight
     best = {question: max(answers, key=lambda answer: answers[answer]) for question, answers in known.items()}
-    return sum(weight for question, weight in balanced(test) if best.get(question.question) == question.answer)
+    blind = 1 / len({question.answer for question in train})
+    return sum(
+        weight * (best[question.question] == question.answer if question.question in best else blind)
+        for question, weight in balanced(test)
+    )
 
 
 def balanced(questions: Sequence[BabiQuestion]) -> list[tuple[BabiQuestion, float]]:

@@ -125,3 +125,5 @@ def test_a_memenc_folder_is_loaded_in_the_type_that_is_asked_for(backbone, tmp_p
     asked = {"memory_options": TINY_MEMORY, "backbone_options": {"dtype": torch.bfloat16}, **TINY_MODEL}
     for kind in (MemencModel, MemencForSequenceClassification):
         assert kind.from_backbone(tmp_path / "model", **asked).dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"backbone_options add_pooling_layer: .* is a memenc model"):
+        MemencModel.from_backbone(tmp_path / "model", **asked | {"backbone_options": {"add_pooling_layer": False}})

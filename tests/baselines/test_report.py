@@ -72,8 +72,12 @@ def test_a_backbone_that_came_with_a_memory_is_compared_without_it(tmp_path):
     model = MemencModel.from_backbone(backbone, memory_options=TINY_MEMORY, **TINY_MODEL)
     model.save_pretrained(tmp_path / "model")
     AutoTokenizer.from_pretrained(backbone).save_pretrained(tmp_path / "model")
-    classifier = LongDocumentClassifier(str(tmp_path / "model"), memory_options=TINY_MEMORY, model_options=TINY_MODEL)
+    classifier = LongDocumentClassifier(
+        str(tmp_path / "model"), memory_options=TINY_MEMORY, model_options={"readout": "max"}
+    )
     with on_plain_backbone(classifier) as plain:
+        # What the folder says and nobody asked otherwise stays.
+        assert plain.model_options["segment_length"] == 16 and plain.model_options["readout"] == "max"
         found = AutoModel.from_pretrained(plain.backbone).state_dict()
         wanted = model.backbone.state_dict()
         assert all(torch.equal(value, wanted[name]) for name, value in found.items() if name in wanted)

@@ -6,6 +6,8 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM
 
 from memenc import MemencForMaskedLM, MemencForSequenceClassification, MemencModel
+from memenc.training.settings import TrainingSettings
+from memenc.training.trainer import parameter_groups
 from tests.backbones import SEGMENT, tiny_backbone, tiny_config
 from tests.memory.checks import SPECIAL, assert_close, tokens
 
@@ -109,3 +111,18 @@ def test_pre_training_goes_on_from_its_own_folder(tmp_path):
 def with_memory_of(folder):
     options = {"segment_length": SEGMENT, "memory_options": {"window": 8}}
     return MemencForMaskedLM.from_backbone(folder, "windowed", **options)
+
+
+def test_a_head_that_the_backbone_did_not_bring_learns_at_the_rate_of_new_parameters(tmp_path):
+    whole = language_model("bert")
+    whole.save_pretrained(tmp_path / "whole")
+    whole.base_model.save_pretrained(tmp_path / "encoder")
+    rates = {}
+    for name in ("whole", "encoder"):
+        model = MemencForMaskedLM.from_backbone(tmp_path / name, "windowed", segment_length=SEGMENT)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        groups = parameter_groups(model, TrainingSettings(learning_rate=1e-5, new_learning_rate=1e-3))
+        found = {names[id(x)]: group["lr"] for group in groups for x in group["params"]}
+        rates[name] = {rate for inside, rate in found.items() if inside.startswith("language_model.")}
+        assert {rate for inside, rate in found.items() if ".backbone." in inside} == {1e-5}
+    assert rates == {"whole": {1e-5}, "encoder": {1e-3}}

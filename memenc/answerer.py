@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +18,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
-from memenc.estimator import ESTIMATOR_FILE
-from memenc.pretrained import load_whole
+from memenc.saved import kept_beside, load_whole
 from memenc.state import MemoryState, fingerprint_of_weights
-from memenc.storage.files import check_if_sealed, check_sealed, whole_folder, write_whole
+from memenc.storage.files import check_sealed, whole_folder, write_whole
 from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering, ReadDocuments
 from memenc.tasks.spans import SpanLogits, best_spans
 from memenc.training.tasks import TASKS
@@ -226,11 +224,7 @@ class QuestionAnswerer:
     """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        file = Path(path, ESTIMATOR_FILE)
-        check_if_sealed(Path(path))
-        if not file.is_file():
-            raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train")
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = kept_beside(path)
         head = TASKS[kept["task"]].head if kept.get("task") in TASKS else None
         if head not in (MemencForQuestionAnswering, MemencForMultipleChoice):
             raise ValueError(

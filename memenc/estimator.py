@@ -24,7 +24,8 @@ from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.storage.files import check_if_sealed, whole_folder
+from memenc.saved import ESTIMATOR_FILE, kept_beside
+from memenc.storage.files import whole_folder
 from memenc.tasks import MemencForSequenceClassification
 from memenc.texts import checked_texts
 from memenc.training.adaptation import options_for
@@ -34,7 +35,6 @@ from memenc.training.run import predict_logits, train_classifier
 from memenc.training.settings import TrainingSettings
 
 DEFAULT_BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
-ESTIMATOR_FILE = "memenc_estimator.json"
 DEFAULT_TASK = "sequence-classification"
 
 
@@ -162,13 +162,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: the folder holds no such classifier, or it is damaged.
         """
-        file = Path(path, ESTIMATOR_FILE)
-        check_if_sealed(Path(path))
-        if not file.is_file():
-            raise ValueError(
-                f"{path} holds no {ESTIMATOR_FILE}; give a folder written by save_pretrained or memenc train"
-            )
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = kept_beside(path)
         task = kept.get("task", DEFAULT_TASK)
         if task != DEFAULT_TASK:
             raise ValueError(f"{path} holds a model for {task}, not a classifier of documents; use memenc predict")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -65,6 +66,26 @@ def zero_of(module: nn.Module, but: nn.Module) -> Tensor | None:
     inside = set(map(id, but.parameters()))
     rest = [x for x in module.parameters() if x.requires_grad and id(x) not in inside]
     return torch.stack([(0.0 * x.float()).sum() for x in rest]).sum() if rest else None
+
+
+def plus(states: Tensor | None, *zeros: Tensor | None) -> Any:
+    """States with zeros added, through which a gradient passes; None where there are no states."""
+    for zero in zeros:
+        states = states if states is None or zero is None else states + zero.to(states.dtype)
+    return states
+
+
+def refuse_replica(module: nn.Module) -> None:
+    """Refuse a copy made by torch.nn.DataParallel.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if getattr(module, "_is_replica", False):
+        raise ValueError(
+            "torch.nn.DataParallel cannot hand a memory from GPU to GPU; start one process per GPU with torchrun, or "
+            "show the program one GPU (CUDA_VISIBLE_DEVICES=0)"
+        )
 
 
 def in_step(segments: Segments, segments_per_call: int) -> Segments:

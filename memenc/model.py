@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from memenc.encoder.places import choose_sizes
 from memenc.encoder.schedule import resolve_segments_per_call
 from memenc.encoder.segment_encoder import SegmentEncoder, part_of
 from memenc.lead import Question
-from memenc.lockstep import zero_of
+from memenc.lockstep import plus, refuse_replica, zero_of
 from memenc.output import MemencOutput
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
@@ -38,6 +38,7 @@ class MemencModel(MemencPreTrainedModel):
         backbone: a loaded backbone with memenc attention; made from the configuration, with random weights, if None.
     """
 
+    has_head: ClassVar[bool] = False
     # A head that lies in the same file is not missed.
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^(classifier|language_model|answers|reading|score)\."]
 
@@ -75,10 +76,6 @@ class MemencModel(MemencPreTrainedModel):
         """Replace the token embeddings of the backbone."""
         self.encoder.backbone.set_input_embeddings(value)
 
-    @classmethod
-    def _does_the_same(cls, saved: MemencConfig, head: dict[str, Any]) -> bool:
-        return True  # without a head
-
     @property
     def own_tokens_per_segment(self) -> int:
         """Tokens of a segment that are the document's own, beside an instruction if the model has one."""
@@ -105,17 +102,10 @@ class MemencModel(MemencPreTrainedModel):
     @property
     def fingerprint(self) -> str:
         """What a state must have been written with to be read on with this model."""
-        names = (
-            "backbone",
-            "memory",
-            "memory_options",
-            "memory_layers",
-            "segment_length",
-            "special_tokens",
-            "instruction",
-        )
-        more = ("learned_start", "document_queries", "document_temperature", "sliding_window_layers", "readout_layers")
-        values = {name: getattr(self.config, name) for name in names + more}
+        names = ("backbone", "memory", "memory_options", "memory_layers", "segment_length", "special_tokens")
+        more = ("instruction", "learned_start", "document_queries", "document_temperature")
+        layers = ("sliding_window_layers", "readout_layers")
+        values = {name: getattr(self.config, name) for name in names + more + layers}
         # What is not set counts for nothing, so that states outlive fields that later versions add.
         return fingerprint_of({name: value for name, value in values.items() if value is not None})
 
@@ -159,11 +149,7 @@ class MemencModel(MemencPreTrainedModel):
         Raises:
             ValueError: inputs that do not fit each other, a state of another model, a question longer than a segment.
         """
-        if getattr(self, "_is_replica", False):
-            raise ValueError(
-                "torch.nn.DataParallel cannot hand a memory from GPU to GPU; start one process per GPU with torchrun, "
-                "or show the program one GPU (CUDA_VISIBLE_DEVICES=0)"
-            )
+        refuse_replica(self)
         mask = checked_mask(input_ids, attention_mask, token_type_ids)
         state = self._checked_state(memory, len(input_ids))
         question = None if question_ids is None else Question.of(question_ids, question_mask)
@@ -176,12 +162,8 @@ class MemencModel(MemencPreTrainedModel):
         layers = tuple(token_states_at(layer, segments.row_index) for layer in encoded.layers)
         token_states, vector = token_states_at(encoded.token_states, segments.row_index), self.read_out(encoded.state)
         # Whatever a head reads has a gradient to all that others wait for.
-        ties = [tie for tie in (encoded.tie, zero_of(self, self.backbone)) if tie is not None]
-        read = (
-            None if states is None else sum((tie.to(states.dtype) for tie in ties), states)
-            for states in (token_states, vector, encoded.segment_states)
-        )
-        token_states, vector, segment_states = cast(tuple[Tensor, Tensor, Tensor], tuple(read))
+        ties = (encoded.tie, zero_of(self, self.backbone))
+        token_states, vector, segment_states = (plus(x, *ties) for x in (token_states, vector, encoded.segment_states))
         output = MemencOutput(
             last_hidden_state=token_states,
             pooler_output=vector,

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils.hub import cached_file
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from memenc.backbones.loading import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.tokens import instruction_tokens, special_tokens_named
 from memenc.encoder.places import choose_sizes, holds_something, layer_memories
 from memenc.encoder.segment_encoder import SegmentEncoder
+from memenc.saved import HUB_OPTIONS, check_downloaded, find_tokenizer, is_memenc_folder, own_weights
 from memenc.storage.embedding_files import write_embedding_files
-from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed, whole_folder
-
-LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer_config.json",
-)
-
+from memenc.storage.files import check_if_sealed, whole_folder
 
 # Fields of the configuration that choose no weights, or those of the head.
 OF_THE_HEAD = (
@@ -58,6 +44,8 @@ class MemencPreTrainedModel(PreTrainedModel):
     config_class = MemencConfig
     base_model_prefix = "memenc"
     supports_gradient_checkpointing = True
+    # Whether there is something on top that was trained for one task.
+    has_head: ClassVar[bool] = True
     # The library's own loss handling would divide by the number of items across accumulation steps a second time.
     accepts_loss_kwargs = False
 
@@ -152,7 +140,7 @@ class MemencPreTrainedModel(PreTrainedModel):
             ) from error
         own_weights(loaded[0] if isinstance(loaded, tuple) else loaded)
         if pretrained_model_name_or_path is not None and not here:
-            _check_downloaded(str(pretrained_model_name_or_path), options)
+            check_downloaded(str(pretrained_model_name_or_path), options)
         return loaded
 
     @classmethod
@@ -203,9 +191,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         config = MemencConfig(
             backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
         )
-        model: Any = cls(config, backbone=loaded).eval()
-        # A backbone may be on a GPU already; one that is spread over several stays as it is.
-        return model if len(set(getattr(loaded, "hf_device_map", {}).values())) > 1 else model.to(loaded.device)
+        return beside(cls(config, backbone=loaded).eval(), loaded)
 
     @classmethod
     def _from_memenc(
@@ -244,7 +230,7 @@ class MemencPreTrainedModel(PreTrainedModel):
             raise ValueError(
                 f"{folder} was trained with {', '.join(other)}; ask for the same, or start from a backbone"
             )
-        if cls._does_the_same(saved, head):
+        if not cls.has_head or cls._does_the_same(saved, head):
             return cls.from_pretrained(folder, **head, **loading).eval()
         inside = AutoModel.from_pretrained(folder, **head, **loading)
         model: Any = cls(inside.config, inside.backbone)
@@ -261,73 +247,18 @@ class MemencPreTrainedModel(PreTrainedModel):
         return known and all(getattr(saved, name) == value for name, value in asked.items())
 
 
-def is_memenc_folder(name: str) -> bool:
-    """Whether a memenc model was saved there."""
-    file = Path(name, "config.json")
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("model_type") == MemencConfig.model_type
-
-
-def load_whole(kind: type[LoadedModel], path: str | Path) -> LoadedModel:
-    """A model all of whose weights are in the folder, ready to read.
-
-    Raises:
-        ValueError: some are not: transformers would make them up in silence.
-    """
-    loaded: Any = kind.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
-    model, report = loaded
-    absent = sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"])
-    if absent:
-        raise ValueError(
-            f"the weights in {path} do not fit its config.json: {', '.join(absent[:4])} ({len(absent)} in all) "
-            "are missing or of another size. It is damaged or of another version of memenc: copy it or train again"
-        )
-    return model.eval()
-
-
-def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
-    """The tokenizer that lies with a model, or None if there is none."""
-    # For a folder without one transformers makes up a tokenizer of five tokens.
-    if Path(name).is_dir() and not any(Path(name, file).is_file() for file in TOKENIZER_FILES):
-        return None
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError):
-        return None
-
-
-def own_weights(model: nn.Module) -> None:
-    """Put weights that lie in the mapped file, or anywhere between, to where a new tensor would begin.
-
-    Processors round the last bit of a product by where its factors lie: a loaded model then answers what it answered
-    when it was saved, bit for bit, and no longer depends on the file.
-    """
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.device.type == "cpu":
-            tensor.data = tensor.data.clone()
-
-
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
-
-
-def _check_downloaded(name: str, options: dict[str, Any]) -> None:
-    """Check what a hub handed out against the checksums in the same place, if there are any."""
-    found = cached_file(
-        name,
-        CHECKSUMS,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-        **{key: options[key] for key in HUB_OPTIONS if key in options},
-    )
-    if found is not None:
-        check_sealed(Path(found).parent, partial=True)
-
-
 def _check_options(options: dict[str, Any]) -> None:
     # A configuration takes any name, so that a slip of the pen would change nothing and say nothing.
     known = {field.name for field in fields(MemencConfig)} | {"num_labels"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"from_backbone has no option {', '.join(unknown)}; MemencConfig lists what there is")
+
+
+def beside(model: Any, backbone: PreTrainedModel) -> Any:
+    """The model on the device of its backbone, which may be on a GPU already; one that is spread over several stays."""
+    spread = len(set(getattr(backbone, "hf_device_map", {}).values())) > 1
+    return model if spread else model.to(backbone.device)
 
 
 def leave_weights_alone(module: nn.Module) -> None:

@@ -10,7 +10,7 @@ from memenc import MemencForMultipleChoice, MemencForQuestionAnswering, Question
 from memenc.cli.main import app
 from memenc.cli.trained import Trained, save_trained
 from memenc.data.records import Record
-from memenc.pretrained import find_tokenizer
+from memenc.saved import find_tokenizer
 from memenc.training.tasks import TaskOptions
 from memenc.training.tasks.multiple_choice import MultipleChoice
 from memenc.training.tasks.question_answering import LabelQuestions, SpanQuestions

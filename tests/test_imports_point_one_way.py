@@ -17,6 +17,7 @@ RANKS = [
     ["encoder"],
     ["texts", "checks"],
     ["readout"],
+    ["saved"],
     ["pretrained"],
     ["model"],
     ["tasks"],

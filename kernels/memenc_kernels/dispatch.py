@@ -6,16 +6,17 @@ import functools
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 
 Implementation = Literal["auto", "triton", "torch"]
 Chosen = Literal["triton", "torch"]
+Result = TypeVar("Result")
 
 VARIABLE = "MEMENC_KERNELS"
 # Each is a folder beside this file with its reference in torch and, if it has one, its kernel in triton.py.
@@ -54,6 +55,22 @@ def use_implementation(implementation: Implementation) -> Iterator[None]:
         yield
     finally:
         _setting.reset(token)
+
+
+def as_asked_now(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function with the implementation that is asked for now, wherever it is called.
+
+    What activation checkpointing computes again may be computed outside the block, or by autograd's own thread.
+    """
+    asked = requested("auto")
+    if asked == "auto":
+        return function
+
+    def run(*arguments: Any, **named: Any) -> Result:
+        with use_implementation(asked):
+            return function(*arguments, **named)
+
+    return run
 
 
 def choose(function: str, implementation: Implementation, device: torch.device, refusal: str | None) -> Chosen:

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from memenc.config import MemencConfig
 from memenc.model import MemencModel
-from memenc.pretrained import is_memenc_folder
+from memenc.saved import is_memenc_folder
 
 # What a folder says beside its memory, for who takes it as a backbone and asks for nothing else.
 OF_THE_FOLDER = (

@@ -26,7 +26,7 @@ from memenc.config import MemencConfig
 from memenc.data.tokens import tokenize_document
 from memenc.diagnostics import Liveness, liveness
 from memenc.model import MemencModel
-from memenc.pretrained import load_whole
+from memenc.saved import load_whole
 from memenc.storage.results import cpu_model, environment, memenc_version, version_of
 from memenc_kernels import products
 from memenc_kernels.dispatch import implementations

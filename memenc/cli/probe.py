@@ -29,7 +29,7 @@ from memenc.diagnostics.probing.probe import probe as measured
 from memenc.diagnostics.probing.reading import Told
 from memenc.diagnostics.probing.report import save_report
 from memenc.model import MemencModel
-from memenc.pretrained import load_whole
+from memenc.saved import load_whole
 from memenc.tasks import MemencForSequenceClassification
 
 # What is read of a file: the first so many documents, of each the beginning.

@@ -13,9 +13,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from memenc.data.records import Record, batches_of
 from memenc.data.tokens import instruction_tokens, without_limit
-from memenc.estimator import DEFAULT_TASK, ESTIMATOR_FILE
-from memenc.pretrained import MemencPreTrainedModel, load_whole
-from memenc.storage.files import check_if_sealed, whole_folder
+from memenc.estimator import DEFAULT_TASK
+from memenc.pretrained import MemencPreTrainedModel
+from memenc.saved import ESTIMATOR_FILE, damaged, kept_beside, load_whole
+from memenc.storage.files import whole_folder
 from memenc.training.run import answers_of, memenc_of
 from memenc.training.tasks import Examples, Task, task_named
 
@@ -73,16 +74,12 @@ def load_trained(path: Path, device: torch.device, task: str | None = None, inst
     Raises:
         ValueError: it is no such folder, is damaged, or was trained for another task; an instruction without room.
     """
-    file = path / ESTIMATOR_FILE
-    check_if_sealed(path)
-    if not file.is_file():
-        raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train or save_pretrained")
+    kept = kept_beside(path)
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
         name = kept.get("task", DEFAULT_TASK)
         restored = task_named(name).restored(kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is damaged ({error}); train again, or copy the folder again") from error
+        raise damaged(path, error) from error
     if task not in (None, name):
         raise ValueError(f"--task {task}: {path} was trained for {name}; leave --task out, or give another folder")
     model = load_whole(restored.head, path)

@@ -84,13 +84,15 @@ class Cell:
         return (*limits, "growing_segments") if self.contender.bounded else limits
 
     def _made_of(self) -> dict[str, Any]:
-        """What the numbers depend on that lies elsewhere: weights in a folder, and prose out of other packages."""
+        """What the numbers depend on that lies elsewhere: weights in a folder, other packages."""
         found: dict[str, Any] = {}
         folder = Path(self.encoder.backbone)
         if self.encoder.backbone and folder.is_dir():
             found["backbone"] = digest_of_folder(folder)
         if self.task.kind.startswith("decisive"):
             found["prose"] = [version_of(name) for name in ("scipy", "scikit-learn")]
+        if self.contender.kind == "published" and version_of(self.contender.name) is not None:
+            found["package"] = version_of(self.contender.name)
         return found
 
     @property

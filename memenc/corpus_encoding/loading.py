@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 from memenc.config import MemencConfig
 from memenc.model import MemencModel
-from memenc.pretrained import load_whole
+from memenc.saved import load_whole
 
 
 @dataclass(frozen=True)

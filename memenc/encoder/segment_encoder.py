@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -28,7 +27,7 @@ from memenc.memory.document import DocumentMemory
 from memenc.memory.none import NoMemory
 from memenc.memory.scan import detached
 from memenc.segments import Pending, Segments
-from memenc_kernels.dispatch import Implementation, requested, use_implementation
+from memenc_kernels.dispatch import as_asked_now
 from memenc_kernels.products import fast_products
 
 Tensors = dict[str, Tensor]
@@ -117,8 +116,7 @@ class SegmentEncoder(nn.Module):
         for number, group in enumerate(groups_of(segments, per_call, self.bptt_segments, multiple)):
             if self.checkpointing and self.training and torch.is_grad_enabled():
                 # Non-reentrant only: the other kind cuts the gradient that the state carries back through time.
-                read = partial(self._read_with, requested("auto"))
-                encoded = checkpoint(read, state, group, keep, use_reentrant=False)
+                encoded = checkpoint(as_asked_now(self._read_group), state, group, keep, use_reentrant=False)
             else:
                 encoded = self._read_group(state, group, keep)
             state, states = encoded.state, encoded.token_states
@@ -140,13 +138,6 @@ class SegmentEncoder(nn.Module):
             state["current.valid"][:, None],
             state["current.length"],
         )
-
-    def _read_with(self, implementation: Implementation, state: Tensors, group: Group, keep: Keep) -> Encoded:
-        """Read a group by an implementation: what is computed again is computed as the first time, wherever that is."""
-        if implementation == "auto":
-            return self._read_group(state, group, keep)
-        with use_implementation(implementation):
-            return self._read_group(state, group, keep)
 
     def _read_group(self, state: Tensors, group: Group, keep: Keep) -> Encoded:
         if self.row_tokens is not None and self.row_tokens.streams and group.plan.cuts(0):

@@ -13,7 +13,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 from memenc.config import MemencConfig
 from memenc.model import MemencModel
-from memenc.pretrained import MemencPreTrainedModel, find_tokenizer, is_memenc_folder, leave_weights_alone
+from memenc.pretrained import MemencPreTrainedModel, beside, leave_weights_alone
+from memenc.saved import find_tokenizer, is_memenc_folder
 
 IGNORED = -100
 
@@ -115,7 +116,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         plain = MemencModel.from_backbone(whole, memory, memory_options, tokenizer, **options)
         model: Any = cls(cast(MemencConfig, plain.config), whole).eval()
         model.made_up = made_up
-        return model if len(set(getattr(whole, "hf_device_map", {}).values())) > 1 else model.to(whole.device)
+        return beside(model, whole)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """Which parameters are one: those of the backbone's language model, by their names in here."""

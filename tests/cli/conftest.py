@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from memenc.cli.main import app
 from tests.cli.documents import FAST, SMALL, reviews, write_lines
+from tests.cli.task_records import KINDS
 from tests.tiny import save_tiny_backbone
 
 
@@ -79,3 +80,22 @@ def several(trained):
 def regression(trained):
     """Folder of a trained regression model."""
     return trained([{**row, "label": len(row["text"]) / 100} for row in reviews(16)])
+
+
+@pytest.fixture(scope="session")
+def folder_of(memenc, backbone, tmp_path_factory):
+    """Train one model of each kind, once."""
+    made = {}
+
+    def folder(kind):
+        if kind not in made:
+            rows, options = KINDS[kind]
+            place = tmp_path_factory.mktemp("task")
+            path = write_lines(place / "train.jsonl", rows(12))
+            task = ["--task", kind.split(",")[0], *options]
+            common = ["--train", path, "--backbone", backbone, "--output", place / "model"]
+            memenc("train", *common, *task, *SMALL, *FAST)
+            made[kind] = place / "model"
+        return made[kind]
+
+    return folder

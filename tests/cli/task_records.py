@@ -49,3 +49,14 @@ def paired(count, seed=0, similar=False):
             row["other"] = " ".join(words[: 3 * place] + following[:20])
             row["label"] = len(set(words) & set(row["other"].split())) / len(set(words))
     return rows
+
+
+# The kinds of models that are trained once: their records, and options of `memenc train`.
+KINDS = {
+    "question-answering": (asked, []),
+    "question-answering, last": (lambda count, seed=0: asked(count, seed, True), ["--question-position", "last"]),
+    "multiple-choice": (chosen, []),
+    "token-classification": (tagged, []),
+    "embedding": (paired, ["--temperature", "0.1"]),
+    "embedding, similar": (lambda count, seed=0: paired(count, seed, True), []),
+}

@@ -1,6 +1,5 @@
 import json
 import math
-import shutil
 
 import pytest
 import torch
@@ -8,6 +7,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from memenc import MemencForMaskedLM, MemencForSequenceClassification
+from memenc.training.checkpoints import FiniteGradients
 from tests.cli.documents import FAST, SMALL, reviews, write_lines
 
 
@@ -59,28 +59,35 @@ def test_held_out_documents_are_scored_before_in_every_epoch_and_at_the_end(pret
     assert before["perplexity"] == pytest.approx(math.exp(before["loss"]))
 
 
-def test_after_a_kill_it_goes_on_to_the_same_weights(memenc, encoder, tmp_path):
-    path, output = write_lines(tmp_path / "documents.jsonl", reviews(21)), tmp_path / "model"
-    arguments = ["pretrain", "--data", path, *arguments_of(encoder, output)]
-    memenc(*arguments)
-    whole, first = load_file(output / "model.safetensors"), (output / "results.json").read_text()
-    for step in steps_of(output):
-        if step > 9:
-            shutil.rmtree(output / "checkpoints" / f"checkpoint-{step}")
-    assert steps_of(output)[-1] == 9, "no step of the second epoch, which ends with the tenth"
-    assert "add --resume or --overwrite" in memenc(*arguments, code=1).err
-    assert "mask_share 0.15, this one 0.5" in memenc(*arguments, "--resume", "--mask-share", "0.5", code=1).err
-    memenc(*arguments, "--resume")
-    resumed, second = load_file(output / "model.safetensors"), (output / "results.json").read_text()
-    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert json.loads(first)["validation"] == json.loads(second)["validation"]
-    memenc(*arguments, "--overwrite", "--seed", "1")
-    other = load_file(output / "model.safetensors")
-    assert not all(torch.equal(whole[name], other[name]) for name in whole)
+def test_after_a_kill_it_goes_on_to_the_same_weights(memenc, encoder, tmp_path, monkeypatch):
+    path = write_lines(tmp_path / "documents.jsonl", reviews(21))
+    whole, killed = (
+        ["pretrain", "--data", path, *arguments_of(encoder, tmp_path / name)] for name in ("whole", "killed")
+    )
+    memenc(*whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(FiniteGradients, "on_pre_optimizer_step", killed_after(9))
+        assert "--resume goes on from the last checkpoint" in memenc(*killed, code=130).err
+    kept = sorted(folder.name for folder in (tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))
+    assert kept[-1] == "checkpoint-9", "no step of the second epoch, which ends with the tenth"
+    assert "add --resume or --overwrite" in memenc(*killed, code=1).err
+    assert "mask_share 0.15, this one 0.5" in memenc(*killed, "--resume", "--mask-share", "0.5", code=1).err
+    memenc(*killed, "--resume")
+    wanted, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert wanted.keys() == resumed.keys() and all(torch.equal(wanted[name], resumed[name]) for name in wanted)
+    first, second = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "killed"))
+    assert first["validation"] == second["validation"]
+    memenc(*killed, "--overwrite", "--seed", "1")
+    other = load_file(tmp_path / "killed" / "model.safetensors")
+    assert not all(torch.equal(wanted[name], other[name]) for name in wanted)
 
 
-def steps_of(output):
-    return sorted(int(folder.name.split("-")[1]) for folder in (output / "checkpoints").glob("checkpoint-*"))
+def killed_after(step):
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    return on_pre_optimizer_step
 
 
 def test_a_file_of_its_own_is_held_out(memenc, encoder, lines, tmp_path):

@@ -1,0 +1,112 @@
+"""Folders of saved models: what lies in them, and whether all of it is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.hub import cached_file
+
+from memenc.config import MemencConfig
+from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed
+
+LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
+
+# What `memenc train` and the estimators keep beside a model: its task, and how it was made.
+ESTIMATOR_FILE = "memenc_estimator.json"
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer_config.json",
+)
+
+
+def kept_beside(path: str | Path) -> dict[str, Any]:
+    """What is kept beside a trained model.
+
+    Raises:
+        ValueError: it is no such folder, or is damaged.
+    """
+    file = Path(path, ESTIMATOR_FILE)
+    # A save that was stopped between its last moves is finished first.
+    check_if_sealed(Path(path))
+    if not file.is_file():
+        raise ValueError(f"{path} holds no {ESTIMATOR_FILE}; give a folder written by memenc train or save_pretrained")
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path, error) from error
+    if not isinstance(kept, dict):
+        raise damaged(path, f"it holds {type(kept).__name__}")
+    return kept
+
+
+def damaged(path: str | Path, why: object) -> ValueError:
+    """The error to raise where what is kept beside a model cannot be understood."""
+    return ValueError(f"{Path(path, ESTIMATOR_FILE)} is damaged ({why}); train again, or copy the folder again")
+
+
+def is_memenc_folder(name: str) -> bool:
+    """Whether a memenc model was saved there."""
+    file = Path(name, "config.json")
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("model_type") == MemencConfig.model_type
+
+
+def load_whole(kind: type[LoadedModel], path: str | Path) -> LoadedModel:
+    """A model all of whose weights are in the folder, ready to read.
+
+    Raises:
+        ValueError: some are not: transformers would make them up in silence.
+    """
+    loaded: Any = kind.from_pretrained(path, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, report = loaded
+    absent = sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"])
+    if absent:
+        raise ValueError(
+            f"the weights in {path} do not fit its config.json: {', '.join(absent[:4])} ({len(absent)} in all) "
+            "are missing or of another size. It is damaged or of another version of memenc: copy it or train again"
+        )
+    return model.eval()
+
+
+def find_tokenizer(name: str) -> PreTrainedTokenizerBase | None:
+    """The tokenizer that lies with a model, or None if there is none."""
+    # For a folder without one transformers makes up a tokenizer of five tokens.
+    if Path(name).is_dir() and not any(Path(name, file).is_file() for file in TOKENIZER_FILES):
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError):
+        return None
+
+
+def own_weights(model: nn.Module) -> None:
+    """Put weights that lie in the mapped file, or anywhere between, to where a new tensor would begin.
+
+    Processors round the last bit of a product by where its factors lie: a loaded model then answers what it answered
+    when it was saved, bit for bit, and no longer depends on the file.
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
+
+
+def check_downloaded(name: str, options: dict[str, Any]) -> None:
+    """Check what a hub handed out against the checksums in the same place, if there are any."""
+    found = cached_file(
+        name,
+        CHECKSUMS,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **{key: options[key] for key in HUB_OPTIONS if key in options},
+    )
+    if found is not None:
+        check_sealed(Path(found).parent, partial=True)

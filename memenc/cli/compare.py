@@ -32,6 +32,13 @@ def compare(
     finished_only: Annotated[
         bool, typer.Option("--finished-only", help="Compute nothing; report what is finished so far.")
     ] = False,
+    keep_weights: Annotated[
+        bool,
+        typer.Option(
+            "--keep-weights/--drop-weights",
+            help="Keep or drop the weights of finished cells; kept, a further test length costs no training.",
+        ),
+    ] = True,
 ) -> None:
     """Compare memory designs with each other and with simple baselines; stopped, the same command goes on.
 
@@ -46,7 +53,9 @@ def compare(
     console.note(f"{len(cells):,} cells, {len(cells) - len(missing):,} of them finished before")
     with Watcher(missing).shown() as watcher:
         try:
-            comparison = run_comparison(settings, output, workers, watcher, finished_only=finished_only)
+            comparison = run_comparison(
+                settings, output, workers, watcher, finished_only=finished_only, keep_weights=keep_weights
+            )
         except KeyboardInterrupt:
             kept = sum(store.finished(cell) is not None for cell in cells)
             said = f"stopped; {kept:,} finished cells are kept and reported in {output}, the same command goes on"

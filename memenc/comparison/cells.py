@@ -66,6 +66,18 @@ class Cell:
     @property
     def identity(self) -> str:
         """Hash of everything that determines the numbers."""
+        return identity_of(self._facts())
+
+    @property
+    def training_identity(self) -> str:
+        """Hash of everything that determines the weights: not of what they are tested on."""
+        facts = self._facts()
+        del facts["lengths"], facts["task"]["lengths"]
+        for name in ("documents", "tokens", "fewest_documents"):
+            facts["testing"].pop(name, None)
+        return identity_of(facts)
+
+    def _facts(self) -> dict[str, Any]:
         facts = asdict(self)
         # It is applied to finished numbers.
         del facts["testing"]["threshold"]
@@ -74,7 +86,7 @@ class Cell:
         for (part, name), before in LATER.items():
             if facts[part][name] == before:
                 del facts[part][name]
-        return hashed(plain(facts | self._made_of() | {"format": FORMAT, "memenc": memenc_version()}))[:16]
+        return plain(facts | self._made_of() | {"format": FORMAT, "memenc": memenc_version()})
 
     def _untouched_by(self) -> tuple[str, ...]:
         """Limits of testing that hold for others only."""
@@ -134,6 +146,11 @@ def cells_of(settings: ComparisonSettings) -> list[Cell]:
         for contender in settings.contenders
         for budget in (settings.budgets if contender.has_budget else (None,))
     ]
+
+
+def identity_of(facts: Mapping[str, Any]) -> str:
+    """Short name of plain facts."""
+    return hashed(facts)[:16]
 
 
 def digest_of_folder(folder: Path) -> str:

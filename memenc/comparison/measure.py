@@ -12,6 +12,7 @@ from memenc.comparison.cells import Cell
 from memenc.comparison.readers.base import Reader, Tell
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.recipe import answered
+from memenc.comparison.weights import WeightStore
 from memenc.data.memory_tasks import MemoryTask
 from memenc.storage.results import environment_columns
 
@@ -19,21 +20,38 @@ from memenc.storage.results import environment_columns
 LEARNED = 3
 
 
-def measure(cell: Cell, tell: Tell) -> dict[str, Any]:
+def measure(cell: Cell, tell: Tell, weights: WeightStore | None = None) -> dict[str, Any]:
     """Facts of one cell, with a list of rows, one per length.
+
+    Args:
+        cell: to be trained and tested.
+        tell: is told the share that is done.
+        weights: where trained weights are kept; what was trained before is not trained again.
 
     Raises:
         NotRun: this machine cannot run it.
     """
-    task, started = cell.new_task(), time.monotonic()
+    task = cell.new_task()
     reader, progress = reader_for(cell, task), CellProgress(cell, task, tell)
-    facts = reader.train(lambda share: tell(progress.training * share))
-    facts |= {"training_seconds": round(time.monotonic() - started, 1)}
+    facts = trained(cell, reader, lambda share: tell(progress.training * share), weights)
     facts |= {"segment_length": task.segment_length, "chance": task.chance}
     facts |= reader.cost(facts["trained_segments"])
     test = task.for_testing()
     rows = [tested(cell, reader, test, segments, progress) for segments in sorted(set(cell.lengths))]
     return facts | {"rows": rows, "environment": environment_columns()}
+
+
+def trained(cell: Cell, reader: Reader, tell: Tell, store: WeightStore | None) -> dict[str, Any]:
+    """How the training went, now or before."""
+    kept = None if store is None else store.kept(cell)
+    if kept is not None and reader.take(kept[0]):
+        return kept[1]
+    started = time.monotonic()
+    facts = reader.train(tell) | {"training_seconds": round(time.monotonic() - started, 1)}
+    weights = reader.weights()
+    if store is not None and weights:
+        store.keep(cell, weights, facts)
+    return facts
 
 
 class CellProgress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from memenc.comparison.report import write_report
 from memenc.comparison.settings import ComparisonSettings
 from memenc.comparison.statistics import Score, records_of, scores_of
 from memenc.comparison.store import CellStore, Outcome
+from memenc.comparison.weights import WeightStore
 from memenc.comparison.workers import Watch, Work, run_beside, run_here
 
 
@@ -42,8 +44,9 @@ def compare(
     output: str | Path,
     workers: int = 0,
     watch: Watch | None = None,
-    work: Work = measure,
+    work: Work | None = None,
     finished_only: bool = False,
+    keep_weights: bool = True,
 ) -> Comparison:
     """Train and test every contender on every task, and write tables, plots and a recommendation.
 
@@ -54,8 +57,10 @@ def compare(
         output: folder; finished cells in it are kept and not computed again.
         workers: processes of one thread each; 0 computes one cell after the other in this process.
         watch: is told how far each cell is that was not finished before, as (cell, share).
-        work: measures a cell.
+        work: measures a cell; None trains and tests it.
         finished_only: compute nothing, and report what is finished.
+        keep_weights: of finished cells, too, so that further test lengths cost no training; False keeps those alone
+            that are not tested yet.
 
     Raises:
         ValueError: settings that do not fit.
@@ -65,13 +70,15 @@ def compare(
     elif not isinstance(settings, ComparisonSettings):
         settings = ComparisonSettings.of(settings)
     folder, cells = Path(output), cells_of(settings)
-    store = CellStore(folder)
+    store, weights = CellStore(folder), WeightStore(folder)
     kept = {cell.identity: store.finished(cell) for cell in cells}
     outcomes = {identity: outcome for identity, outcome in kept.items() if outcome is not None}
     missing = [] if finished_only else [cell for cell in cells if cell.identity not in outcomes]
     try:
-        for cell, outcome in run(missing, store, workers, watch or _nobody, work):
+        for cell, outcome in run(missing, store, workers, watch or _nobody, work or partial(measure, weights=weights)):
             outcomes[cell.identity] = outcome
+            if outcome.status == "done" and not keep_weights:
+                weights.drop(cell)
     except BaseException:
         # What stopped it is what must be said, whatever becomes of the report.
         with suppress(Exception):

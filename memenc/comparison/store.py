@@ -36,6 +36,12 @@ class Outcome:
     reason: str = ""
 
 
+def readable_name(cell: Cell) -> str:
+    """What a cell is, for the names of its files."""
+    names = [cell.task.name, cell.contender.name, *([str(cell.budget)] if cell.budget else []), f"seed{cell.seed}"]
+    return re.sub(r"[^A-Za-z0-9+.-]", "-", "_".join(names))
+
+
 class CellStore:
     """The folder `cells` of a comparison.
 
@@ -48,8 +54,7 @@ class CellStore:
 
     def path(self, cell: Cell) -> Path:
         """File of a cell: readable, and unmistakable by its identity."""
-        names = [cell.task.name, cell.contender.name, *([str(cell.budget)] if cell.budget else []), f"seed{cell.seed}"]
-        return self.folder / f"{re.sub(r'[^A-Za-z0-9+.-]', '-', '_'.join(names))}_{cell.identity}.json"
+        return self.folder / f"{readable_name(cell)}_{cell.identity}.json"
 
     def finished(self, cell: Cell) -> Outcome | None:
         """A cell that was measured before; None if it was not, or failed, or its file is damaged."""

@@ -55,6 +55,14 @@ class Reader(ABC):
         """The reason why documents of so many segments cannot be read; None if they can."""
         return None
 
+    def weights(self) -> dict[str, Tensor]:
+        """What training changed, by name; empty if it is trained in a moment and not worth keeping."""
+        return {}
+
+    def take(self, weights: dict[str, Tensor]) -> bool:
+        """Be what was trained before, if these weights fit; else False, and nothing is changed."""
+        return False
+
 
 @final
 class NetworkReader(Reader):
@@ -73,6 +81,18 @@ class NetworkReader(Reader):
     def train(self, tell: Tell) -> dict[str, Any]:
         """By the recipe."""
         return train(self.network, self.task, self.cell.training, partial(self.cell.seed_of, shared=True), tell)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Of the network."""
+        return self.network.state_dict()
+
+    def take(self, weights: dict[str, Tensor]) -> bool:
+        """Into the network; weights of an earlier version of the code may not fit."""
+        own = self.network.state_dict()
+        fits = {name: own[name].shape for name in own} == {name: weights[name].shape for name in weights}
+        if fits:
+            self.network.load_state_dict(weights)
+        return fits
 
     def answers(self, ids: Tensor, told: Told = nobody) -> Tensor:
         """In pieces, where the network can go on reading."""

@@ -182,7 +182,9 @@ def title_of(scores: Sequence[Score]) -> str:
 
 def legend(axes: Axes) -> None:
     """Outside, where it covers nothing."""
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)
+    # Of lines without a name, or no lines, matplotlib says that there is nothing to name.
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)
 
 
 def plain_name(name: str) -> str:

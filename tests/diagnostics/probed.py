@@ -16,8 +16,8 @@ def plain_facts():
     return Facts(ids, (0, 1, 0, 1), ("approved", "rejected"))
 
 
-def classifier(design="windowed_one_segment"):
+def classifier(design="windowed_one_segment", **options):
     names = {0: "approved", 1: "rejected"}
-    model = build(design, model_class=MemencForSequenceClassification, num_labels=2, id2label=names)
+    model = build(design, model_class=MemencForSequenceClassification, num_labels=2, id2label=names, **options)
     assert list(model.config.id2label.values()) == list(names.values())
     return model

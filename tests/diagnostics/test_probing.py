@@ -130,8 +130,10 @@ def test_facts_that_no_linear_probe_can_find_are_not_called_lost():
     # Which of two tokens comes first is in no count of them.
     turns = (torch.tensor([10, 11]), torch.tensor([11, 10]))
     facts = Facts(turns, (0, 1), ("approved", "rejected"))
-    found = fact_loss(build("windowed_one_segment"), tokens(4, 8, CAPACITY), facts, (0, 1), count=60)
-    assert found.findable.mean < 0.75
+    # Filler that tells documents apart would let the folds of so few guess worse than by chance.
+    filler = torch.full((4, 8, CAPACITY), 20)
+    found = fact_loss(build("windowed_one_segment"), filler, facts, (0, 1), count=60)
+    assert found.findable.mean == 0.5
     assert all(at.verdict != UNWRITTEN for at in found.at)
 
 
@@ -187,11 +189,11 @@ def test_the_number_of_segments_read_at_once_does_not_matter(monkeypatch):
 
 
 def test_gradient_is_the_first_order_of_the_knockout():
-    model = classifier("linear").double()
-    found = contributions(model, tokens(5, CAPACITY))
-    # The last write changes the state and nothing else, and what it changes is small.
+    # The last write changes the state and nothing else, and a mean is linear in it: the first order is all there is.
+    found = contributions(classifier("linear", readout="mean").double(), tokens(5, CAPACITY))
     assert found.measure.startswith("margin of") and len(found.knockout) == len(found.gradient) == 5
-    assert found.gradient[-1] == pytest.approx(found.knockout[-1], abs=0.5 * max(map(abs, found.knockout)))
+    assert found.gradient[-1] == pytest.approx(found.knockout[-1], abs=1e-3 * max(map(abs, found.knockout)))
+    model = classifier("linear")
     with pytest.raises(ValueError, match="at least two"):
         contributions(model, tokens(1, CAPACITY))
 

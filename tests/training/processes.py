@@ -5,6 +5,7 @@ import os
 import socket
 import traceback
 import warnings
+from contextlib import suppress
 
 import torch
 from torch import distributed
@@ -21,13 +22,12 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training.processes"])
 # A hang lasts for ever; anything else may take long on a busy machine.
 SECONDS = 300
+PORTS = iter(range(1_000))
 
 
 def run(job, folder, *arguments, processes=2, **more):
     """What every process found; a hang is an error."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     made = [
         CONTEXT.Process(target=_child, args=(job, rank, processes, port, folder, arguments, more))
         for rank in range(processes)
@@ -43,6 +43,16 @@ def run(job, folder, *arguments, processes=2, **more):
     assert not errors, errors[0]
     assert not hung, f"{len(hung)} processes hang"
     return [torch.load(folder / f"found-{rank}.pt") for rank in range(processes)]
+
+
+def free_port():
+    """A port of this worker's own, below those that systems give to whoever asks for any."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for port in PORTS:
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("localhost", 20_000 + 1_000 * (worker % 12) + port))
+            return free.getsockname()[1]
+    raise OSError("no free port")
 
 
 def _child(job, rank, processes, port, folder, arguments, more):

@@ -31,6 +31,8 @@ LATER = {
     ("training", "validation_segments"): None,
     ("training", "weight_average"): None,
 }
+# Designs of which a budget makes more than it did in cells from before, as do compositions.
+FINER = ("compressive", "pyramid", "global")
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ class Cell:
             found["backbone"] = digest_of_folder(folder)
         if self.task.kind.startswith("decisive"):
             found["prose"] = [version_of(name) for name in ("scipy", "scikit-learn")]
+        memory = self.contender.memory
+        if self.contender.bounded and self.budget is not None and (memory in FINER or "+" in memory):
+            found["sizing"] = 2
         if self.contender.kind == "published" and version_of(self.contender.name) is not None:
             found["package"] = version_of(self.contender.name)
         return found

@@ -25,7 +25,8 @@ def within_budget(name: str, parts: Sequence[LayerSizes], options: Mapping[str, 
     """Options in which ``budget_bytes``, if it is there, has become the sizes it allows.
 
     The budget is of one document's state in float32, all layers with a memory and the one over the top together. A
-    composition shares it equally among its designs, unless one of them has a budget of its own.
+    composition shares it equally among its designs, unless one of them has a budget of its own; what one of them has no
+    use for goes to the others.
 
     Args:
         name: of the design.
@@ -39,31 +40,53 @@ def within_budget(name: str, parts: Sequence[LayerSizes], options: Mapping[str, 
         return None
     budget, options = options.get(OPTION), {key: value for key, value in options.items() if key != OPTION}
     names = name.split("+")
+    if budget is not None and (not isinstance(budget, int) or isinstance(budget, bool) or budget < 1):
+        raise ValueError(f"memory option {OPTION}={budget!r}: give a whole number of bytes")
     if len(names) > 1:
         given = {part: dict(options.pop(part, None) or {}) for part in names}
-        for each in given.values():
-            if budget is not None:
-                each.setdefault(OPTION, budget // len(names))
+        if budget is not None:
+            return options | shared_budget(dict.fromkeys(names, parts), given, budget)
         return options | {part: within_budget(part, parts, each) for part, each in given.items()}
     if budget is None:
         return options
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        raise ValueError(f"memory option {OPTION}={budget!r}: give a whole number of bytes")
     designs_of(name, options)
     return options | _largest(name, parts, options, budget)
+
+
+def shared_budget(
+    places: Mapping[str, Sequence[LayerSizes]], given: Mapping[str, Mapping[str, Any]], budget: int
+) -> dict[str, dict[str, Any]]:
+    """Options of designs within an equal share of a budget each, or within more where others leave some of theirs.
+
+    Args:
+        places: sizes of every place with state, by design.
+        given: options by design; one that has a budget of its own keeps it.
+        budget: bytes.
+
+    Raises:
+        ValueError: the smallest memory of a design is larger than its share.
+    """
+    share = {OPTION: budget // len(given)}
+    found = {name: within_budget(name, places[name], {**share, **each}) or {} for name, each in given.items()}
+    for name in [name for name, each in given.items() if OPTION not in each]:
+        left = budget - sum(_needed(part, places[part], each) for part, each in found.items())
+        if left > 0:
+            own = {OPTION: _needed(name, places[name], found[name]) + left}
+            found[name] = within_budget(name, places[name], {**given[name], **own}) or {}
+    return found
 
 
 def _largest(name: str, parts: Sequence[LayerSizes], options: dict[str, Any], budget: int) -> dict[str, Any]:
     def needed(size: int) -> int:
         return _needed(name, parts, _sized(name, parts, size, options) | options)
 
-    least = needed(1)
+    least, sized = needed(1), _sized(name, parts, 1, options)
     if least > budget:
         raise ValueError(
             f"{OPTION}={budget} is too small for memory {name!r} in {len(parts)} places, which needs at least {least} "
             "bytes per document; give it more, fewer layers (memory_layers), or another design"
         )
-    if needed(2) == least:
+    if sized.keys() <= options.keys():
         # One size only: it fits, and there is nothing to choose.
         return {}
     low, high = 1, 2

@@ -71,9 +71,10 @@ class CompressiveMemory(LayerMemory):
 
     @classmethod
     def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Four times as much window as slots, in steps that the rate divides."""
-        window = size * int(options.get("rate", 4))
-        return {"window": window, "slots": max(1, window // 4)}
+        """One entry per unit, about four times as many in the window as slots; the rate divides the window."""
+        rate = int(options.get("rate", 4))
+        window = max(1, (size + rate) * 4 // 5 // rate) * rate
+        return {"window": window, "slots": size + rate - window}
 
     def reset_parameters(self) -> None:
         """Compression starts as the mean (maximum for max); all entries start at the initial bias."""

@@ -57,8 +57,9 @@ class GlobalMemory(LayerMemory):
 
     @classmethod
     def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        """One pinned entry and eight of the window per unit."""
-        return {"pinned": size, "window": 8 * size}
+        """One entry per unit; of nine, one is pinned."""
+        pinned = max(1, (size + 1) // 9)
+        return {"pinned": pinned, "window": size + 1 - pinned}
 
     def reset_parameters(self) -> None:
         """Entries start at the initial bias, anchors small and different from each other."""

@@ -69,9 +69,21 @@ class PyramidMemory(LayerMemory):
 
     @classmethod
     def sized(cls, sizes: LayerSizes, size: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Per unit as many slots as the last level hands on at once, in every level, and four times the window."""
+        """One entry per unit at most, in the window about `rate` times as many as in each level."""
         rate, levels = int(options.get("rate", 4)), int(options.get("levels", 2))
-        return {"window": size * rate**levels, "slots": size * rate ** (levels - 1)}
+        entries = size + rate**levels + levels * rate ** (levels - 1)
+        numbers = range(max(1, entries // (rate + levels)), 0, -1)[: rate ** (levels - 1)]
+        fitting = [
+            (window, slots)
+            for slots in ([options["slots"]] if "slots" in options else numbers)
+            for window in (
+                [options["window"]] if "window" in options else _windows(entries - levels * slots, rate**levels)
+            )
+            if _are_whole(window, levels, slots, rate)
+        ]
+        # Whoever gives what fits nothing is told so when the memory is made.
+        window, slots = max(fitting, key=lambda pair: pair[0] + levels * pair[1], default=(rate**levels, numbers[0]))
+        return {"window": window, "slots": slots}
 
     def reset_parameters(self) -> None:
         """Compression starts as the mean (maximum for max); all entries start at the initial bias."""
@@ -155,16 +167,27 @@ class PyramidMemory(LayerMemory):
         return means + change / counts.clamp(min=1).to(means.dtype)[:, None, :, None]
 
 
-def _require_whole_slots(window: int, levels: int, slots: int, rate: int) -> None:
+def _are_whole(window: int, levels: int, slots: int, rate: int) -> bool:
     # Entries before the document's first would share a slot with it if its tokens did not begin where a slot begins.
     before = window
     for _ in range(levels):
         if before % rate:
-            raise ValueError(
-                f"window={window} and slots={slots} do not fit rate={rate} and levels={levels}; take a multiple of "
-                f"{rate**levels} for the window and one of {rate ** (levels - 1)} for the slots"
-            )
+            return False
         before = before // rate + slots
+    return True
+
+
+def _require_whole_slots(window: int, levels: int, slots: int, rate: int) -> None:
+    if not _are_whole(window, levels, slots, rate):
+        raise ValueError(
+            f"window={window} and slots={slots} do not fit rate={rate} and levels={levels}; take a multiple of "
+            f"{rate**levels} for the window and one of {rate ** (levels - 1)} for the slots"
+        )
+
+
+def _windows(most: int, multiple: int) -> range:
+    """The largest of so many entries, one of which fits."""
+    return range(max(most, multiple - 1), -1, -1)[:multiple]
 
 
 def _push(entries: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:

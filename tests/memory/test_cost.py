@@ -36,7 +36,7 @@ def test_a_budget_is_used_and_kept(name):
                 for n, t in model(tokens(1, 40 * CAPACITY)).memory.tensors.items()
                 if n.startswith(("layers.", "top."))
             )
-    assert min(used) > 0.7, f"used only {used}"
+    assert min(used) > 0.9, f"used only {used}"
 
 
 def test_a_composition_shares_its_budget():
@@ -53,6 +53,29 @@ def test_what_is_given_beside_a_budget_stays():
     model = build(Design("compressive", {"budget_bytes": 50_000, "rate": 2, "compression": "max"}))
     options = model.config.memory_options
     assert options["rate"] == 2 and options["compression"] == "max" and options["window"] // 4 == options["slots"]
+
+
+@pytest.mark.parametrize("name", ["compressive", "pyramid", "global", "nearest", "windowed", "gated"])
+def test_designs_of_entries_have_as_many_at_the_same_bytes(name):
+    """26 in the most: of so few, what is left over tells."""
+    model = build(Design(name, {**OPTIONS.get(name, {}), "budget_bytes": 20_000}))
+    assert 19_000 < kept_bytes(model) <= 20_000
+
+
+def test_a_composition_hands_on_what_one_of_it_has_no_use_for():
+    model = build(Design("windowed+linear", {"budget_bytes": 200_000}))
+    assert 195_000 < kept_bytes(model) <= 200_000
+    alone = build(Design("linear", {"budget_bytes": 200_000}))
+    assert kept_bytes(alone) < 50_000
+
+
+@pytest.mark.parametrize("given", [{"slots": 8}, {"window": 12}, {"rate": 2, "levels": 3}])
+def test_a_pyramid_fits_round_what_is_given(given):
+    options = {"rate": 2, "levels": 2} | given
+    for budget in (40_000, random.randint(30_000, 300_000)):
+        model = build(Design("pyramid", {**options, "budget_bytes": budget}))
+        assert options.items() <= model.config.memory_options.items()
+        assert kept_bytes(model) <= budget
 
 
 def test_a_design_of_one_size_fits_or_does_not():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -18,7 +17,7 @@ from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.memory_tasks import MemoryTask
 from memenc.encoder.places import layer_places, top_place
 from memenc.memory import MEMORIES, LayerSizes
-from memenc.memory.budget import OPTION, within_budget
+from memenc.memory.budget import shared_budget
 from memenc.memory.document import DocumentMemory
 from memenc.readout import READOUTS
 from memenc.readout.base import Readout
@@ -117,7 +116,7 @@ class MemoryNetwork(Network):
 def options_within(
     contender: Contender, budget: int | None, backbone: PreTrainedModel, memory_layers: Any, segment_length: int
 ) -> dict[str, Any] | None:
-    """Options of a design whose state takes at most so many bytes; compositions share them equally.
+    """Options of a design whose state takes at most so many bytes; compositions share them.
 
     Only state that comes back into the layers counts: over the top that is memory tokens and summaries, for all other
     designs it is read by nobody, unless the readout reads the document memory and what stands over the top.
@@ -129,26 +128,17 @@ def options_within(
         if needed >= budget:
             raise NotRun(f"the document memory alone takes {needed:,} of {budget:,} bytes")
         budget -= needed
-    share = None if budget is None else budget // len(parts)
-    if share is not None:
-        for name, options in parts.items():
-            places = counted_places(name, backbone, memory_layers, segment_length, readout.reads_top)
-            parts[name] = within(name, places, {OPTION: share} | options)
+    if budget is not None:
+        places = {
+            name: counted_places(name, backbone, memory_layers, segment_length, readout.reads_top) for name in parts
+        }
+        try:
+            parts = shared_budget(places, parts, budget)
+        except ValueError as error:
+            if "too small" in str(error):
+                raise NotRun(str(error).partition(";")[0]) from error
+            raise
     return parts if len(parts) > 1 else parts[contender.memory]
-
-
-def within(name: str, places: Sequence[LayerSizes], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options in which a budget has become sizes.
-
-    Raises:
-        NotRun: the design cannot be as small.
-    """
-    try:
-        return within_budget(name, places, options) or {}
-    except ValueError as error:
-        if "too small" in str(error):
-            raise NotRun(str(error).partition(";")[0]) from error
-        raise
 
 
 def document_bytes(hidden: int, readout: type[Readout]) -> int:

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from memenc import MemencForSequenceClassification, MemencModel
+from memenc.training import run
+from memenc.training.settings import TrainingSettings
 from tests.backbones import tiny_backbone
 from tests.memory.checks import build, tokens
 
@@ -15,6 +17,13 @@ def test_memory_goes_where_the_backbone_is(kind, memory, monkeypatch):
     monkeypatch.setattr(kind, "to", lambda self, device: moved.append(device) or self)
     kind.from_backbone(backbone, memory=memory, segment_length=16)
     assert moved == [backbone.device]
+
+
+def test_accelerators_that_were_never_tried_are_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    for device in (None, "cpu"):
+        assert run._arguments(TrainingSettings(), tmp_path, None, False, device).use_cpu
 
 
 def test_copies_of_data_parallel_are_refused():

@@ -95,7 +95,8 @@ def fine_tune(
         output: folder for checkpoints, one per epoch and every `settings.save_steps`; None uses a temporary one.
         resume: go on from the last checkpoint in `output` that is whole; the weights come out as if nothing happened.
         quiet: show nothing.
-        device: "cpu" keeps the accelerator idle.
+        device: "cpu" keeps the GPU idle; None takes CUDA if there is any, else the CPU. Other accelerators were never
+            tried; Apple's has no float64, in which positions are exact.
         callbacks: of the trainer, beside its own.
     """
     if len(training) == 0:
@@ -265,8 +266,8 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
-        # Without this transformers refuses bf16 on a machine that has no accelerator.
-        use_cpu=device == "cpu" or not torch.accelerator.is_available(),
+        # Without this transformers refuses bf16 on a machine that has no accelerator, and takes one that was never tried.
+        use_cpu=device == "cpu" or not torch.cuda.is_available(),
     )
     if arguments.n_gpu > 1:
         # With several cards and one process the Trainer would take DataParallel, which knows no memory.

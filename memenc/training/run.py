@@ -266,7 +266,7 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
-        # Without this transformers refuses bf16 on a machine that has no accelerator, and takes one that was never tried.
+        # Else transformers refuses bf16 where there is no accelerator, and takes one that was never tried.
         use_cpu=device == "cpu" or not torch.cuda.is_available(),
     )
     if arguments.n_gpu > 1:

@@ -48,7 +48,7 @@ def test_a_head_on_a_model_that_was_saved_without_it(head, backbone, tmp_path):
         elif wanted.dim() == 1 or torch.equal(wanted, torch.eye(*wanted.shape)):
             assert torch.equal(found, wanted), name
         else:
-            assert 0.5 < found.std().item() / wanted.std().item() < 2, name
+            assert 0.25 < found.std().item() / wanted.std().item() < 4, name
 
 
 @pytest.mark.parametrize("readout", READOUTS)

@@ -190,7 +190,7 @@ def test_joint_stories_are_told_in_turn():
 def test_events_of_stories_are_of_every_kind_and_all_over_the_document():
     task = MEMORY_TASKS["babi5"]()
     kinds, pages = Counter(), Counter()
-    for row in task.batch(generator(), 300, 9)[0]:
+    for row in task.batch(generator(), 600, 9)[0]:
         for number, page in enumerate(pages_of(task, row)[:-1]):
             found = [event.lastgroup for event in EVENT.finditer(page)]
             kinds.update(found)

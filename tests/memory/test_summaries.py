@@ -62,7 +62,8 @@ def test_documents_that_hold_different_numbers_are_read_side_by_side():
 def test_many_summaries_disturb_hardly_more_than_a_few():
     model, plain = (build(design, lively=False) for design in (UNBOUNDED, "none"))
     plain.encoder.backbone.load_state_dict(model.encoder.backbone.state_dict())
-    ids = tokens(1, 24 * CAPACITY)
+    # By one model each way: 1.4 times as much, by chance hardly 2.5; without the smaller share of many 4.
+    ids = tokens(8, 24 * CAPACITY)
     difference = (model(ids).last_hidden_state - plain(ids).last_hidden_state).unflatten(1, (24, CAPACITY))
-    sizes = difference.norm(dim=(2, 3))[0]
-    assert 0 < sizes[16:].mean() < 2 * sizes[1:4].mean()
+    sizes = difference.norm(dim=(2, 3)).mean(0)
+    assert 0 < sizes[16:].mean() < 3 * sizes[1:4].mean()

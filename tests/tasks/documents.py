@@ -9,15 +9,15 @@ from tests.backbones import FIRST_ID, VOCABULARY
 
 
 class RandomDocuments(Dataset):
-    """Map-style dataset of documents of very different lengths with labels."""
+    """Map-style dataset of documents of very different lengths with labels, the first as long as any may be."""
 
     def __init__(self, count, labels=3, longest=60):
         self.rows = [
             {
-                "input_ids": torch.randint(FIRST_ID, VOCABULARY, (random.randrange(1, longest),)),
+                "input_ids": torch.randint(FIRST_ID, VOCABULARY, (length,)),
                 "labels": random.randrange(labels),
             }
-            for _ in range(count)
+            for length in (longest - 1, *(random.randrange(1, longest) for _ in range(count - 1)))
         ]
 
     def __len__(self):

@@ -37,12 +37,15 @@ def test_every_option_is_scored_by_itself():
     assert output.logits.shape == (2, 3) and output.evidence.shape == (2, 3, 3)
     assert output.logits[1, 2] == torch.finfo(torch.float64).min and not output.evidence[1, 2].any()
     for row, count in enumerate((3, 2)):
+        logits = []
         for place in range(count):
             ids = inputs["option_ids"][row, place][inputs["option_mask"][row, place].bool()]
             asked = inputs["question_ids"][row][inputs["question_mask"][row].bool()]
             document = inputs["input_ids"][row][inputs["attention_mask"][row].bool()]
             alone = model(document[None], question_ids=asked[None], option_ids=ids[None, None])
-            assert_close(output.logits[row, place], alone.logits[0, 0], 1e-12, "logit")
+            logits.append(alone.logits[0, 0])
+        # One logit alone may be next to nothing.
+        assert_close(output.logits[row, :count], torch.stack(logits), 1e-12, "logits")
 
 
 @torch.no_grad()
@@ -103,8 +106,9 @@ def test_what_does_not_fit_is_refused():
 @torch.no_grad()
 def test_options_longer_than_a_segment_are_read_to_their_end():
     model, inputs = chooser(), batch(options=((3 * CAPACITY, 2), (2, 2)))
+    inputs["option_ids"][0, 0, 3 * CAPACITY - 1] = 10
     logits = model(**inputs).logits
-    inputs["option_ids"][0, 0, 3 * CAPACITY - 1] += 1
+    inputs["option_ids"][0, 0, 3 * CAPACITY - 1] = 11
     assert (model(**inputs).logits[0, 0] - logits[0, 0]).abs() > 1e-9
 
 

@@ -48,7 +48,9 @@ def test_a_head_on_a_model_that_was_saved_without_it(head, backbone, tmp_path):
         elif wanted.dim() == 1 or torch.equal(wanted, torch.eye(*wanted.shape)):
             assert torch.equal(found, wanted), name
         else:
-            assert 0.25 < found.std().item() / wanted.std().item() < 4, name
+            # Of 32 numbers, the spread is itself a matter of luck.
+            most = 2 if wanted.numel() > 100 else 4
+            assert 1 / most < found.std().item() / wanted.std().item() < most, name
 
 
 @pytest.mark.parametrize("readout", READOUTS)

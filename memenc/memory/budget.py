@@ -38,10 +38,8 @@ def within_budget(name: str, parts: Sequence[LayerSizes], options: Mapping[str, 
     """
     if options is None:
         return None
-    budget, options = options.get(OPTION), {key: value for key, value in options.items() if key != OPTION}
+    budget, options = budget_in(options), _sizes_in(options)
     names = name.split("+")
-    if budget is not None and (not isinstance(budget, int) or isinstance(budget, bool) or budget < 1):
-        raise ValueError(f"memory option {OPTION}={budget!r}: give a whole number of bytes")
     if len(names) > 1:
         given = {part: dict(options.pop(part, None) or {}) for part in names}
         if budget is not None:
@@ -53,26 +51,50 @@ def within_budget(name: str, parts: Sequence[LayerSizes], options: Mapping[str, 
     return options | _largest(name, parts, options, budget)
 
 
+def budget_in(options: Mapping[str, Any]) -> int | None:
+    """The budget among the options, if there is one.
+
+    Raises:
+        ValueError: it is no whole number of bytes.
+    """
+    budget = options.get(OPTION)
+    if budget is not None and (not isinstance(budget, int) or isinstance(budget, bool) or budget < 1):
+        raise ValueError(f"memory option {OPTION}={budget!r}: give a whole number of bytes")
+    return budget
+
+
 def shared_budget(
     places: Mapping[str, Sequence[LayerSizes]], given: Mapping[str, Mapping[str, Any]], budget: int
 ) -> dict[str, dict[str, Any]]:
-    """Options of designs within an equal share of a budget each, or within more where others leave some of theirs.
+    """Options of designs that share a budget equally, but for those that need more at least or have no use for so much.
 
     Args:
         places: sizes of every place with state, by design.
-        given: options by design; one that has a budget of its own keeps it.
+        given: options by design; one that has a budget of its own keeps it, and takes it from the whole.
         budget: bytes.
 
     Raises:
-        ValueError: the smallest memory of a design is larger than its share.
+        ValueError: the smallest memories of the designs are larger together.
     """
-    share = {OPTION: budget // len(given)}
-    found = {name: within_budget(name, places[name], {**share, **each}) or {} for name, each in given.items()}
-    for name in [name for name, each in given.items() if OPTION not in each]:
-        left = budget - sum(_needed(part, places[part], each) for part, each in found.items())
-        if left > 0:
-            own = {OPTION: _needed(name, places[name], found[name]) + left}
-            found[name] = within_budget(name, places[name], {**given[name], **own}) or {}
+    shares = {name: _least(name, places[name], each) for name, each in given.items()}
+    own = {name: own for name, each in given.items() if (own := budget_in(each)) is not None}
+    least = sum((shares | own).values())
+    if least > budget:
+        raise _too_small(budget, "+".join(given), max(map(len, places.values())), least)
+    sharing, left = [name for name in given if name not in own], budget - sum(own.values())
+    # Whoever needs more than an equal share has what it needs, and the others share the rest: until nobody does.
+    while needy := [name for name in sharing if shares[name] > left // len(sharing)]:
+        sharing = [name for name in sharing if name not in needy]
+        left -= sum(shares[name] for name in needy)
+    shares |= own | {name: left // len(sharing) for name in sharing}
+
+    def within(name: str, share: int) -> dict[str, Any]:
+        return within_budget(name, places[name], {**given[name], OPTION: share}) or {}
+
+    found = {name: within(name, share) for name, share in shares.items()}
+    for name in [name for name in given if name not in own]:
+        needed = {part: _needed(part, places[part], each) for part, each in found.items()}
+        found[name] = within(name, budget - sum(needed.values()) + needed[name])
     return found
 
 
@@ -82,10 +104,7 @@ def _largest(name: str, parts: Sequence[LayerSizes], options: dict[str, Any], bu
 
     least, sized = needed(1), _sized(name, parts, 1, options)
     if least > budget:
-        raise ValueError(
-            f"{OPTION}={budget} is too small for memory {name!r} in {len(parts)} places, which needs at least {least} "
-            "bytes per document; give it more, fewer layers (memory_layers), or another design"
-        )
+        raise _too_small(budget, name, len(parts), least)
     if sized.keys() <= options.keys():
         # One size only: it fits, and there is nothing to choose.
         return {}
@@ -96,6 +115,22 @@ def _largest(name: str, parts: Sequence[LayerSizes], options: dict[str, Any], bu
         middle = (low + high) // 2
         low, high = (middle, high) if needed(middle) <= budget else (low, middle)
     return {key: value for key, value in _sized(name, parts, low, options).items() if key not in options}
+
+
+def _least(name: str, parts: Sequence[LayerSizes], options: Mapping[str, Any]) -> int:
+    options = _sizes_in(options)
+    return _needed(name, parts, _sized(name, parts, 1, options) | options)
+
+
+def _sizes_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != OPTION}
+
+
+def _too_small(budget: int, name: str, places: int, least: int) -> ValueError:
+    return ValueError(
+        f"{OPTION}={budget} is too small for memory {name!r} in {places} places, which needs at least {least} "
+        "bytes per document; give it more, fewer layers (memory_layers), or another design"
+    )
 
 
 def _sized(name: str, parts: Sequence[LayerSizes], size: int, options: dict[str, Any]) -> dict[str, Any]:

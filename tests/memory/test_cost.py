@@ -69,6 +69,25 @@ def test_a_composition_hands_on_what_one_of_it_has_no_use_for():
     assert kept_bytes(alone) < 50_000
 
 
+def test_a_composition_keeps_what_a_design_of_it_cannot_do_without():
+    linear = kept_bytes(build(Design("linear", {"budget_bytes": 200_000})))
+    budget = linear + 6_000
+    model = build(Design("windowed+linear", {"budget_bytes": budget}))
+    assert linear > budget // 2 and budget - 2_000 < kept_bytes(model) <= budget
+    with pytest.raises(ValueError, match=rf"budget_bytes={linear} is too small for memory .windowed\+linear.*at least"):
+        build(Design("windowed+linear", {"budget_bytes": linear}))
+
+
+def test_a_budget_of_its_own_counts_within_that_of_the_composition():
+    options = {"budget_bytes": 60_000, "gated": {"budget_bytes": 45_000}}
+    model = build(Design("windowed+gated", options))
+    tensors = model.initial_memory(1).tensors
+    gated = sum(t.nbytes for name, t in tensors.items() if ".gated." in name)
+    assert 40_000 < gated <= 45_000 and 55_000 < kept_bytes(model) <= 60_000
+    with pytest.raises(ValueError, match=r"60000 is too small.*at least"):
+        build(Design("windowed+gated", options | {"gated": {"budget_bytes": 60_000}}))
+
+
 @pytest.mark.parametrize("given", [{"slots": 8}, {"window": 12}, {"rate": 2, "levels": 3}])
 def test_a_pyramid_fits_round_what_is_given(given):
     options = {"rate": 2, "levels": 2} | given
@@ -88,6 +107,8 @@ def test_a_design_of_one_size_fits_or_does_not():
 def test_refuses_a_budget_that_is_none(budget):
     with pytest.raises(ValueError, match="budget_bytes"):
         build(Design("windowed", {"budget_bytes": budget}))
+    with pytest.raises(ValueError, match="budget_bytes"):
+        build(Design("windowed+gated", {"budget_bytes": 60_000, "gated": {"budget_bytes": budget}}))
 
 
 @pytest.mark.parametrize("name", SIZED)

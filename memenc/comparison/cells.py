@@ -75,6 +75,7 @@ class Cell:
         """Hash of everything that determines the weights: not of what they are tested on."""
         facts = self._facts()
         del facts["lengths"], facts["task"]["lengths"]
+        facts.pop("test_words", None)
         for name in ("documents", "tokens", "fewest_documents"):
             facts["testing"].pop(name, None)
         return identity_of(facts)
@@ -108,6 +109,8 @@ class Cell:
         memory = self.contender.memory
         if self.contender.bounded and self.budget is not None and (memory in FINER or "+" in memory):
             found["sizing"] = 2
+        if self._has_unseen_words():
+            found["test_words"] = "unseen"
         if self.contender.kind == "published" and version_of(self.contender.name) is not None:
             found["package"] = version_of(self.contender.name)
         return found
@@ -125,7 +128,18 @@ class Cell:
 
     def new_task(self) -> MemoryTask:
         """The task, made of its options."""
-        return SEGMENT_TASKS[self.task.kind](**dict(self.task.options))
+        return self._task()
+
+    def test_task(self) -> MemoryTask:
+        """The task to test on, of the same ids: a pre-trained encoder meets names and filler it was not trained on."""
+        return self._task(split="test") if self._has_unseen_words() else self._task().for_testing()
+
+    def _task(self, **options: Any) -> MemoryTask:
+        return SEGMENT_TASKS[self.task.kind](**dict(self.task.options), **options)
+
+    def _has_unseen_words(self) -> bool:
+        given = bool(self.encoder.backbone) and "split" not in dict(self.task.options)
+        return given and "test" in self._task().splits
 
     def seed_of(self, purpose: str, *, shared: bool = True) -> int:
         """Seed for one purpose; shared among all contenders, or this one's own."""

@@ -36,7 +36,7 @@ def measure(cell: Cell, tell: Tell, weights: WeightStore | None = None) -> dict[
     facts = trained(cell, reader, lambda share: tell(progress.training * share), weights)
     facts |= {"segment_length": task.segment_length, "chance": task.chance}
     facts |= reader.cost(facts["trained_segments"])
-    test = task.for_testing()
+    test = cell.test_task()
     rows = [tested(cell, reader, test, segments, progress) for segments in sorted(set(cell.lengths))]
     return facts | {"rows": rows, "environment": environment_columns()}
 

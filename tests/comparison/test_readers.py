@@ -18,6 +18,7 @@ from memenc.comparison.readers.window import WindowNetwork
 from memenc.comparison.settings import ComparisonSettings, EncoderSizes, presets
 from memenc.data.memory_tasks import Memorize, Rewrite
 from memenc.data.memory_tasks.base import BLANK, PADDING, QUESTION, SEGMENT
+from memenc.data.memory_tasks.filler import FILLER
 from memenc.data.memory_tasks.vocabulary import FIRST_WORD
 from memenc.memory import MEMORIES
 from tests.comparison.tiny_cells import TINY, cell_of
@@ -165,6 +166,31 @@ def test_all_contenders_read_with_a_pre_trained_encoder(pre_trained):
     for name, kind in (("linear", "designs"), ("truncate-first", "baselines"), ("chunk-and-mean", "baselines")):
         found = results(cell_of(name, kind, encoder=encoder, budgets=[6_000]))
         assert 0 <= found[5]["right"] <= found[5]["documents"] == 64, name
+
+
+def seen(task):
+    """Words of some documents."""
+    ids, _ = task.batch(torch.Generator().manual_seed(0), 32, 33)
+    return {task.words[number] for number in ids.unique().tolist()}
+
+
+@pytest.mark.parametrize("task", ["memorize", "update", "babi", "passkey_embedding"])
+def test_a_pre_trained_encoder_is_tested_on_words_that_it_was_not_trained_on(pre_trained, task):
+    known = cell_of("none", tasks=[task], encoder={"backbone": str(pre_trained)})
+    trained, tests = known.new_task(), known.test_task()
+    assert tests.words == trained.words and tests.classes == trained.classes
+    filler = {*FILLER["train"], *FILLER["test"]}
+    assert seen(trained) & filler and seen(tests) & filler and not seen(trained) & seen(tests) & filler
+    fresh = cell_of("none", tasks=[task])
+    assert seen(fresh.new_task()) == seen(fresh.test_task()), "one from scratch has no vectors for others"
+
+
+def test_tasks_of_symbols_have_no_other_words(pre_trained):
+    cell = cell_of("none", tasks=["rewrite"], encoder={"backbone": str(pre_trained)})
+    assert seen(cell.new_task()) == seen(cell.test_task())
+    given = {"name": "update", "options": {"split": "test"}}
+    cell = cell_of("none", tasks=[given], encoder={"backbone": str(pre_trained)})
+    assert seen(cell.new_task()) == seen(cell.test_task()), "a split that is asked for is that of training, too"
 
 
 def test_rows_beyond_the_positions_of_a_pre_trained_encoder_are_not_run(pre_trained):

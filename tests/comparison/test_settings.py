@@ -215,6 +215,7 @@ def test_what_lies_elsewhere_is_part_of_an_identity(tmp_path, monkeypatch):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     assert first.identity != before
+    assert first.training_identity == replace(first, lengths=(3,)).training_identity
     (sentence, *_) = cells_of(settings(tasks=["decisive_sentence"]))
     before = sentence.identity
     monkeypatch.setattr(cells, "version_of", lambda name: "0.0")

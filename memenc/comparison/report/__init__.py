@@ -24,7 +24,8 @@ FROM_SCRATCH = "All contenders are small encoders from scratch with the same wid
 LOCAL = "The lower half of their layers sees {tokens} tokens round each, published packages all of a segment."
 PRE_TRAINED = (
     "All contenders are {backbone}, pre-trained, with an embedding for every word of the task (the mean of those of "
-    "its pieces); published packages have its width and depth and begin from scratch."
+    "its pieces); published packages have its width and depth and begin from scratch. Where names, terms and filler "
+    "mean something, test documents have others than those of training."
 )
 NOTES = (
     "They are trained with documents from the same stream, for at most the same number of steps; how fast documents "

@@ -26,12 +26,18 @@ class Pending:
         started: (batch,) own tokens were read before.
         opened: (batch,) the document began with the special tokens a tokenizer puts first, so that it will end with
             those it puts last.
+        closed: (batch,) the document ended with those it puts last, which are its own if it goes on.
     """
 
     ids: Tensor
     length: Tensor
     started: Tensor
     opened: Tensor
+    closed: Tensor
+
+    def kept(self) -> dict[str, Tensor]:
+        """What a state keeps; whether anything was read is known there."""
+        return {"ids": self.ids, "length": self.length, "opened": self.opened, "closed": self.closed}
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,10 @@ def cut_into_segments(
     capacities = tuple(capacity.tolist())
     check_room(capacities, special, segment_length)
     leading, trailing = _document_ends(input_ids, attention_mask, special, pending)
-    opened = pending.opened | leading.any(1)
+    opened, width = pending.opened | leading.any(1), pending.ids.shape[1]
+    goes_on = attention_mask.any(1)
+    pending = _reopened(pending, goes_on & ~leading.any(1), special)
+    closed = trailing.any(1) | (pending.closed & ~goes_on)
     own = attention_mask & ~leading & ~trailing
     own_tokens = own.sum(1)
     total = pending.length + own_tokens
@@ -111,7 +120,7 @@ def cut_into_segments(
         complete=complete,
         partial=(lengths > 0) & ~complete,
         own_tokens=own_tokens,
-        pending=_unfinished(content, total, capacity, pending.ids.shape[1], special.padding, opened),
+        pending=_unfinished(content, total, capacity, width, special.padding, opened, closed),
         row_index=_row_index(own, leading, trailing, rank, total, lead, capacity, segment_length),
         totals=totals,
         capacity=capacity,
@@ -146,11 +155,23 @@ def _document_ends(
     from_end = attention_mask.sum(1, keepdim=True) - 1 - from_start
     leading = _matches(input_ids, from_start, attention_mask, special.prefix)
     trailing = _matches(input_ids, from_end, attention_mask & ~leading, tuple(reversed(special.suffix)))
-    wrapped = trailing.any(1) | (not special.suffix)
-    leading = leading & (~pending.started | wrapped)[:, None]
+    leading = leading & (~(pending.started | pending.opened) | trailing.any(1))[:, None]
     if special.prefix:
         trailing = trailing & (pending.opened | leading.any(1))[:, None]
     return leading, trailing
+
+
+def _reopened(pending: Pending, goes_on: Tensor, special: SpecialTokens) -> Pending:
+    """What is pending, with the suffix that was taken for the end of the document where it `goes_on` (batch,)."""
+    if not special.suffix:
+        return pending
+    again = pending.closed & goes_on
+    suffix = torch.tensor(special.suffix, device=again.device)
+    places = pending.length[:, None] + torch.arange(len(suffix), device=again.device)
+    ids = torch.cat([pending.ids, torch.zeros_like(pending.ids[:, :1]).expand(-1, len(suffix))], dim=1)
+    ids = torch.where(again[:, None], ids.scatter(1, places, suffix.expand(len(ids), -1)), ids)
+    length = pending.length + len(suffix) * again
+    return replace(pending, ids=ids, length=length, closed=pending.closed & ~again)
 
 
 def _matches(input_ids: Tensor, rank: Tensor, candidates: Tensor, expected: tuple[int, ...]) -> Tensor:
@@ -192,13 +213,15 @@ def _rows(
     return torch.where(valid, ids, special.padding), valid
 
 
-def _unfinished(content: Tensor, total: Tensor, capacity: Tensor, width: int, padding: int, opened: Tensor) -> Pending:
+def _unfinished(
+    content: Tensor, total: Tensor, capacity: Tensor, width: int, padding: int, opened: Tensor, closed: Tensor
+) -> Pending:
     """Own tokens after the last full segment of every document, in `width` places."""
     start = total // capacity * capacity
     length = total - start
     columns = torch.arange(width, device=content.device)
     ids = content.gather(1, (start[:, None] + columns).clamp(max=content.shape[1] - 1))
-    return Pending(torch.where(columns < length[:, None], ids, padding), length, total > 0, opened)
+    return Pending(torch.where(columns < length[:, None], ids, padding), length, total > 0, opened, closed)
 
 
 def _row_index(

@@ -11,17 +11,19 @@ from memenc.segments import Pending, cut_into_segments
 FIRST_ID, VOCABULARY = 10, 40
 
 
-def reference(document, special, segment_length, pending, started=False, opened=False):
-    """Rows, the place of every input token in them (None: nowhere), and what is left: lists of numbers."""
+def reference(document, special, segment_length, pending, started=False, opened=False, closed=False):
+    """Rows, the place of every input token in them (None: nowhere), what is left, and how many own tokens there are."""
     prefix, suffix = list(special.prefix), list(special.suffix)
     leading = len(prefix) if prefix and document[: len(prefix)] == prefix else 0
     rest = document[leading:]
     trailing = len(suffix) if suffix and rest[len(rest) - len(suffix) :] == suffix else 0
-    if started and suffix and not trailing:
+    if (started or opened) and not trailing:
         leading = 0
     if prefix and not leading and not opened:
         trailing = 0
     rest = document[leading:]
+    if closed and document and not leading:
+        pending = pending + suffix
     own = pending + rest[: len(rest) - trailing]
     capacity = segment_length - special.per_segment
     rows = [prefix + own[at : at + capacity] + suffix for at in range(0, len(own), capacity)]
@@ -34,7 +36,7 @@ def reference(document, special, segment_length, pending, started=False, opened=
     else:
         places = [None] * (leading + trailing)
     left = own[len(own) // capacity * capacity :]
-    return rows, places, left, len(own) - len(pending)
+    return rows, places, left, (len(own), len(own) - len(pending))
 
 
 def random_document(special):
@@ -71,15 +73,16 @@ def lay_out(documents):
     return ids, mask, columns
 
 
-def pending_of(lists, capacity, started, opened):
+def pending_of(lists, capacity, started, opened, closed):
     ids = torch.randint(1, VOCABULARY, (len(lists), capacity))
     for row, numbers in enumerate(lists):
         ids[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
-    return Pending(ids, torch.tensor([len(numbers) for numbers in lists]), torch.tensor(started), torch.tensor(opened))
+    length = torch.tensor([len(numbers) for numbers in lists])
+    return Pending(ids, length, *map(torch.tensor, (started, opened, closed)))
 
 
-def check_document(segments, index, document, columns, special, segment_length, pending, started, opened):
-    rows, places, left, own_tokens = reference(document, special, segment_length, pending, started, opened)
+def check_document(segments, index, document, columns, special, segment_length, *state):
+    rows, places, left, (total, own_tokens) = reference(document, special, segment_length, *state)
     capacity = segment_length - special.per_segment
     for number in range(segments.count):
         row = rows[number] if number < len(rows) else []
@@ -89,7 +92,7 @@ def check_document(segments, index, document, columns, special, segment_length, 
         full = len(row) == segment_length
         assert bool(segments.complete[index, number]) == full
         assert bool(segments.partial[index, number]) == bool(row and not full)
-    assert segments.totals[index] == len(pending) + own_tokens
+    assert segments.totals[index] == total
     assert int(segments.own_tokens[index]) == own_tokens
     assert int(segments.pending.length[index]) == len(left) < capacity
     assert segments.pending.ids[index].tolist() == left + [special.padding] * (capacity - len(left))
@@ -115,18 +118,19 @@ def test_against_the_reference(repetition):
     started = [bool(numbers) or random.random() < 0.3 for numbers in pending]
     opened = [begun and random.random() < 0.5 for begun in started]
     ids, mask, columns = lay_out(documents)
-    before = pending_of(pending, capacity, started, opened)
+    closed = [random.random() < 0.3 for _ in documents]
+    before = pending_of(pending, capacity, started, opened, closed)
     segments = cut_into_segments(ids, mask, special, segment_length, before)
     longest = max(segments.totals)
     assert segments.count == max(1, -(-longest // capacity)) and segments.capacities == (capacity,) * len(documents)
     for index, document in enumerate(documents):
-        state = (pending[index], started[index], opened[index])
+        state = (pending[index], started[index], opened[index], closed[index])
         check_document(segments, index, document, columns[index], special, segment_length, *state)
 
 
 def nothing_pending(batch, capacity):
     no, none = torch.zeros(batch, dtype=torch.bool), torch.zeros(batch, dtype=torch.long)
-    return Pending(torch.zeros(batch, capacity, dtype=torch.long), none, no, no)
+    return Pending(torch.zeros(batch, capacity, dtype=torch.long), none, no, no, no)
 
 
 BERT = SpecialTokens((1,), (2,), 0)
@@ -164,3 +168,29 @@ def test_one_token_serves_as_both_ends():
     assert cut([1], both).totals == (0,)
     assert cut([1, 1], both).totals == (0,)
     assert cut([1, 1, 1], both).totals == (1,)
+
+
+KINDS = {
+    "both ends": BERT,
+    "beginning": SpecialTokens((1,), (), 0),
+    "end": SpecialTokens((), (2,), 0),
+    "neither": SpecialTokens((), (), 0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wherever_a_document_is_cut_its_special_tokens_are_those_of_the_whole(kind):
+    random.seed(torch.initial_seed())
+    special, length = KINDS[kind], 6
+    # A piece with both ends inside a document is taken for one that a tokenizer made.
+    inside = [2, *range(11, 15)] if kind == "both ends" else [1, 2, *range(11, 15)]
+    for _ in range(40):
+        document = [random.choice([1, 11]), *(random.choice(inside) for _ in range(random.randrange(24)))]
+        whole = cut(document, special, length)
+        pending, places = nothing_pending(1, length - special.per_segment), sorted(random.choices(range(25), k=5))
+        for start, end in zip([0, *places], [*places, len(document)], strict=True):
+            ids = torch.tensor([document[start:end]], dtype=torch.long)
+            pieces = cut_into_segments(ids, torch.ones_like(ids, dtype=torch.bool), special, length, pending)
+            pending = pieces.pending
+        wanted = whole.pending.kept()
+        assert all(torch.equal(found, wanted[name]) for name, found in pending.kept().items()), document

@@ -86,14 +86,14 @@ class SegmentEncoder(nn.Module):
         state |= _prefixed("document", self.document_memory.initial_state(batch, like))
         ids = torch.zeros(batch, self.capacity, dtype=torch.long, device=like.device)
         no = torch.zeros(batch, dtype=torch.bool, device=like.device)
-        nothing = Pending(ids, ids.new_zeros(batch), started=no, opened=no)
+        nothing = Pending(ids, ids.new_zeros(batch), started=no, opened=no, closed=no)
         return state | self._current(nothing, state)
 
     def pending(self, state: Tensors) -> Pending:
         """What the next call must know of the one before: the unfinished segment, and how the document began."""
-        length = state["current.length"]
-        started = state["document.tokens"] + length > 0
-        return Pending(state["current.ids"], length, started, state["current.opened"])
+        current = part_of(state, "current")
+        started = state["document.tokens"] + current["length"] > 0
+        return Pending(current["ids"], current["length"], started, current["opened"], current["closed"])
 
     def forward(
         self,
@@ -252,10 +252,7 @@ class SegmentEncoder(nn.Module):
     def _current(self, pending: Pending, state: Tensors) -> Tensors:
         """A fresh unfinished segment: own token ids, their number, and no token states yet."""
         mean = state["document.mean"]
-        return {
-            "current.ids": pending.ids,
-            "current.length": pending.length,
-            "current.opened": pending.opened,
+        return _prefixed("current", pending.kept()) | {
             "current.states": mean.new_zeros(len(mean), self.segment_length, mean.shape[1]),
             "current.valid": torch.zeros(len(mean), self.segment_length, dtype=torch.bool, device=mean.device),
         }

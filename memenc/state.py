@@ -82,7 +82,7 @@ class MemoryState:
 
     def detach(self) -> MemoryState:
         """The same state, cut off from the graph that computed it."""
-        return self._map(lambda tensor: tensor.detach())
+        return self._map(without_history)
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> MemoryState:
         """The same state on another device."""
@@ -181,6 +181,11 @@ def _checksum(tensors: dict[str, Tensor], fingerprint: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
+
+
+def without_history(tensor: Tensor) -> Tensor:
+    """The tensor cut off from the graph that computed it; itself if there is none, with the room behind an archive."""
+    return tensor.detach() if tensor.requires_grad else tensor
 
 
 def grown(tensor: Tensor, shape: Sequence[int]) -> Tensor:

@@ -47,6 +47,8 @@ class Kind:
     sliding_windows: tuple = (None, None)
     # Gemma normalises, and takes its softmax, in float32 whatever the type of its weights.
     precision: torch.dtype = torch.float64
+    # By which inner products are multiplied, if it is not the usual.
+    scaling: float | None = None
 
 
 GROUPED = {"num_key_value_heads": 2}
@@ -90,6 +92,7 @@ BACKBONES = {
         key_value_heads=2,
         sliding_windows=(6, None),
         precision=torch.float32,
+        scaling=1 / 16,
     ),
 }
 

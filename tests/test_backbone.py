@@ -6,7 +6,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 import memenc.backbones.attention
 from memenc import MemencModel
-from memenc.backbones.loading import backbone_from_config, find_attention_layers, load_backbone, maximum_segment_length
+from memenc.backbones.loading import (
+    backbone_from_config,
+    find_attention_layers,
+    layer_sizes,
+    load_backbone,
+    maximum_segment_length,
+)
 from memenc.backbones.rotary import match_rotary
 from memenc_kernels import Rotation, rotate
 from tests.backbones import BACKBONES, HEADS, HIDDEN, REFUSED, SEGMENT, SIZES, tiny_backbone, tiny_config
@@ -28,6 +34,9 @@ def test_the_dry_run_finds_every_layer(kind):
         assert layer["head_dim"] == HIDDEN // HEADS
         assert layer["causal"] == expected.causal
         assert (layer["rotary"] is not None) == expected.rotary
+        # By the width of a head, where nothing is said.
+        assert layer.get("scaling") == expected.scaling
+        assert layer_sizes(layer, SEGMENT).scale == (expected.scaling or (HIDDEN // HEADS) ** -0.5)
 
 
 @every_backbone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast, final
+from typing import Any, final
 
 import torch
 from einops import rearrange
@@ -16,7 +16,7 @@ from memenc.backbones.placement import begins, placed, share_entries
 from memenc.backbones.rotary import Rotary
 from memenc.backbones.row import LayerCall, Row
 from memenc.memory import LayerMemory, Scanned, SegmentGroup, State, WritePlan
-from memenc.memory.values import Joined
+from memenc.memory.values import Joined, all_joined
 from memenc_kernels import Line, memory_attention, memory_attention_with_log_weight, rotate
 
 ATTENTION_NAME = "memenc"
@@ -126,10 +126,7 @@ class GroupContext(AttentionContext):
             attended, weight = memory_attention(*three, **arguments, dropout=call.dropout), None
         else:
             attended, weight = memory_attention_with_log_weight(*three, **arguments, dropout=call.dropout)
-        for retrieved in scanned.retrieved:
-            # Each joins what was found before it; the sum of exponentials is that of attention alone.
-            attended = retrieved.join(attended, lambda: cast(Tensor, weight))
-        return attended
+        return all_joined(attended, weight, scanned.retrieved)
 
     def _placed(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, field
 from typing import Any, cast, final
 
@@ -138,6 +139,8 @@ def _describe(backbone: PreTrainedModel, index: int, calls: list[LayerCall]) -> 
         "causal": call.causal,
         "rotary": None,
     }
+    if call.scaling is not None and not math.isclose(call.scaling, call.keys.shape[3] ** -0.5):
+        description["scaling"] = call.scaling
     if len(calls) == 2:
         try:
             rotary = match_rotary(backbone, calls[0].keys, calls[1].keys)
@@ -157,6 +160,7 @@ def layer_sizes(description: dict[str, Any], segment_length: int, first: bool = 
         segment_length=segment_length,
         sees_order=places_memory_by_position(description),
         first=first,
+        scaling=description.get("scaling"),
     )
 
 

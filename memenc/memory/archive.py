@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from memenc.memory.base import newest_valid
 
@@ -11,12 +12,15 @@ from memenc.memory.base import newest_valid
 def append(archive: Tensor, new: Tensor, filled: Tensor, bound: int | None) -> Tensor:
     """The archive (batch, heads, entries, dim) with `new` behind the `filled` (batch,) entries of each document.
 
-    With a `bound` it has that many entries, newest last, and the oldest make room.
+    With a `bound` it has that many entries, newest last, and the oldest make room. Otherwise it has room for as many as
+    the longest document needs, which is what is waited for on a GPU: without, it would grow by what every document of
+    a batch brings.
     """
     new = new.to(archive.dtype)
     if bound is not None:
         return torch.cat([archive, new], dim=2)[:, :, -bound:]
-    longer = torch.cat([archive, torch.zeros_like(new)], dim=2)
+    missing = int(filled.max()) + new.shape[2] - archive.shape[2] if len(filled) else 0
+    longer = functional.pad(archive, (0, 0, 0, max(0, missing)))
     place = filled[:, None] + torch.arange(new.shape[2], device=new.device)
     return longer.scatter(2, place[:, None, :, None].expand_as(new), new)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -158,9 +159,8 @@ class CompressiveMemory(LayerMemory):
         short_keys, short_values = self.compressor(keys, values)
         queries = segment.queries.detach()
         grouped = self.sizes.heads != self.sizes.key_value_heads
-        attend = functional.scaled_dot_product_attention
-        wanted = attend(queries, keys, values, enable_gqa=grouped)
-        got = attend(queries, short_keys, short_values, enable_gqa=grouped)
+        attend = partial(functional.scaled_dot_product_attention, scale=self.sizes.scale, enable_gqa=grouped)
+        wanted, got = attend(queries, keys, values), attend(queries, short_keys, short_values)
         error = (got - wanted).square().mean((1, 2, 3))
         full = state["tokens"] >= self.window
         return self.reconstruction_weight * torch.where(full, error, 0.0)

@@ -120,7 +120,7 @@ class NearestMemory(LayerMemory):
         keys, values = state["keys"], state["values"]
         valid = archived(keys, state["filled"], self.entries)
         together = "batch (groups heads) tokens dim -> batch groups (heads tokens) dim"
-        scaled = rearrange(queries.to(keys.dtype), together, groups=keys.shape[1]) * self.sizes.head_dim**-0.5
+        scaled = rearrange(queries.to(keys.dtype), together, groups=keys.shape[1]) * self.sizes.scale
         logits, found = nearest_entries(scaled, keys, values, valid, self.nearest, self.search)
         apart = "batch groups (heads tokens) ... -> batch (groups heads) tokens ..."
         logits, found = (rearrange(x, apart, tokens=queries.shape[2]) for x in (logits, found))

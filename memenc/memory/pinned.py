@@ -146,7 +146,7 @@ class GlobalMemory(LayerMemory):
         group = "batch (groups heads) tokens dim -> batch groups heads tokens dim"
         grouped = rearrange(queries.to(candidates.dtype), group, groups=mass.shape[1])
         with torch.no_grad():
-            logits = grouped @ candidates[:, :, None].transpose(-1, -2) * self.sizes.head_dim**-0.5
+            logits = grouped @ candidates[:, :, None].transpose(-1, -2) * self.sizes.scale
             # Documents of which nothing leaves yet would take the softmax of nothing.
             seen = (valid | ~valid.any(2, keepdim=True))[:, :, None, None]
             weights = logits.masked_fill(~seen, -torch.inf).softmax(-1)

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from memenc.memory.values import Entries, Retrieved, Scanned, SegmentGroup, State, TokenLine, WritePlan
-from memenc.state import grown
+from memenc.state import grown, without_history
 from memenc_kernels import Line
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def keep_where(written: Tensor, after: State, before: State) -> State:
 
 def detached(state: State) -> State:
     """The same numbers without their history."""
-    return {name: tensor.detach() for name, tensor in state.items()}
+    return {name: without_history(tensor) for name, tensor in state.items()}
 
 
 def line_of_entries(seen: Sequence[Entries], positions: Tensor | None) -> tuple[Line, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, Self, final
+from functools import cached_property, partial
+from typing import Literal, Self, cast, final
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class LayerSizes:
         first: the backbone's first layer, where tokens have not seen each other yet.
         pools: no layer at all but the readout, which pools what the design keeps of the last layer's states; nothing
             pre-trained is disturbed there.
+        scaling: by which the layer multiplies inner products of queries and keys; None for ``head_dim ** -0.5``.
     """
 
     heads: int
@@ -40,6 +41,12 @@ class LayerSizes:
     sees_order: bool = False
     first: bool = False
     pools: bool = False
+    scaling: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """Of the logits of a query and what a memory keeps of keys."""
+        return self.head_dim**-0.5 if self.scaling is None else self.scaling
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,10 @@ class Retrieved(ABC):
             local: what the queries found by attention, like `values`.
             local_log_weight: gives the logarithm of the sum of its exponentials, (batch, heads, tokens, 1).
         """
+
+    def weighed(self, log_weight: Tensor | None) -> Tensor | None:
+        """The logarithm of the sum of exponentials of attention (batch, heads, tokens, 1) once this has joined."""
+        return log_weight
 
     def tensors(self) -> dict[str, Tensor]:
         """Its tensors by name, to be folded into rows."""
@@ -116,6 +127,27 @@ class Joined(Retrieved):
         # A memory that holds nothing has no share, also where there is nothing else.
         share = torch.where(self.log_weight == -torch.inf, -torch.inf, gap).sigmoid()
         return torch.lerp(local, self.values.to(local.dtype), share.to(local.dtype))
+
+    def weighed(self, log_weight: Tensor | None) -> Tensor | None:
+        """With its own part, if it holds anything."""
+        assert log_weight is not None
+        nothing = self.log_weight == -torch.inf
+        together = torch.logaddexp(log_weight.to(self.log_weight.dtype), self.log_weight.masked_fill(nothing, 0.0))
+        return torch.where(nothing, log_weight.to(together.dtype), together)
+
+
+def all_joined(attended: Tensor, log_weight: Tensor | None, found: Sequence[Retrieved]) -> Tensor:
+    """What attention found and all that memories looked up: each joins what was there before it.
+
+    Args:
+        attended: (batch, heads, tokens, head_dim).
+        log_weight: of the attended, as `Retrieved.join` takes it; needed where something joins its softmax.
+        found: in the order in which they join.
+    """
+    for retrieved in found:
+        attended = retrieved.join(attended, partial(cast, Tensor, log_weight))
+        log_weight = retrieved.weighed(log_weight)
+    return attended
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from memenc.memory import LayerSizes, Segment, build_memory
+from memenc.memory import LayerSizes, Segment, build_memory, room
 from memenc.memory.room import ROOMS, append_in_place
 from memenc.memory.search import nearest_entries
 from tests.memory.checks import CAPACITY, assert_close, assert_states_close, build, documents_of, feed, ragged, tokens
@@ -105,6 +105,36 @@ def test_states_with_archives_of_different_length_are_put_together():
         wanted = model(rest[index : index + 1], memory=alone)
         assert_close(together.pooler_output[index : index + 1], wanted.pooler_output, 1e-12)
         assert_states_close(together.memory.select([index]), wanted.memory, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "archive"),
+    (
+        ("nearest", {"nearest": 4}, "layers.0.keys"),
+        ("summary", {"tokens": 2}, "top.tokens"),
+    ),
+)
+@torch.no_grad()
+def test_an_archive_has_room_for_the_longest_document_and_not_for_the_sum(name, options, archive):
+    model, memory = build(Design(name, options)), None
+    for step in range(24):
+        ids = tokens(8, CAPACITY)
+        mask = torch.zeros_like(ids)
+        mask[step % 8] = 1
+        memory = model(ids, mask, memory=memory, output_token_states=False).memory
+    # Three segments of each of eight documents, and one that whoever has three already would have brought.
+    alone = model(tokens(1, 3 * CAPACITY), output_token_states=False).memory.tensors[archive].shape[2]
+    assert alone <= memory.tensors[archive].shape[2] <= 4 * alone // 3
+
+
+@pytest.mark.parametrize("bptt_segments", (None, 1))
+@torch.no_grad()
+def test_a_horizon_of_the_gradient_moves_no_archive_where_there_is_none(bptt_segments, monkeypatch):
+    model, allocated = build(Design("nearest", {"nearest": 4}), bptt_segments=bptt_segments), []
+    monkeypatch.setattr(room, "_allocate", lambda *what: allocated.append(what[0]) or torch.zeros(what[0]))
+    first = model(tokens(1, 32 * CAPACITY), output_token_states=False).memory
+    model(tokens(1, CAPACITY), memory=first.detach(), output_token_states=False)
+    assert len(allocated) <= 2 * 3 * 6, "each archive doubles its room"
 
 
 def test_says_what_to_install(monkeypatch):

@@ -1,5 +1,6 @@
 """Every example runs, and does what it says."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def test_questions_are_asked_of_what_was_read(tmp_path, capsys):
     example = runpy.run_path(str(EXAMPLES / "05_questions.py"))
     assert example["main"](save_tiny_backbone(tmp_path), stories=12, segment_length=32) > 0
     assert "a question" in capsys.readouterr().out
+
+
+def test_a_loop_of_ones_own_reads_every_token(tmp_path, capsys):
+    example = runpy.run_path(str(EXAMPLES / "06_trainer.py"))
+    assert 0.0 <= example["main"](save_tiny_backbone(tmp_path), count=12, epochs=1, segment_length=32) <= 1.0
+    seen, total = re.search(r"([\d,]+) of ([\d,]+) tokens were read", capsys.readouterr().out).groups()
+    assert seen == total
 
 
 def small(classifier):

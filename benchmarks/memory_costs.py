@@ -1,0 +1,82 @@
+"""What every memory holds and computes with its own defaults: counted, not timed.
+
+    python benchmarks/memory_costs.py [--backbone PATH]
+
+Bytes are of one document's state in the layers (and over the top, where tokens come back in from there), in float32.
+Operations are of matrix products per token, beside those of the same encoder with `none`; they are counted while the
+second half of a document is read, when windows are full. A multiplication and an addition count as two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModel
+
+from memenc import MemencModel, available_memories
+from memenc.storage.results import environment_columns
+from memenc_kernels.dispatch import use_implementation
+
+RESULTS = Path(__file__).parent / "results" / "memory_costs.csv"
+
+
+def backbone(path: str | None) -> str | torch.nn.Module:
+    """The backbone at `path`, or random weights in the size of MiniLM-L6: what is counted does not depend on them."""
+    if path:
+        return path
+    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    return AutoModel.from_config(AutoConfig.for_model("bert", **sizes))
+
+
+@torch.no_grad()
+def costs(memory: str, arguments: argparse.Namespace) -> dict:
+    """One row without the comparison with `none`."""
+    model = MemencModel.from_backbone(backbone(arguments.backbone), memory=memory, segment_length=512).eval()
+    tokens = arguments.segments * model.own_tokens_per_segment
+    first, second = torch.full((2, 1, tokens // 2), 5)
+    before = model(first, output_token_states=False).memory
+    # What fused kernels do is hidden from the counter.
+    with use_implementation("torch"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        after = model(second, memory=before, output_token_states=False).memory
+    row_tokens = model.encoder.row_tokens
+    kept = ("layers.", "top.") if row_tokens is not None and row_tokens.streams else ("layers.",)
+
+    def state_bytes(state) -> int:
+        return sum(tensor.nbytes for name, tensor in state.tensors.items() if name.startswith(kept))
+
+    parts = [model.encoder.memories, model.encoder.top_memory, *([] if row_tokens is None else [row_tokens])]
+    return {
+        "memory": memory,
+        "layers": len(model.config.layers_with_memory()),
+        "state_bytes": state_bytes(after),
+        "grows": state_bytes(after) > state_bytes(before),
+        "flops_per_token": round(counter.get_total_flops() / (tokens // 2)),
+        "parameters": sum(parameter.numel() for part in parts for parameter in part.parameters()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", help="name or folder; random weights in the size of MiniLM-L6 without")
+    parser.add_argument("--segments", type=int, default=16)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    rows = []
+    for memory in (*available_memories(), "windowed+linear"):
+        rows.append(costs(memory, arguments))
+        rows[-1]["beside_none"] = round(rows[-1]["flops_per_token"] / rows[0]["flops_per_token"], 3)
+        print(rows[-1], file=sys.stderr)
+    with arguments.output.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], *(common := environment_columns())])
+        writer.writeheader()
+        writer.writerows(row | common for row in rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,13 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 PAIR_LOSSES = ("contrastive", "cosine", "classification")
 QUESTION_POSITIONS = ("every_segment", "last")
 SLIDING_WINDOW_LAYERS = ("within_window", "full", "none")
+CHOICES = {
+    "sliding_window_layers": SLIDING_WINDOW_LAYERS,
+    "question_position": QUESTION_POSITIONS,
+    "pair_loss": PAIR_LOSSES,
+}
+# What may stand where there is no number.
+NO_NUMBERS = (("bptt_segments", None), ("segments_per_call", "auto"), ("attention_dropout", None))
 # What transformers itself adds to a configuration beside the fields of its class.
 ADDED = frozenset(
     (
@@ -105,37 +112,51 @@ class MemencConfig(PreTrainedConfig):
         for field in fields(self):
             setattr(self, field.name, python_values(getattr(self, field.name)))
         super().__post_init__(**kwargs)
-        self._check()
+        self.check()
 
-    def _check(self) -> None:
-        if not isinstance(self.segment_length, int) or self.segment_length < 1:
-            raise ValueError(f"segment_length={self.segment_length!r}: give a whole number of at least 1 token")
-        horizon = self.bptt_segments
-        if horizon is not None and not (isinstance(horizon, int) and horizon >= 1):
-            raise ValueError(f"bptt_segments={horizon!r}: give a whole number of at least 1, or None for no horizon")
-        per_call = self.segments_per_call
-        if per_call != "auto" and not (isinstance(per_call, int) and per_call >= 1):
-            raise ValueError(f'segments_per_call={per_call!r}: give "auto" or a whole number of at least 1')
-        if self.sliding_window_layers not in SLIDING_WINDOW_LAYERS:
-            raise ValueError(
-                f"sliding_window_layers={self.sliding_window_layers!r}: choose one of {SLIDING_WINDOW_LAYERS}"
-            )
-        if self.instruction is not None and not (
-            isinstance(self.instruction, list) and self.instruction and all(type(id) is int for id in self.instruction)
+    def check(self) -> None:
+        """Refuse values that no model can be made with.
+
+        Raises:
+            ValueError: there is one.
+        """
+        self._check_numbers()
+        self._check_layers()
+        self._check_tokens()
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {choices}")
+        if not isinstance(self.learned_start, bool):
+            raise ValueError(f"learned_start={self.learned_start!r}: give true or false")
+
+    def _check_numbers(self) -> None:
+        for name, words in (
+            ("segment_length", "a whole number of at least 1 token"),
+            ("bptt_segments", "a whole number of at least 1, or None for no horizon"),
+            ("segments_per_call", '"auto" or a whole number of at least 1'),
+            ("document_queries", "a whole number of at least 1"),
         ):
-            raise ValueError(f"instruction={self.instruction!r}: give a list of token ids, not empty, or None")
-        if self.question_position not in QUESTION_POSITIONS:
-            raise ValueError(f"question_position={self.question_position!r}: choose one of {QUESTION_POSITIONS}")
-        chosen = self.readout_layers
-        if chosen is not None and not (chosen and all(isinstance(layer, int) for layer in chosen)):
-            raise ValueError(f"readout_layers={chosen!r}: give a list of layer numbers, such as [-2, -1], or None")
-        if self.pair_loss not in PAIR_LOSSES:
-            raise ValueError(f"pair_loss={self.pair_loss!r}: choose one of {PAIR_LOSSES}")
-        if not self.pair_temperature > 0:
+            value = getattr(self, name)
+            if not (type(value) is int and value >= 1) and (name, value) not in NO_NUMBERS:
+                raise ValueError(f"{name}={value!r}: give {words}")
+        for name, words in (("attention_dropout", ", or None for the backbone's own"), ("classifier_dropout", "")):
+            value = getattr(self, name)
+            if not (type(value) in (int, float) and 0 <= value < 1) and (name, value) not in NO_NUMBERS:
+                raise ValueError(f"{name}={value!r}: give a share of at least 0 and below 1{words}")
+        if not (type(self.pair_temperature) in (int, float) and self.pair_temperature > 0):
             raise ValueError(f"pair_temperature={self.pair_temperature!r}: give a number above 0")
+
+    def _check_layers(self) -> None:
+        chosen = self.readout_layers
+        if chosen is not None and not (_whole_numbers(chosen) and chosen):
+            raise ValueError(f"readout_layers={chosen!r}: give a list of layer numbers, such as [-2, -1], or None")
         layers = self.memory_layers
-        if layers not in ("auto", "all", "upper_half") and not isinstance(layers, list | tuple):
+        if layers not in ("auto", "all", "upper_half") and not _whole_numbers(layers):
             raise ValueError(f'memory_layers={layers!r}: give "auto", "all", "upper_half" or a list of layer numbers')
+
+    def _check_tokens(self) -> None:
+        if self.instruction is not None and not (_whole_numbers(self.instruction) and self.instruction):
+            raise ValueError(f"instruction={self.instruction!r}: give a list of token ids, not empty, or None")
         for name, value in (self.special_tokens or {}).items():
             if name not in ("prefix", "suffix", "padding", "separator", "own_type"):
                 raise ValueError(f"special_tokens has no {name!r}; it has prefix, suffix, padding, separator, own_type")
@@ -198,6 +219,11 @@ def places_memory_by_position(attention_layer: dict[str, Any]) -> bool:
 def known_keys(kind: type[PreTrainedConfig]) -> set[str]:
     """Keys that a class of configurations declares, and the few that transformers adds to any."""
     return {field.name for field in fields(kind)} | set(kind.attribute_map) | {"model_type", "output_attentions"}
+
+
+def _whole_numbers(value: Any) -> bool:
+    """Whether a value is a list of whole numbers; True and False are none."""
+    return isinstance(value, list | tuple) and all(type(each) is int for each in value)
 
 
 def _keys(value: Any) -> Iterator[str]:

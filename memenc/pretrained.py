@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from memenc.backbones.loading import load_backbone
-from memenc.config import MemencConfig, plain_backbone_config
+from memenc.config import MemencConfig, plain_backbone_config, python_values
 from memenc.data.tokens import instruction_tokens, special_tokens_named
 from memenc.encoder.places import choose_sizes, holds_something, layer_memories
 from memenc.encoder.segment_encoder import SegmentEncoder
@@ -26,7 +26,9 @@ OF_THE_HEAD = (
     *("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout"),
     *("pair_loss", "pair_temperature", "instruction", "question_position"),
 )
-# Those of them that say what a head was trained for, beside its labels.
+# Fields that choose no weights at all: how a model reads and trains.
+OF_READING = ("bptt_segments", "segments_per_call", "attention_dropout")
+# Those of a head that say what it was trained for, beside its labels.
 OF_THE_LOSS = ("problem_type", "pair_loss", "question_position")
 
 
@@ -214,7 +216,7 @@ class MemencPreTrainedModel(PreTrainedModel):
             sized.memory_options = memory_options
             choose_sizes(sized, saved.backbone_config().hidden_size)
             asked["memory_options"] = sized.memory_options
-        head = {name: options[name] for name in OF_THE_HEAD if name in options}
+        head = _may_change(saved, options)
         if options.get("learned_start") and not saved.learned_start:
             # It is put before a memory that knows none, whose own weights then stand one name further in.
             head["learned_start"] = options.pop("learned_start")
@@ -253,6 +255,20 @@ def _check_options(options: dict[str, Any]) -> None:
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"from_backbone has no option {', '.join(unknown)}; MemencConfig lists what there is")
+
+
+def _may_change(saved: MemencConfig, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options on which no weights depend, or only the head's.
+
+    Raises:
+        ValueError: a value that no model can be made with.
+    """
+    asked, tried = python_values(options), copy.deepcopy(saved)
+    # A configuration that is loaded from a file takes any value behind its own checks.
+    for name, value in asked.items():
+        setattr(tried, name, value)
+    tried.check()
+    return {name: value for name, value in asked.items() if name in (*OF_THE_HEAD, *OF_READING)}
 
 
 def beside(model: Any, backbone: PreTrainedModel) -> Any:

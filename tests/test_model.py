@@ -123,7 +123,7 @@ BAD_OPTIONS = {
     "option of none": ({"memory_options": {"window": 3}}, "no option window"),
     "unknown readout": ({"readout": "median"}, ", ".join(READOUTS)),
     "unknown temperature": ({"document_temperature": "warm"}, "warm"),
-    "no queries": ({"document_queries": 0}, "document queries 0"),
+    "no queries": ({"document_queries": 0}, "document_queries=0: give a whole number"),
     "window no multiple of rate": (
         {"memory": "compressive", "memory_options": {"window": 18, "slots": 2, "rate": 4}},
         "a window of 16",

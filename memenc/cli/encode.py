@@ -102,8 +102,8 @@ def encoder_of(name: str, new: options.ModelOptions, seed: int, device: str) -> 
         console.note(f"{name} is a plain encoder: its {new.memory} memory is new and untrained", style="yellow")
     elif new != options.ModelOptions():
         raise ValueError(f"{name} is a memenc model with a memory of its own; leave out --memory and its like")
-    memory = NewMemory(new.memory, new.memory_options, new.segment_length, new.readout, seed) if plain else None
-    return DocumentEncoder(name, device, new_memory=memory)
+    named = (new.memory, new.memory_options, new.segment_length, new.readout, seed, new.further_options)
+    return DocumentEncoder(name, device, new_memory=NewMemory(*named) if plain else None)
 
 
 def encode_shard(

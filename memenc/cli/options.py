@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 
+from memenc.cli import key_values
 from memenc.data.records import RecordReader, Understanding, read_records
 from memenc.training.tasks import TASKS, Task
 
@@ -81,22 +81,30 @@ class ModelOptions:
         memory_option: option of the memory design, key=value; may be repeated.
         segment_length: tokens of one segment, special tokens included.
         readout: how the final memory becomes one vector.
+        model_option: further field of MemencConfig, key=value, such as memory_layers=[2,3]; an unknown one lists those
+            there are; may be repeated.
     """
 
     memory: str = "compressive"
     memory_option: list[str] | None = None
     segment_length: int = 512
     readout: str = "memory"
+    model_option: list[str] | None = None
 
     @property
     def memory_options(self) -> dict[str, Any] | None:
         """Keyword arguments of the design, None for its defaults."""
-        return key_values(self.memory_option or ()) or None
+        return key_values.memory_options(self.memory_option or ()) or None
+
+    @property
+    def further_options(self) -> dict[str, Any]:
+        """Fields of MemencConfig that have no option of their own."""
+        return key_values.model_options(self.model_option or ())
 
     @property
     def model_options(self) -> dict[str, Any]:
         """Fields of MemencConfig."""
-        return {"segment_length": self.segment_length, "readout": self.readout}
+        return {"segment_length": self.segment_length, "readout": self.readout, **self.further_options}
 
 
 def chosen_device(name: str) -> torch.device:
@@ -109,29 +117,3 @@ def chosen_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu, or ask memenc doctor")
     return torch.device("cuda" if name != "cpu" and available else "cpu")
-
-
-def key_values(options: Sequence[str]) -> dict[str, Any]:
-    """Options of the form key=value, values as JSON reads them, else as text.
-
-    Raises:
-        ValueError: no key, no value, a key given twice, or a list or object.
-    """
-    found: dict[str, Any] = {}
-    for option in options:
-        key, _, text = option.partition("=")
-        if not (key and text):
-            raise ValueError(f"--memory-option {option!r}: write key=value, such as slots=64")
-        if key in found:
-            raise ValueError(f"--memory-option {key} is given twice; give it once")
-        found[key] = _scalar(text)
-        if isinstance(found[key], list | dict):
-            raise ValueError(f"--memory-option {option!r}: the value must be a number, true, false, null or text")
-    return found
-
-
-def _scalar(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -23,6 +23,7 @@ class NewMemory:
         segment_length: tokens of one segment, special tokens included.
         readout: name of the readout.
         seed: of its random weights.
+        model_options: further fields of `MemencConfig`.
     """
 
     memory: str = "compressive"
@@ -30,6 +31,7 @@ class NewMemory:
     segment_length: int = 512
     readout: str = "memory"
     seed: int = 0
+    model_options: dict[str, Any] | None = None
 
 
 def load_encoder(name: str, new_memory: NewMemory | None = None) -> MemencModel:
@@ -56,4 +58,5 @@ def load_encoder(name: str, new_memory: NewMemory | None = None) -> MemencModel:
             new_memory.options,
             segment_length=new_memory.segment_length,
             readout=new_memory.readout,
+            **(new_memory.model_options or {}),
         )

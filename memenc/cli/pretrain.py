@@ -14,6 +14,7 @@ from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.data.tokens import without_limit
+from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, split_validation
 from memenc.lockstep import is_first_process
 from memenc.storage.files import whole_folder
@@ -90,7 +91,7 @@ def pretrain(
             output / CHECKPOINTS,
             resume,
             device=chosen.type,
-            callbacks=[cost],
+            callbacks=[*LivenessCallback.watching(made, training.token_ids), cost],
         )
     if not is_first_process():
         return

@@ -117,6 +117,17 @@ def test_training_starts_from_it(pretrained, memenc, lines, tmp_path):
     assert "was trained with memory='compressive' (asked for: 'windowed')" in refused
 
 
+def test_warns_of_a_memory_that_contributes_nothing(memenc, encoder, lines, tmp_path, monkeypatch):
+    monkeypatch.setattr("memenc.diagnostics.liveness_callback.LOGS_BETWEEN", 1)
+    arguments = ["pretrain", "--data", lines(reviews(16)), *arguments_of(encoder, tmp_path, "--overwrite")]
+    # One that is alive is read in silence, since warnings are errors here.
+    memenc(*arguments, "--memory-option", "initial_bias=0")
+    dead = ["--memory-option", "initial_bias=-40", "--gate-learning-rate", "1e-9"]
+    with pytest.warns(UserWarning, match="'compressive' memory contributes nothing at step") as caught:
+        memenc(*arguments, *dead)
+    assert len([warning for warning in caught if "contributes nothing" in str(warning.message)]) == 1
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

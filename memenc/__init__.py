@@ -22,6 +22,7 @@ from memenc.tasks import (
     MemencForMultipleChoice,
     MemencForQuestionAnswering,
     MemencForSequenceClassification,
+    MemencForTextPairs,
     MemencForTokenClassification,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "MemencForMultipleChoice",
     "MemencForQuestionAnswering",
     "MemencForSequenceClassification",
+    "MemencForTextPairs",
     "MemencForTokenClassification",
     "MemencModel",
     "MemencOutput",

@@ -31,7 +31,7 @@ class CorpusOptions:
         label_column: column of the labels; what the task calls it (label, questions, labels or other) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
         task: what to learn.
-        problem_type: what the labels of sequence-classification are, if it is not what they look like.
+        problem_type: what the labels of sequence- or pair-classification are, if it is not what they look like.
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
             last, for labels and a document that is read once.
         max_answer_tokens: tokens of the longest answer that question-answering gives.

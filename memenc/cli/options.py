@@ -23,7 +23,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the checkpo
 Seed = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 BadRecord = Literal["error", "skip"]
 TaskName = Literal[
-    "sequence-classification", "question-answering", "multiple-choice", "token-classification", "embedding"
+    "sequence-classification",
+    "question-answering",
+    "multiple-choice",
+    "token-classification",
+    "embedding",
+    "pair-classification",
 ]
 Instruction = Annotated[
     str | None, typer.Option(help="Text to stand in every segment in the place of the model's own instruction.")

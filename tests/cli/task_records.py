@@ -51,6 +51,16 @@ def paired(count, seed=0, similar=False):
     return rows
 
 
+def classified(count, seed=0):
+    """Documents with a stretch of themselves, or of the next one, and which of the two it is."""
+    rows = paired(count, seed)
+    others = [row["other"] for row in rows]
+    for place, row in enumerate(rows):
+        row["label"] = "apart" if place % 2 else "part"
+        row["other"] = others[(place + place % 2) % count]
+    return rows
+
+
 # The kinds of models that are trained once: their records, and options of `memenc train`.
 KINDS = {
     "question-answering": (asked, []),
@@ -59,4 +69,5 @@ KINDS = {
     "token-classification": (tagged, []),
     "embedding": (paired, ["--temperature", "0.1"]),
     "embedding, similar": (lambda count, seed=0: paired(count, seed, True), []),
+    "pair-classification": (classified, []),
 }

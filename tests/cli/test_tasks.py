@@ -4,10 +4,11 @@ import json
 from typing import get_args
 
 import pytest
+import torch
 from torch.nn import functional
 from transformers import AutoTokenizer
 
-from memenc import LongDocumentClassifier, MemencModel
+from memenc import LongDocumentClassifier, MemencForTextPairs, MemencModel
 from memenc.cli.options import TaskName
 from memenc.training.tasks import TASKS
 from tests.cli.documents import FAST, SMALL
@@ -78,6 +79,17 @@ def squared_errors(rows, found, folder):
     return [(line["similarity"] - row["label"]) ** 2 for line, row in zip(found, rows, strict=True)]
 
 
+def right_classes(rows, found, folder):
+    model, tokenizer = MemencForTextPairs.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    first, second = (model.memenc.encode([row[name] for row in rows], tokenizer) for name in ("text", "other"))
+    assert model.config.id2label == {0: "apart", 1: "part"}
+    shares = model.classifier(torch.cat([first, second, (first - second).abs()], dim=1)).softmax(1)
+    for line, share in zip(found, shares.tolist(), strict=True):
+        assert list(line["probabilities"].values()) == pytest.approx(share, abs=1e-5)
+        assert line["label"] == max(line["probabilities"], key=line["probabilities"].get)
+    return [line["label"] == row["label"] for line, row in zip(found, rows, strict=True)]
+
+
 SCORE = {
     "question-answering": "exact_match",
     "question-answering, last": "accuracy",
@@ -85,6 +97,7 @@ SCORE = {
     "token-classification": "accuracy",
     "embedding": "accuracy_at_1",
     "embedding, similar": "mean_squared_error",
+    "pair-classification": "accuracy",
 }
 RIGHT = {
     "question-answering": right_answers,
@@ -93,6 +106,7 @@ RIGHT = {
     "token-classification": right_words,
     "embedding": found_others,
     "embedding, similar": squared_errors,
+    "pair-classification": right_classes,
 }
 
 

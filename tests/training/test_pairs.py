@@ -7,12 +7,14 @@ from scipy.stats import spearmanr
 from torch.nn import functional
 from transformers import TrainingArguments
 
+from memenc.data.labels import Labels
 from memenc.tasks import MemencForTextPairs
 from memenc.training.pair_metrics import retrieval_scores, similarity_scores
 from memenc.training.run import fine_tune
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks import Examples
 from memenc.training.tasks.embedding import MatchingPairs, SimilarPairs
+from memenc.training.tasks.pair_classification import PairClassification
 from memenc.training.trainer import DocumentTrainer, uncollated
 from tests.backbones import tiny_backbone
 from tests.tiny import TINY_MEMORY, TINY_MODEL
@@ -85,14 +87,24 @@ def test_both_readings_of_a_part_have_the_same_dropout(tmp_path):
     assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float((slope**2).sum()), rel=1e-4)
 
 
-@pytest.mark.parametrize("similar", (False, True))
-def test_pairs_are_learned(similar, tmp_path):
+TASKS = {
+    "matching": (lambda: MatchingPairs(0.05), None),
+    "similar": (SimilarPairs, lambda place: place % 2 * 0.9),
+    "classified": (
+        lambda: PairClassification(Labels("single_label_classification", ("a", "b"))),
+        lambda place: place % 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_pairs_are_learned(name, tmp_path):
     torch.manual_seed(0)
-    items = pairs(12, 20)
+    (make, label), items = TASKS[name], pairs(12, 20)
     for place, item in enumerate(items):
         item["pair_input_ids"] = item["input_ids"][: max(1, len(item["input_ids"]) // 2)]
-        item |= {"labels": place % 2 * 0.9} if similar else {}
-    task = SimilarPairs() if similar else MatchingPairs(0.05)
+        item |= {} if label is None else {"labels": label(place)}
+    task = make()
     model = model_of(**task.model_options()).float()
     settings = TrainingSettings(epochs=10, learning_rate=1e-3, new_learning_rate=1e-2, documents_per_step=6)
     log = fine_tune(model, task, Examples(items), None, settings, tmp_path, quiet=True, device="cpu")

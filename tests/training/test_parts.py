@@ -9,6 +9,7 @@ from memenc import (
     MemencForMultipleChoice,
     MemencForQuestionAnswering,
     MemencForSequenceClassification,
+    MemencForTextPairs,
     MemencForTokenClassification,
 )
 from memenc.data.labels import Labels
@@ -17,6 +18,7 @@ from memenc.training.run import predict_logits
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks.base import TaskOptions
 from memenc.training.tasks.multiple_choice import MultipleChoice
+from memenc.training.tasks.pair_classification import PairClassification
 from memenc.training.tasks.question_answering import LabelQuestions
 from memenc.training.tasks.sequence_classification import SequenceClassification
 from memenc.training.tasks.token_classification import TokenClassification
@@ -67,11 +69,22 @@ OTHER_TASKS = {
         lambda ids: asked_of(ids, labels=lambda count: [number % 3 for number in range(count)]),
         lambda: LabelQuestions(TaskOptions(question_position="last"), ("a", "b", "c")),
     ),
+    "pair-classification": (
+        MemencForTextPairs,
+        lambda ids: {"pair_input_ids": ids[: len(ids) // 2], "more_tokens": len(ids) // 2, "labels": len(ids) % 3},
+        lambda: PairClassification(Labels("single_label_classification", ("a", "b", "c"))),
+    ),
     "multiple-choice": (
         MemencForMultipleChoice,
         lambda ids: asked_of(ids, labels=lambda count: [number % 2 for number in range(count)], options=2),
         MultipleChoice,
     ),
+}
+
+
+HEAD_OPTIONS = {
+    "question-answering": {"question_position": "last"},
+    "pair-classification": {"pair_loss": "classification"},
 }
 
 
@@ -87,9 +100,9 @@ def asked_of(ids, labels, options=None):
 
 
 @pytest.mark.parametrize("name", OTHER_TASKS)
-def test_words_and_questions_count_the_same_in_any_part(name, tmp_path):
+def test_words_questions_and_pairs_count_the_same_in_any_part(name, tmp_path):
     head, rest_of, make = OTHER_TASKS[name]
-    options = {"question_position": "last"} if name == "question-answering" else {}
+    options = HEAD_OPTIONS.get(name, {})
     memory = TINY_MEMORY | {"reconstruction_weight": 0.3}
     model = head.from_backbone(tiny_backbone("bert"), memory_options=memory, num_labels=3, **options, **TINY_MODEL)
     model = model.double().train()

@@ -33,7 +33,7 @@ class TaskOptions:
     """What is asked of one task or another beside its records.
 
     Args:
-        problem_type: what the labels of sequence-classification are, if it is not what they look like.
+        problem_type: what the labels of sequence- or pair-classification are, if it is not what they look like.
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
             last, for labels and a document that is read once.
         max_answer_tokens: tokens of the longest answer that question-answering gives.

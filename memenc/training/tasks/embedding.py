@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self, cast, final
@@ -12,38 +11,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from memenc.data.records import Record, Understanding
-from memenc.data.tokens import tokenize_document
 from memenc.lockstep import number_of_processes
-from memenc.tasks import MemencForTextPairs, TextPairOutput, collate_pairs
+from memenc.tasks import TextPairOutput
 from memenc.tasks.text_pairs import contrastive_loss
 from memenc.training.pair_metrics import retrieval_scores, similarity_scores
-from memenc.training.tasks.base import Task, TaskOptions, documents_collator
+from memenc.training.tasks.base import TaskOptions
 from memenc.training.tasks.objective import Item, Mean, Parts, Run
+from memenc.training.tasks.pairs import LABEL, Pairs, PairTask, answer_about
 
-SIMILARITY = "label"
 
-
-class Pairs(Understanding):
+class ComparedPairs(Pairs):
     """Documents with another one, and perhaps the similarity of the two under "label"."""
 
     def check(self, record: Record) -> None:
         """Refuse another that is no text, and a similarity that is no cosine."""
-        if not isinstance(record.label, str):
-            raise ValueError(f"the other document must be text, found {str(record.label)[:40]!r}")
+        super().check(record)
         similarity_of(record)
 
 
-class Embedding(Task):
+class Embedding(PairTask):
     """What both kinds of pairs share: the head has no parameters, the context representation is what is trained."""
 
     name = "embedding"
-    label_column = "other"
-    predicts_from_labels = True
-    head = MemencForTextPairs
 
     @classmethod
     def of(cls, records: Sequence[Record], options: TaskOptions) -> Any:
@@ -56,7 +48,7 @@ class Embedding(Task):
         if any(known) and not all(known):
             line = records[known.index(False)].line
             raise ValueError(
-                f"line {line}: a pair without {SIMILARITY!r}, others have one; give every pair its similarity from -1 "
+                f"line {line}: a pair without {LABEL!r}, others have one; give every pair its similarity from -1 "
                 "to 1, or none of them"
             )
         return SimilarPairs() if all(known) else MatchingPairs.trained_with(options)
@@ -69,20 +61,7 @@ class Embedding(Task):
     @classmethod
     def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
         """Two documents, and perhaps their similarity."""
-        return Pairs
-
-    def items(self, record: Record, source: str, tokenizer: PreTrainedTokenizerBase, labelled: bool) -> list[Item]:
-        """One item per pair."""
-        first, second = (tokenize_document(text, tokenizer) for text in (record.text, record.label))
-        item = {"input_ids": first, "pair_input_ids": second, "more_tokens": len(second)}
-        return [item | {"id": record.id, "line": record.line} | (self._wanted(record, source) if labelled else {})]
-
-    def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
-        """First and second documents, and similarities where there are any."""
-        names = ("input_ids", "pair_input_ids", "labels")
-        return collate_pairs(
-            documents_collator(model), [{name: item[name] for name in names if name in item} for item in items]
-        )
+        return ComparedPairs
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[np.ndarray]:
         """Both embeddings of every pair, (2, hidden), of length 1."""
@@ -91,16 +70,7 @@ class Embedding(Task):
 
     def answers(self, item: Item, prediction: np.ndarray) -> Iterator[dict[str, Any]]:
         """Similarity of the two documents of a pair."""
-        tokens = {"tokens_seen": len(item["input_ids"]), "other_tokens_seen": len(item["pair_input_ids"])}
-        yield {"id": item["id"], "line": item["line"], "similarity": float(prediction[0] @ prediction[1]), **tokens}
-
-    def cut(self, item: Item, start: int, end: int) -> Item:
-        """Refuse: nobody knows which part makes a pair what it is."""
-        raise ValueError("segment_curriculum cannot cut pairs of documents; leave it out")
-
-    @abstractmethod
-    def _wanted(self, record: Record, source: str) -> Item:
-        """What is learned of a pair, or scored."""
+        yield answer_about(item, {"similarity": float(prediction[0] @ prediction[1])})
 
 
 @final
@@ -129,9 +99,7 @@ class SimilarPairs(Embedding):
     def _wanted(self, record: Record, source: str) -> Item:
         similarity = similarity_of(record)
         if similarity is None:
-            raise ValueError(
-                f"{source}, line {record.line}: a pair without {SIMILARITY!r}, its similarity from -1 to 1"
-            )
+            raise ValueError(f"{source}, line {record.line}: a pair without {LABEL!r}, its similarity from -1 to 1")
         return {"labels": similarity}
 
 
@@ -203,7 +171,7 @@ def similarity_of(record: Record) -> float | None:
     Raises:
         ValueError: it is no number from -1 to 1.
     """
-    value = record.rest.get(SIMILARITY)
+    value = record.rest.get(LABEL)
     if value is None or value == "":
         return None
     try:
@@ -211,5 +179,8 @@ def similarity_of(record: Record) -> float | None:
     except (TypeError, ValueError):
         number = float("nan")
     if not -1 <= number <= 1:
-        raise ValueError(f"{SIMILARITY!r} must be a similarity from -1 to 1, found {str(value)[:40]!r}")
+        raise ValueError(
+            f"{LABEL!r} must be a similarity from -1 to 1, found {str(value)[:40]!r}; classes of pairs are learned by "
+            "--task pair-classification"
+        )
     return number

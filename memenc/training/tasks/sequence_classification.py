@@ -102,18 +102,19 @@ class SequenceClassification(Task):
         """Label and probabilities of one document."""
         tokens = len(item["input_ids"])
         place = {"id": item["id"], "line": item["line"]}
-        yield place | self.answer(prediction) | {"tokens_seen": tokens, "empty": tokens == 0}
+        yield place | label_and_probabilities(self.labels, prediction) | {"tokens_seen": tokens, "empty": tokens == 0}
 
-    def answer(self, logits: np.ndarray) -> dict[str, Any]:
-        """Label and probabilities (None for regression) of one document's logits (labels,)."""
-        if self.labels.problem_type == REGRESSION:
-            return {"label": float(logits[0]), "probabilities": None}
-        exact = torch.from_numpy(logits).double()
-        several = self.labels.problem_type == MULTI
-        shares = (exact.sigmoid() if several else exact.softmax(-1)).tolist()
-        label = self.labels.decode(logits > 0 if several else logits.argmax())
-        probabilities = {name: round(share, 6) for name, share in zip(self.labels.names, shares, strict=True)}
-        return {"label": list(label) if several else label, "probabilities": probabilities}
+
+def label_and_probabilities(labels: Labels, logits: np.ndarray) -> dict[str, Any]:
+    """Label and probabilities (None for regression) that logits (labels,) say."""
+    if labels.problem_type == REGRESSION:
+        return {"label": float(logits[0]), "probabilities": None}
+    exact = torch.from_numpy(logits).double()
+    several = labels.problem_type == MULTI
+    shares = (exact.sigmoid() if several else exact.softmax(-1)).tolist()
+    label = labels.decode(logits > 0 if several else logits.argmax())
+    probabilities = {name: round(share, 6) for name, share in zip(labels.names, shares, strict=True)}
+    return {"label": list(label) if several else label, "probabilities": probabilities}
 
 
 def named_labels(names: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from memenc.baselines.report import compare_with_baselines
 from memenc.config import python_values
 from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels, looks_like
 from memenc.data.report import corpus_report
-from memenc.data.tokens import without_limit
+from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.saved import ESTIMATOR_FILE, kept_beside
@@ -152,7 +152,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         }
         with whole_folder(Path(path)) as folder:
             self.model_.save_pretrained(folder)
-            without_limit(self.tokenizer_).save_pretrained(folder)
+            tokenizer_to_save(self.tokenizer_).save_pretrained(folder)
             (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
     @classmethod

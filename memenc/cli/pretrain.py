@@ -13,7 +13,7 @@ from memenc.cli import console, options
 from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
-from memenc.data.tokens import without_limit
+from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, split_validation
 from memenc.lockstep import is_first_process
@@ -97,7 +97,7 @@ def pretrain(
         return
     with whole_folder(output) as folder:
         made.save_pretrained(folder)
-        without_limit(tokenizer).save_pretrained(folder)
+        tokenizer_to_save(tokenizer).save_pretrained(folder)
     after = None if validation is None else show_scores(made, objective, validation)
     facts = {"options": asdict(documents) | asdict(held_out), **run, "validation": {"before": before, "after": after}}
     write_results(output / "results", log, seed=settings.seed, **facts, adaptation=cost.as_dict())

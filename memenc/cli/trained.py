@@ -12,7 +12,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from memenc.data.records import Record, batches_of
-from memenc.data.tokens import instruction_tokens, without_limit
+from memenc.data.tokens import instruction_tokens, tokenizer_to_save
 from memenc.estimator import DEFAULT_TASK
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.saved import ESTIMATOR_FILE, damaged, kept_beside, load_whole
@@ -58,7 +58,7 @@ def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> No
     kept = {"task": trained.task.name, **trained.task.kept(), "parameters": parameters}
     with whole_folder(path) as folder:
         trained.model.save_pretrained(folder)
-        without_limit(trained.tokenizer).save_pretrained(folder)
+        tokenizer_to_save(trained.tokenizer).save_pretrained(folder)
         (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
 

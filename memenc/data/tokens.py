@@ -217,11 +217,20 @@ def _blocks(pieces: Iterable[str]) -> Iterator[str]:
     yield "".join(waiting)
 
 
-def without_limit(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer without a maximum length: it would make pipelines warn, and others truncate."""
-    unlimited = copy.copy(tokenizer)
-    unlimited.model_max_length = VERY_LARGE_INTEGER
-    return unlimited
+def tokenizer_to_save(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer as pipelines and sentence-transformers need it beside a model.
+
+    It has no maximum length, which would make the ones warn and the others truncate, and a padding token, without which
+    neither reads several texts at a time; decoders' often have none. What fills padding is never read.
+    """
+    if tokenizer.pad_token is None:
+        # A token that is special already: any other would be one from now on, and texts would get other ids.
+        saved = copy.deepcopy(tokenizer)
+        saved.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.unk_token
+    else:
+        saved = copy.copy(tokenizer)
+    saved.model_max_length = VERY_LARGE_INTEGER
+    return saved
 
 
 def special_tokens_named(tokenizer: PreTrainedTokenizerBase, token_types: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from memenc.data import (
     stream_tokens_with_offsets,
     tokenize_document,
 )
+from memenc.data.tokens import tokenizer_to_save
 from tests.data.tiny_tokenizers import BUILDERS, tiny_tokenizer, word
 
 FRAGMENTS = [
@@ -257,6 +258,17 @@ def test_slow_tokenizers_stream_ids_but_no_offsets(tokenizer_class):
 )
 def test_special_tokens(family, expected):
     assert special_tokens_of(tiny_tokenizer(family)) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "padding"), [("wordpiece", "[PAD]"), ("prepended space", "<unk>"), ("digits by three", None)]
+)
+def test_a_saved_tokenizer_pads_with_a_token_that_is_special_already(family, padding):
+    tokenizer = tiny_tokenizer(family)
+    before, text = tokenizer.pad_token, random_text(200)
+    saved = tokenizer_to_save(tokenizer)
+    assert saved.pad_token == padding and saved.model_max_length > 10**20 and tokenizer.pad_token == before
+    assert whole(text, saved) == whole(text, tokenizer)
 
 
 def test_special_tokens_of_no_tokenizer():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, pipeline
 
-from memenc import LongDocumentClassifier, MemencModel
+from memenc import LongDocumentClassifier, MemencForTokenClassification, MemencModel
 from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
 
 LONG = (200, 700)
@@ -66,6 +66,30 @@ def test_feature_extraction_of_any_length(fitted, folder, logged):
             wanted = fitted.model_.memenc(ids).last_hidden_state
         assert states.shape == (1, len(text.split()) + 2, 32)
         assert torch.allclose(states, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", (1, 3))
+def test_token_classification_of_any_length(folder, tmp_path, batch_size, logged):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    kinds = {0: "O", 1: "B-PER", 2: "I-PER"}
+    model = MemencForTokenClassification.from_backbone(
+        save_tiny_backbone(tmp_path / "backbone"), tokenizer=tokenizer, id2label=kinds, **TINY_MODEL
+    ).eval()
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    texts, _ = tiny_documents(4, LONG, seed=5)
+    found = pipeline("token-classification", model=str(tmp_path / "model"), device="cpu")(texts, batch_size=batch_size)
+    for text, tokens in zip(texts, found, strict=True):
+        read = tokenizer(text, return_tensors="pt", return_offsets_mapping=True)
+        with torch.no_grad():
+            labels = model(read["input_ids"]).logits[0].argmax(-1).tolist()
+        wanted = [
+            (start, end, kinds[label])
+            for (start, end), label in zip(read["offset_mapping"][0].tolist(), labels, strict=True)
+            if end and label
+        ]
+        assert [(token["start"], token["end"], token["entity"]) for token in tokens] == wanted
+    assert not any("longer than" in record.getMessage() for record in logged.records)
 
 
 def test_sentence_transformers_reads_the_readout_of_whole_documents(fitted, folder, tmp_path):

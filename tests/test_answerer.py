@@ -1,12 +1,14 @@
 """The question answerer: the same answers as `memenc predict`, states saved and resumed, documents read once."""
 
 import json
+import re
+from itertools import pairwise
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from memenc import MemencForMultipleChoice, MemencForQuestionAnswering, QuestionAnswerer, answerer
+from memenc import MemencForMultipleChoice, MemencForQuestionAnswering, QuestionAnswerer, answering
 from memenc.cli.main import app
 from memenc.cli.trained import Trained, save_trained
 from memenc.data.records import Record
@@ -36,7 +38,8 @@ def untrained(kind, task, folder, **options):
 
 @pytest.fixture
 def spans(tmp_path):
-    return untrained(MemencForQuestionAnswering, SpanQuestions(TaskOptions()), tmp_path)
+    # Longer than a segment's own tokens, and so short that four of them do not cover the document.
+    return untrained(MemencForQuestionAnswering, SpanQuestions(TaskOptions(max_answer_tokens=15)), tmp_path)
 
 
 @pytest.fixture
@@ -50,16 +53,17 @@ def choices(tmp_path):
     return untrained(MemencForMultipleChoice, MultipleChoice(), tmp_path)
 
 
-def predicted(folder, tmp_path, **more):
+def predicted(folder, tmp_path, *arguments, **more):
     row = {"document": DOCUMENT, "questions": [{"id": "a", "question": QUESTION, **more}]}
     path = write_lines(tmp_path / "asked.jsonl", [row])
-    result = CliRunner().invoke(app, ["predict", "--model", str(folder), "--data", str(path), "--device", "cpu"])
+    command = ["predict", "--model", str(folder), "--data", str(path), "--device", "cpu", *arguments]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
 
 def test_spans_are_those_of_predict_and_characters_of_the_document(spans, tmp_path, monkeypatch):
-    monkeypatch.setattr(answerer, "TOKENS_PER_CALL", 30)
+    monkeypatch.setattr(answering, "TOKENS_PER_CALL", 30)
     reader = QuestionAnswerer(spans)
     reader.read(DOCUMENT)
     found, wanted = reader.ask(QUESTION), predicted(spans, tmp_path)
@@ -72,7 +76,7 @@ def test_spans_are_those_of_predict_and_characters_of_the_document(spans, tmp_pa
 
 
 def test_labels_are_those_of_predict(labels, tmp_path, monkeypatch):
-    monkeypatch.setattr(answerer, "TOKENS_PER_CALL", 33)
+    monkeypatch.setattr(answering, "TOKENS_PER_CALL", 33)
     reader = QuestionAnswerer(labels)
     reader.read(DOCUMENT)
     found, wanted = reader.ask(QUESTION), predicted(labels, tmp_path)
@@ -86,6 +90,50 @@ def test_options_are_those_of_predict(choices, tmp_path):
     found, wanted = reader.ask(QUESTION, OPTIONS), predicted(choices, tmp_path, options=OPTIONS)
     assert found.text == wanted["answer"]
     assert found.score == pytest.approx(wanted["probabilities"][wanted["option"]], abs=1e-4)
+
+
+def test_further_spans_are_those_of_predict_and_stand_apart(spans, tmp_path):
+    reader = QuestionAnswerer(spans)
+    reader.read(DOCUMENT)
+    found, wanted = reader.ask(QUESTION, answers=5), predicted(spans, tmp_path, "--answers", "5")
+    assert found[0] == reader.ask(QUESTION) and len(found) == 5
+    assert [(each.text, each.start, each.end, each.segment) for each in found] == [
+        tuple(each[name] for name in ("answer", "start", "end", "segment")) for each in (wanted, *wanted["further"])
+    ]
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+    said = sorted((each.start, each.end) for each in found if each.text)
+    assert all(DOCUMENT[each.start : each.end] == each.text for each in found if each.text)
+    assert all(end <= start for (_, end), (start, _) in pairwise(said))
+
+
+def test_further_labels_are_the_next(labels, tmp_path):
+    reader = QuestionAnswerer(labels)
+    reader.read(DOCUMENT)
+    found, wanted = reader.ask(QUESTION, answers=7), predicted(labels, tmp_path, "--answers", "7")
+    assert found[0] == reader.ask(QUESTION) and {each.text for each in found} == {"high", "low", "no answer"}
+    assert [each.text for each in found] == [each["answer"] for each in (wanted, *wanted["further"])]
+    assert sum(each.score for each in found) == pytest.approx(1)
+
+
+def test_further_options_are_the_next(choices, tmp_path):
+    reader = QuestionAnswerer(choices)
+    reader.read(DOCUMENT)
+    (found,) = reader.ask_all([QUESTION], OPTIONS, answers=2)
+    wanted = predicted(choices, tmp_path, "--answers", "2", options=OPTIONS)
+    order = sorted(range(3), key=lambda option: -wanted["probabilities"][option])
+    assert [each.text for each in found] == [OPTIONS[option] for option in order[:2]]
+    assert [wanted["option"], *(each["option"] for each in wanted["further"])] == order[:2]
+    assert [each.score for each in found] == pytest.approx(
+        [wanted["probabilities"][option] for option in order[:2]], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("answers", (0, -1, 2.0, True, "3"))
+def test_numbers_of_answers_that_are_none_are_refused(spans, answers):
+    reader = QuestionAnswerer(spans)
+    reader.read(DOCUMENT)
+    with pytest.raises(ValueError, match=re.escape(f"answers={answers!r}: give a whole number of at least 1")):
+        reader.ask(QUESTION, answers=answers)
 
 
 @pytest.mark.parametrize("kind", ("spans", "labels", "choices"))
@@ -123,6 +171,7 @@ def test_an_empty_document_has_an_answer_too(kind, request):
     reader = QuestionAnswerer(request.getfixturevalue(kind))
     reader.read("")
     assert 0 <= reader.ask(QUESTION).score <= 1
+    assert len(reader.ask(QUESTION, answers=3)) == (1 if kind == "spans" else 3)
 
 
 def test_what_makes_no_sense_is_refused(spans, tmp_path):

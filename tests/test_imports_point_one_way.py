@@ -26,6 +26,7 @@ RANKS = [
     ["baselines"],
     ["diagnostics"],
     ["estimator"],
+    ["answering"],
     ["answerer"],
     ["comparison"],
     ["cli"],

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -15,6 +16,7 @@ from memenc.cli import console, options
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.data.records import Record
+from memenc.training.tasks.questions import QuestionTask
 
 
 @spread
@@ -32,6 +34,14 @@ def predict(
             rich_help_panel=options.DATA,
         ),
     ] = None,
+    answers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How many answers to give to a question, as far as there are so many; those after the first "
+            "are in `further`.",
+        ),
+    ] = 1,
     task: options.TrainedTask = None,
     instruction: options.Instruction = None,
     device: options.Device = "auto",
@@ -41,17 +51,30 @@ def predict(
     if label_column is not None and not trained.task.predicts_from_labels:
         said = f"--label-column {label_column}"
         raise ValueError(f"{said}: {trained.task.name} predicts from documents alone; leave it out")
+    if answers > 1:
+        trained = giving(trained, answers)
     reader = documents.records_of(trained.task, labelled=False, label_column=label_column)
     with opened(output) as file, console.document_progress() as progress:
         shown = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            for answer in answers(trained, chunk, documents.data, reader.leaving_out):
-                file.write(as_line(answer))
+            for line in lines_of(trained, chunk, documents.data, reader.leaving_out):
+                file.write(as_line(line))
             progress.advance(shown, len(chunk))
     console.note_problems(reader.problems)
 
 
-def answers(
+def giving(trained: Trained, answers: int) -> Trained:
+    """The model with so many answers to every question.
+
+    Raises:
+        ValueError: it answers no questions.
+    """
+    if not isinstance(trained.task, QuestionTask):
+        raise ValueError(f"--answers {answers}: {trained.task.name} answers no questions; leave it out")
+    return replace(trained, task=trained.task.giving(answers))
+
+
+def lines_of(
     trained: Trained, chunk: list[Record], source: str, problems: list[str] | None = None
 ) -> Iterator[dict[str, Any]]:
     """What is said of every document."""

@@ -75,6 +75,10 @@ class PlacedTokens:
             end += 1
         return start, end
 
+    def sharing(self, first: int, last: int) -> tuple[int, int]:
+        """First and last token that hold any of the characters of tokens from the first to the last."""
+        return self.tokens(*self.characters(first, last)) or (first, last)
+
 
 def goes_on(character: str) -> bool:
     """Whether a character belongs to the one before it: an accent, a vowel sign, the rest of a Korean syllable."""

@@ -1,8 +1,10 @@
-"""Answers as spans of a document: their likelihood, and the best span without a table of tokens by tokens."""
+"""Answers as spans of a document: their likelihood, and the best spans without a table of tokens by tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import torch
 from torch import Tensor
@@ -27,6 +29,11 @@ class SpanLogits:
     def log_total(self) -> Tensor:
         """Log of the sum over every pair of tokens and over no answer, (documents,)."""
         return torch.logaddexp(self.start.logsumexp(1) + self.end.logsumexp(1), self.none)
+
+    def part(self, document: int, first: int, behind: int) -> SpanLogits:
+        """Those of one document's tokens from the first up to the one behind the last."""
+        rows = slice(document, document + 1)
+        return SpanLogits(self.start[rows, first:behind], self.end[rows, first:behind], self.none[rows])
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,40 @@ def best_spans(logits: SpanLogits, max_answer_tokens: int, words: Tensor | None 
     end = place[:, 0].gather(1, start[:, None])[:, 0]
     empty = score <= lowest / 2
     return BestSpans(start.masked_fill(empty, -1), end.masked_fill(empty, -1), score.masked_fill(empty, -torch.inf))
+
+
+def spans_apart(
+    logits: SpanLogits, max_answer_tokens: int, words: Tensor, held: Callable[[int, int], tuple[int, int]]
+) -> Iterator[tuple[int, int, float]]:
+    """Spans of one document, best first: each the best of all that share no token with what those before it hold.
+
+    The first is that of `best_spans`. Of equal scores the span that starts first is first, or else that ends first.
+
+    Args:
+        logits: of the document alone.
+        max_answer_tokens: of a span.
+        words: (1, tokens) bool, where a span may start.
+        held: the first and the last token that no other span may have, given those of a span.
+
+    Yields:
+        First and last token, and start plus end logit.
+    """
+
+    def best_within(first: int, behind: int) -> tuple[float, int, int, int, int]:
+        best = best_spans(logits.part(0, first, behind), max_answer_tokens, words[:, first:behind])
+        return -float(best.score), first + int(best.start), first + int(best.end), first, behind
+
+    # What is left are stretches between the spans taken; each waits with its best span.
+    stretches = [best_within(0, logits.start.shape[1])]
+    while stretches:
+        cost, start, end, first, behind = heappop(stretches)
+        if cost == torch.inf:
+            return
+        yield start, end, -cost
+        taken_first, taken_last = held(start, end)
+        for stretch in ((first, taken_first), (taken_last + 1, behind)):
+            if stretch[0] < stretch[1]:
+                heappush(stretches, best_within(*stretch))
 
 
 def without_repetition(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:

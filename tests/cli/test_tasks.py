@@ -186,6 +186,27 @@ def test_words_may_be_text(memenc, folder_of, lines):
     assert len(line["labels"]) == 2
 
 
+@pytest.mark.parametrize("kind", ("question-answering", "question-answering, last", "multiple-choice"))
+def test_further_answers_leave_the_best_as_it_is(memenc, folder_of, lines, kind):
+    path, predict = lines(KINDS[kind][0](3, seed=5)), ["predict", "--model", folder_of(kind), "--data"]
+    alone = memenc(*predict, path).lines
+    several = memenc(*predict, path, "--answers", "2").lines
+    further = [line.pop("further") for line in several]
+    assert several == alone
+    for line, found in zip(alone, further, strict=True):
+        # A span may be the whole document.
+        assert len(found) == 1 or kind == "question-answering"
+        assert all(each["score"] <= line.get("score", 1) for each in found)
+        assert all((each["answer"], each.get("start")) != (line["answer"], line.get("start")) for each in found)
+
+
+def test_answers_that_make_no_sense_are_refused(memenc, folder_of, model, lines):
+    path = lines([{"text": "word1"}])
+    said = memenc("predict", "--model", model, "--data", path, "--answers", "2", code=1).err
+    assert "--answers 2: sequence-classification answers no questions; leave it out" in said
+    assert "--answers" in memenc("predict", "--model", model, "--data", path, "--answers", "0", code=2).err
+
+
 def test_questions_in_a_column_of_another_name(memenc, folder_of, lines):
     kind = "question-answering, last"
     folder, rows = folder_of(kind), KINDS[kind][0](3, seed=2)

@@ -1,12 +1,13 @@
 """Spans of documents: their likelihood and the best one, against tables of tokens by tokens."""
 
+import itertools
 import math
 import random
 
 import pytest
 import torch
 
-from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans, span_loss
+from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans, span_loss, spans_apart
 
 TOKENS = 23
 
@@ -74,6 +75,43 @@ def test_an_answer_starts_where_there_are_words():
     found = best_spans(logits, 5, words)
     assert int(found.start[0]) in (4, 11) and int(found.start[1]) == -1
     assert float(found.score[1]) == -math.inf
+
+
+def apart_of_a_table(logits, longest, words, held):
+    """Every span of a document, best first, without those that share a token with what one before it holds."""
+    tokens = logits.start.shape[1]
+    spans = [
+        (-float(logits.start[0, first] + logits.end[0, last]), first, last)
+        for first in range(tokens)
+        for last in range(first, min(tokens, first + longest))
+        if words[0, first]
+    ]
+    found, taken = [], set()
+    for cost, first, last in sorted(spans):
+        if taken.isdisjoint(range(first, last + 1)):
+            found.append((first, last, -cost))
+            begin, end = held(first, last)
+            taken |= set(range(begin, end + 1))
+    return found
+
+
+@pytest.mark.parametrize("whole", (True, False), ids=("ties", "no ties"))
+@pytest.mark.parametrize("longest", (1, 3, 100))
+def test_spans_apart_are_those_of_a_table(longest, whole):
+    for tokens, beside in itertools.product((0, 1, TOKENS), (0, 2)):
+        logits, _ = random_logits(tokens)
+        if whole:
+            # Seven different numbers in 23 places: many spans are equally good.
+            logits = SpanLogits(logits.start.round().clamp(-3, 3), logits.end.round().clamp(-3, 3), logits.none)
+        words = torch.rand(1, tokens) < 0.8
+
+        def held(first, last, beside=beside):
+            return first - beside, last + beside
+
+        found = list(spans_apart(logits, longest, words, held))
+        assert found == apart_of_a_table(logits, longest, words, held)
+        best = best_spans(logits, longest, words)
+        assert [(int(best.start), int(best.end), float(best.score))] == (found[:1] or [(-1, -1, -math.inf)])
 
 
 def test_one_answer_each_may_be_a_row():

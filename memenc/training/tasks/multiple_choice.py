@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -17,21 +18,20 @@ from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
 from memenc.tasks.final_reading import ReadDocuments
-from memenc.training.tasks.answers import Choice, evidence_of, evidence_positions, evidence_scores, marked
-from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.answers import Choice, evidence_of, evidence_positions, evidence_scores, highest, marked, top
+from memenc.training.tasks.base import TaskOptions, documents_collator, padded, parts
 from memenc.training.tasks.objective import Item
+from memenc.training.tasks.questions import QuestionTask
 
 # Questions put to one reading of a document; each of their options holds a copy of its state while it is scored.
 QUESTIONS_PER_READING = 8
 
 
 @final
-class MultipleChoice(Task):
+class MultipleChoice(QuestionTask):
     """Documents with questions, each with options of which one is right; any number of options."""
 
     name = "multiple-choice"
-    text_column, label_column = "document", "questions"
-    predicts_from_labels = True
     head = MemencForMultipleChoice
     asks_again = True
     main_score = "accuracy"
@@ -101,11 +101,12 @@ class MultipleChoice(Task):
         return found
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[Choice]]:
-        """The option of the highest score for every question."""
+        """The options of the highest scores for every question."""
         shares = cast(Tensor, output["logits"]).softmax(-1).cpu().numpy()
         evidence = cast(Tensor, output["evidence"]).cpu().numpy()
         found = iter(zip(shares, evidence, strict=True))
-        answers = [[chosen(question.options, *next(found)) for question in item["questions"]] for item in items]
+        count = self.number_of_answers
+        answers = [[chosen(question.options, *next(found), count) for question in item["questions"]] for item in items]
         return marked(items, answers, model.memenc.own_tokens_per_segment)
 
     def truth(self, item: Item) -> list[int]:
@@ -132,6 +133,7 @@ class MultipleChoice(Task):
                 "answer": question.options[choice.option],
                 "probabilities": [round(share, 6) for share in choice.probabilities],
                 "segment": choice.segment,
+                **self.further([each.place(question.options) for each in choice.further]),
                 "tokens_seen": tokens,
             }
 
@@ -153,8 +155,8 @@ def _check_options(questions: Sequence[AskedQuestion], options: Sequence[Sequenc
                 )
 
 
-def chosen(options: Sequence[str], shares: np.ndarray, evidence: np.ndarray) -> Choice:
-    """The most probable option, and the segment on which it rests most."""
-    best = int(shares[: len(options)].argmax())
-    weights = evidence[best]
-    return Choice(best, tuple(shares[: len(options)].tolist()), int(weights.argmax()) if weights.any() else None)
+def chosen(options: Sequence[str], shares: np.ndarray, evidence: np.ndarray, answers: int = 1) -> Choice:
+    """The most probable option and the segment on which it rests most, with the next ones as further choices."""
+    probabilities = tuple(shares[: len(options)].tolist())
+    found = [Choice(place, probabilities, top(evidence[place].tolist())) for place in highest(probabilities, answers)]
+    return replace(found[0], further=tuple(found[1:]))

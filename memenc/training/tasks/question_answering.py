@@ -17,29 +17,28 @@ from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForQuestionAnswering
 from memenc.tasks.final_reading import ReadDocuments
-from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits, best_spans
+from memenc.tasks.spans import NO_ANSWER, PADDING, SpanLogits
 from memenc.training.answer_metrics import answer_scores
 from memenc.training.tasks.answers import (
     AnswerFound,
-    answer_of,
     evidence_of,
     evidence_positions,
     evidence_scores,
     label_answer,
     marked,
+    span_answers,
     spans_of,
 )
-from memenc.training.tasks.base import Task, TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.base import TaskOptions, documents_collator, padded, parts
 from memenc.training.tasks.objective import Item
+from memenc.training.tasks.questions import QuestionTask
 from memenc.training.tasks.sequence_classification import named_labels
 
 
-class QuestionAnswering(Task):
+class QuestionAnswering(QuestionTask):
     """What both places of a question share."""
 
     name = "question-answering"
-    text_column, label_column = "document", "questions"
-    predicts_from_labels = True
     head = MemencForQuestionAnswering
     in_document: ClassVar[bool]
 
@@ -92,7 +91,8 @@ class QuestionAnswering(Task):
         place = {"document": item["id"], "line": item["line"]}
         tokens = len(item["input_ids"])
         for question, found in zip(item["questions"], prediction, strict=True):
-            yield {"id": question.id, **place, "question": question.text, **found.as_dict(), "tokens_seen": tokens}
+            said = found.as_dict() | self.further([each.place for each in found.further])
+            yield {"id": question.id, **place, "question": question.text, **said, "tokens_seen": tokens}
 
 
 @final
@@ -140,19 +140,13 @@ class SpanQuestions(QuestionAnswering):
         return found
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[AnswerFound]]:
-        """The best span of every item, or none where that is more probable."""
+        """The best spans of every item, or none where that is more probable."""
         logits = SpanLogits(
             *(cast(Tensor, output[name]) for name in ("start_logits", "end_logits", "no_answer_logits"))
         )
-        words = torch.zeros_like(logits.start, dtype=torch.bool)
-        for row, item in enumerate(items):
-            words[row, : len(item["input_ids"])] = torch.from_numpy(item["placed"].words)
-        spans, total = best_spans(logits, self.options.max_answer_tokens, words), logits.log_total()
-        none = (logits.none - total).exp().tolist()
-        score = (spans.score - total).exp().tolist()
         rooms = [model.memenc.own_tokens_beside(len(item["question_ids"][0])) for item in items]
-        found = zip(items, spans.start.tolist(), spans.end.tolist(), score, none, rooms, strict=True)
-        return [[answer_of(item["placed"], *rest)] for item, *rest in found]
+        placed, longest = [item["placed"] for item in items], self.options.max_answer_tokens
+        return [[found] for found in span_answers(logits, placed, rooms, longest, self.number_of_answers)]
 
     def scores(self, predictions: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
         """Exact match and F1 as SQuAD 2 has them."""
@@ -250,10 +244,12 @@ class LabelQuestions(QuestionAnswering):
         return found
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[AnswerFound]]:
-        """The most probable label of every question, and what it rests on."""
+        """The most probable labels of every question, and what they rest on."""
         shares = cast(Tensor, output["logits"]).softmax(-1).tolist()
         evidence = cast(Tensor, output["evidence"]).tolist()
-        found = iter([label_answer(self.names, *pair) for pair in zip(shares, evidence, strict=True)])
+        pairs = zip(shares, evidence, strict=True)
+        count, labels = self.number_of_answers, len(self.names)
+        found = iter([label_answer(self.names, share, [weights] * labels, count) for share, weights in pairs])
         answers = [[next(found) for _ in item["questions"]] for item in items]
         return marked(items, answers, model.memenc.own_tokens_per_segment)
 

@@ -189,6 +189,8 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X: Sequence[str]) -> np.ndarray:
         check_is_fitted(self, "model_")
         documents = TokenizedDocuments.from_texts(check_texts(X), self.tokenizer_)
+        # Where predict was called.
+        documents.warn_of_empty(stacklevel=4)
         return predict_logits(self.model_, documents)
 
     def _settings(self) -> tuple[TrainingSettings, float]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from memenc.backbones.loading import backbone_from_config, find_attention_layers
 from memenc.checks import check_readout_layers, check_segment_length, checked_mask
 from memenc.config import MemencConfig
-from memenc.data.batches import parts_of
 from memenc.encoder.encoded import Keep, token_states_at
 from memenc.encoder.places import choose_sizes
 from memenc.encoder.schedule import resolve_segments_per_call
@@ -24,10 +22,7 @@ from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.segments import Segments, cut_into_segments
 from memenc.state import MemoryState, fingerprint_of
-from memenc.texts import checked_texts, read_texts
-
-# Of English and its kin; it only decides which texts are read together.
-CHARACTERS_PER_TOKEN = 4
+from memenc.texts import encode_texts
 
 
 class MemencModel(MemencPreTrainedModel):
@@ -234,7 +229,6 @@ class MemencModel(MemencPreTrainedModel):
         special, length = self.encoder.special, self.config.segment_length
         return cut_into_segments(input_ids.long(), mask, special, length, self.encoder.pending(state), lead)
 
-    @torch.no_grad()
     def encode(
         self,
         texts: str | Iterable[str],
@@ -251,21 +245,7 @@ class MemencModel(MemencPreTrainedModel):
             documents_per_call: texts read side by side, at most.
             tokens_per_call: tokens read at once, padding included; bounds the memory.
         """
-        was_training = self.training
-        self.eval()
-        try:
-            if isinstance(texts, str | Iterator):
-                return read_texts(self, [texts], tokenizer, tokens_per_call)
-            texts = checked_texts(texts)
-            vectors = torch.zeros(len(texts), self.config.hidden_size, device=self.device, dtype=self.dtype)
-            # Texts of similar length together, so that little is padding; their characters tell it before their tokens.
-            lengths = [len(text) // CHARACTERS_PER_TOKEN for text in texts]
-            for places in parts_of(lengths, tokens_per_call, self.own_tokens_per_segment, documents_per_call):
-                batch = [texts[place] for place in places]
-                vectors[places] = read_texts(self, batch, tokenizer, tokens_per_call)
-            return vectors
-        finally:
-            self.train(was_training)
+        return encode_texts(self, texts, tokenizer, documents_per_call, tokens_per_call)[0]
 
     def _segments_per_call(self, input_ids: Tensor) -> int:
         setting, length = self.config.segments_per_call, self.config.segment_length

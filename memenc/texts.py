@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,9 @@ from memenc.data.token_buffer import TokenBuffer
 from memenc.data.tokens import stream_token_ids
 from memenc.encoder.schedule import tokens_per_backbone_call
 from memenc.state import MemoryState
+
+# Of English and its kin; it only decides which texts are read together.
+CHARACTERS_PER_TOKEN = 4
 
 
 def checked_texts(texts: Iterable[Any]) -> list[str]:
@@ -31,8 +34,40 @@ def checked_texts(texts: Iterable[Any]) -> list[str]:
     return [str(text) for text in texts]
 
 
-def read_texts(model: Any, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int) -> Tensor:
+@torch.no_grad()
+def encode_texts(
+    model: Any,
+    texts: str | Iterable[str],
+    tokenizer: PreTrainedTokenizerBase,
+    documents_per_call: int = 64,
+    tokens_per_call: int = 32_768,
+) -> tuple[Tensor, list[int]]:
+    """What `MemencModel.encode` gives, (texts, hidden), and how many tokens were read of every text."""
+    was_training = model.training
+    model.eval()
+    try:
+        if isinstance(texts, str | Iterator):
+            return read_texts(model, [texts], tokenizer, tokens_per_call)
+        texts = checked_texts(texts)
+        vectors = torch.zeros(len(texts), model.config.hidden_size, device=model.device, dtype=model.dtype)
+        tokens = [0] * len(texts)
+        # Texts of similar length together, so that little is padding; their characters tell it before their tokens.
+        lengths = [len(text) // CHARACTERS_PER_TOKEN for text in texts]
+        for places in parts_of(lengths, tokens_per_call, model.own_tokens_per_segment, documents_per_call):
+            vectors[places], read = read_texts(model, [texts[place] for place in places], tokenizer, tokens_per_call)
+            for place, count in zip(places, read, strict=True):
+                tokens[place] = count
+        return vectors, tokens
+    finally:
+        model.train(was_training)
+
+
+def read_texts(
+    model: Any, texts: Sequence[Any], tokenizer: PreTrainedTokenizerBase, tokens_per_call: int
+) -> tuple[Tensor, list[int]]:
     """Context representations (texts, hidden) of texts read side by side, unpadded in all segments but their last.
+
+    Beside them stands how many tokens were read of every text.
 
     Args:
         model: a `MemencModel` in evaluation mode.
@@ -55,7 +90,7 @@ def read_texts(model: Any, texts: Sequence[Any], tokenizer: PreTrainedTokenizerB
         mask = pad_sequence([torch.ones(len(piece), device=model.device) for piece in pieces], True)
         output = model(ids, mask, memory=state, output_token_states=False)
         vectors[places] = output.pooler_output
-    return vectors
+    return vectors, [buffer.taken for buffer in buffers]
 
 
 def read_whole_segments(model: Any, buffers: list[TokenBuffer], tokens_per_call: int) -> dict[int, MemoryState]:

@@ -217,9 +217,17 @@ def test_refuses_settings_that_do_not_exist(backbone):
 
 def test_odd_texts_are_read(fitted):
     odd = ["", "   ", "word1", "\x00", "\ud800 word2", "x" * 100_000, "\u2028", "excellent " * 3_000]
-    probabilities = fitted.predict_proba(odd)
+    said = r"3 of 8 documents have no tokens \(number 0, 1, 6, counted from 0\)"
+    with pytest.warns(UserWarning, match=said) as warned:
+        probabilities = fitted.predict_proba(odd)
     assert np.isfinite(probabilities).all()
     assert (probabilities[0] == probabilities[1]).all()
+    with pytest.warns(UserWarning, match=said) as again:
+        assert (fitted.predict(odd) == fitted.classes_[probabilities.argmax(1)]).all()
+    # It points at the line that predicts.
+    assert [each.filename for each in (*warned, *again)] == [__file__] * 2
+    with pytest.warns(UserWarning, match=r"12 of 12 .* \(number 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\., counted"):
+        fitted.predict([""] * 12)
 
 
 # Scikit-learn's check_estimator yields nothing for estimators that take text: most checks feed tables of numbers.

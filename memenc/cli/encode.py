@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 from transformers import AutoConfig
 
@@ -141,13 +142,19 @@ def encode_all_on_ray(
 
 def from_stream(encoder: DocumentEncoder, source: str, stream: StreamOptions) -> Iterator[Vectors]:
     """One document, in constant memory."""
+    read = 0
     with console.document_progress("tokens") as progress:
         task = progress.add_task("reading", total=None)
-        document = EndlessDocument(
-            encoder, stream.state, stream.save_every, advance=lambda tokens: progress.advance(task, tokens)
-        )
+
+        def advance(tokens: int) -> None:
+            nonlocal read
+            read += tokens
+            progress.advance(task, tokens)
+
+        document = EndlessDocument(encoder, stream.state, stream.save_every, advance=advance)
         pieces = iter(lambda: sys.stdin.buffer.read(BYTES_PER_BLOCK), b"") if source == "-" else Path(source)
-        yield Vectors([source], document.read(pieces))
+        vector = document.read(pieces)
+        yield Vectors([source], vector, np.array([read == 0]))
 
 
 def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -> Iterator[Vectors]:
@@ -156,7 +163,7 @@ def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -
     with console.document_progress() as progress:
         task = progress.add_task("reading", total=None)
         for chunk in chunks_of(reader):
-            rows = encoder.encode(texts_of(chunk))
-            yield Vectors([name_of(record) for record in chunk], rows)
+            rows, tokens = encoder.encode_counted(texts_of(chunk))
+            yield Vectors([name_of(record) for record in chunk], rows, tokens == 0)
             progress.advance(task, len(chunk))
     console.note_problems(reader.problems)

@@ -16,6 +16,7 @@ from memenc.cli import console, options
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.data.records import Record
+from memenc.training.tasks.base import seen
 from memenc.training.tasks.questions import QuestionTask
 
 
@@ -80,7 +81,7 @@ def lines_of(
     """What is said of every document."""
     examples, predictions = trained.read(chunk, source, False, problems)
     for item, prediction in zip(examples.items, predictions, strict=True):
-        yield from trained.task.answers(item, prediction)
+        yield from (line | seen(item) for line in trained.task.answers(item, prediction))
 
 
 def as_line(answer: dict[str, Any]) -> str:

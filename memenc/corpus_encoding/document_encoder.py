@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from memenc.corpus_encoding.identity import model_hash
 from memenc.corpus_encoding.loading import NewMemory, load_encoder
 from memenc.model import MemencModel
+from memenc.texts import encode_texts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -75,10 +76,19 @@ class DocumentEncoder:
         Raises:
             ValueError: one of them is no text.
         """
+        return self.encode_counted(texts)[0]
+
+    def encode_counted(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What `encode` gives, and how many tokens were read of every text, (texts,); of an empty one 0.
+
+        Raises:
+            ValueError: one of them is no text.
+        """
         for place, text in enumerate(texts):
             if not isinstance(text, str):
                 raise ValueError(f"document {place} of the batch is {text!r}, not text; leave it out beforehand")
-        return self.model.encode(list(texts), self.tokenizer).float().cpu().numpy()
+        vectors, tokens = encode_texts(self.model, list(texts), self.tokenizer)
+        return vectors.float().cpu().numpy(), np.array(tokens, dtype=np.int64)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with vectors (documents, hidden) in the place of its texts.

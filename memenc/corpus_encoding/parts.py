@@ -29,23 +29,24 @@ class Origin:
 
 
 def vector_schema(hidden: int) -> pyarrow.Schema:
-    """Columns `id` and `vector`."""
+    """Columns `id`, `vector` and `empty`: whether the document has no tokens."""
+    vector = pyarrow.list_(pyarrow.float32(), hidden)
     # large_string: a column of more than two gigabytes overflows the other.
-    return pyarrow.schema({"id": pyarrow.large_string(), "vector": pyarrow.list_(pyarrow.float32(), hidden)})
+    return pyarrow.schema({"id": pyarrow.large_string(), "vector": vector, "empty": pyarrow.bool_()})
 
 
-def vector_table(ids: Sequence[str], rows: np.ndarray) -> pyarrow.Table:
-    """Ids and vectors (documents, hidden) as a table."""
+def vector_table(ids: Sequence[str], rows: np.ndarray, empty: np.ndarray) -> pyarrow.Table:
+    """Ids, vectors (documents, hidden) and which documents are empty (documents,) as a table."""
     flat = pyarrow.array(rows.reshape(-1), pyarrow.float32())
     column = pyarrow.FixedSizeListArray.from_arrays(flat, rows.shape[1])
-    return pyarrow.table({"id": ids, "vector": column}, schema=vector_schema(rows.shape[1]))
+    return pyarrow.table({"id": ids, "vector": column, "empty": empty}, schema=vector_schema(rows.shape[1]))
 
 
-def write_part(path: Path, ids: Sequence[str], rows: np.ndarray, origin: Origin) -> None:
+def write_part(path: Path, ids: Sequence[str], rows: np.ndarray, empty: np.ndarray, origin: Origin) -> None:
     """Write a part; it appears whole or not at all."""
     facts = {IDENTITY: origin.identity, DOCUMENTS: origin.documents}
     with whole_file(path) as temporary:
-        table = vector_table(ids, rows).replace_schema_metadata(facts)
+        table = vector_table(ids, rows, empty).replace_schema_metadata(facts)
         # No value comes twice, so a dictionary would only cost.
         pyarrow.parquet.write_table(table, temporary, use_dictionary=False, write_page_checksum=True)
 

@@ -128,7 +128,8 @@ class ShardWork:
             )
         if there is None:
             names = [name_of(record) for record in documents]
-            write_part(path, names, self.encoder.encode([record.text for record in documents]), origin)
+            rows, tokens = self.encoder.encode_counted([record.text for record in documents])
+            write_part(path, names, rows, tokens == 0, origin)
         self.advance(len(documents))
         characters = sum(len(record.text) for record in documents)
         return {"file": path.name, "documents": len(documents), "characters": characters, "content": content}

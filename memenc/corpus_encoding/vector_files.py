@@ -23,10 +23,12 @@ class Vectors:
     Args:
         ids: one per document: its column "id", or its line.
         rows: float32, (documents, hidden).
+        empty: bool, (documents,): whether a document has no tokens, so that its vector is that of a memory of nothing.
     """
 
     ids: list[str]
     rows: np.ndarray
+    empty: np.ndarray
 
 
 def name_of(record: Record) -> str:
@@ -42,26 +44,28 @@ def write_vectors(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
 
 
 def write_npz(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
-    """Arrays `ids` and `vectors` in one file."""
+    """Arrays `ids`, `vectors` and `empty` in one file."""
     found = list(vectors)
+    names = np.array([name for part in found for name in part.ids], dtype=str)
     rows = np.concatenate([np.zeros((0, hidden), np.float32), *(part.rows for part in found)])
+    empty = np.concatenate([np.zeros(0, bool), *(part.empty for part in found)])
     with path.open("wb") as file:
-        np.savez(file, ids=np.array([name for part in found for name in part.ids], dtype=str), vectors=rows)
+        np.savez(file, ids=names, vectors=rows, empty=empty)
 
 
 def write_parquet(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
-    """Columns `id` and `vector`, one row group per chunk."""
+    """Columns `id`, `vector` and `empty`, one row group per chunk."""
     with pyarrow.parquet.ParquetWriter(path, vector_schema(hidden)) as writer:
         for part in vectors:
-            writer.write_table(vector_table(part.ids, part.rows))
+            writer.write_table(vector_table(part.ids, part.rows, part.empty))
 
 
 def write_jsonl(path: Path, vectors: Iterator[Vectors], hidden: int) -> None:
-    """One object with `id` and `vector` per line."""
+    """One object with `id`, `vector` and `empty` per line."""
     with path.open("w", encoding="utf-8") as file:
         for part in vectors:
-            for name, row in zip(part.ids, part.rows.tolist(), strict=True):
-                file.write(json.dumps({"id": name, "vector": row}) + "\n")
+            for name, row, empty in zip(part.ids, part.rows.tolist(), part.empty.tolist(), strict=True):
+                file.write(json.dumps({"id": name, "vector": row, "empty": empty}) + "\n")
 
 
 WRITERS: dict[str, Callable[[Path, Iterator[Vectors], int], None]] = {

@@ -10,11 +10,15 @@ class TokenBuffer:
 
     Args:
         stream: token ids of the text in lists.
+
+    Attributes:
+        taken: how many were taken so far.
     """
 
     def __init__(self, stream: Iterator[list[int]]) -> None:
         self._stream = stream
         self._ids: list[int] = []
+        self.taken = 0
 
     def fill(self, tokens: int) -> int:
         """How many tokens there are, of `tokens` that are asked for."""
@@ -28,4 +32,5 @@ class TokenBuffer:
     def take(self, tokens: int) -> list[int]:
         """The next tokens, which were filled in before."""
         taken, self._ids = self._ids[:tokens], self._ids[tokens:]
+        self.taken += len(taken)
         return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from memenc.data.tokens import tokenize_document
+
+# Documents without tokens that a warning names.
+EMPTY_NAMED = 10
 
 
 class TokenizedDocuments(Dataset):
@@ -44,6 +48,18 @@ class TokenizedDocuments(Dataset):
     def lengths(self) -> list[int]:
         """Tokens of every document."""
         return [len(ids) for ids in self.token_ids]
+
+    def warn_of_empty(self, stacklevel: int = 2) -> None:
+        """Warn of documents without tokens by their numbers, from 0; `stacklevel` as `warnings.warn` has it."""
+        empty = [place for place, tokens in enumerate(self.lengths) if not tokens]
+        if not empty:
+            return
+        named = ", ".join(map(str, empty[:EMPTY_NAMED])) + (", ..." if len(empty) > EMPTY_NAMED else "")
+        warnings.warn(
+            f"{len(empty):,} of {len(self):,} documents have no tokens (number {named}, counted from 0): nothing was "
+            "read of them, and the same is predicted for all of them",
+            stacklevel=stacklevel,
+        )
 
     def truncated(self, tokens: int) -> TokenizedDocuments:
         """The same documents cut off after so many tokens: the truncation baseline."""

@@ -33,15 +33,15 @@ def test_trained_model_in_every_format(encode, model, lines, monkeypatch):
     path, names = lines(rows), [row["id"] for row in rows[:5]] + ["6"]
     expected = expected_vectors(model, [row["text"] for row in rows])
     arrays = numpy.load(encode("--model", model, "--data", path))
-    table = pyarrow.parquet.read_table(encode("--model", model, "--data", path, name="vectors.parquet"))
+    table = pyarrow.parquet.read_table(encode("--model", model, "--data", path, name="vectors.parquet")).to_pydict()
     found = encode("--model", model, "--data", path, name="vectors.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in found]
-    for ids, vectors in [
-        (arrays["ids"].tolist(), arrays["vectors"]),
-        (table["id"].to_pylist(), table["vector"].to_pylist()),
-        ([entry["id"] for entry in entries], [entry["vector"] for entry in entries]),
+    for ids, vectors, empty in [
+        (arrays["ids"].tolist(), arrays["vectors"], arrays["empty"].tolist()),
+        (table["id"], table["vector"], table["empty"]),
+        [[entry[name] for entry in entries] for name in ("id", "vector", "empty")],
     ]:
-        assert ids == names
+        assert ids == names and empty == [False] * 5 + [True]
         numpy.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
@@ -60,8 +60,14 @@ def test_plain_backbone_gets_a_memory(encode, memenc, backbone, lines, tmp_path)
 def test_standard_input_is_one_document(encode, model):
     text = " ".join(row["text"] for row in reviews(40))
     arrays = numpy.load(encode("--model", model, "--data", "-", stdin=text))
-    assert arrays["ids"].tolist() == ["-"]
+    assert arrays["ids"].tolist() == ["-"] and arrays["empty"].tolist() == [False]
     numpy.testing.assert_allclose(arrays["vectors"], expected_vectors(model, [text]), atol=1e-5)
+
+
+def test_standard_input_without_a_token_is_an_empty_document(encode, model):
+    arrays = numpy.load(encode("--model", model, "--data", "-", stdin=" \n"))
+    assert arrays["empty"].tolist() == [True]
+    numpy.testing.assert_allclose(arrays["vectors"], expected_vectors(model, [""]), atol=1e-5)
 
 
 def test_one_document_is_gone_on_with(encode, memenc, model, tmp_path):
@@ -80,7 +86,9 @@ def test_one_document_is_gone_on_with(encode, memenc, model, tmp_path):
 
 
 def test_no_documents_give_no_vectors(encode, model, lines):
-    assert numpy.load(encode("--model", model, "--data", lines([])))["vectors"].shape == (0, 32)
+    with numpy.load(encode("--model", model, "--data", lines([]))) as arrays:
+        vectors, empty = arrays["vectors"], arrays["empty"]
+    assert vectors.shape == (0, 32) and empty.shape == (0,) and empty.dtype == bool
 
 
 def test_shards(memenc, model, lines, tmp_path):

@@ -21,6 +21,22 @@ def test_every_task_is_trained_here():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_every_line_says_whether_its_document_is_empty(memenc, folder_of, lines, kind):
+    rows = KINDS[kind][0](2, seed=6)
+    rows[1] |= {name: [] if name == "words" else "" for name in ("words", "document", "text") if name in rows[1]}
+    # No answer stands in an empty document.
+    rows[1]["questions"] = [{**each, "answers": []} for each in rows[1].get("questions", [])]
+    found = memenc("predict", "--model", folder_of(kind), "--data", lines(rows)).lines
+    ids = [line.get("document", line["id"]) for line in found]
+    assert [line["empty"] for line in found] == [name == rows[1]["id"] for name in ids]
+    assert [line["tokens_seen"] == 0 for line in found] == [line["empty"] for line in found]
+    assert len(set(ids)) == 2
+    if "other" in rows[1]:
+        assert [line["other_empty"] for line in found] == [False, False]
+        assert [line["other_tokens_seen"] for line in found] == [len(row["other"].split()) for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_scores_are_those_of_predictions(memenc, folder_of, lines, tmp_path, kind):
     folder, rows = folder_of(kind), KINDS[kind][0](5, seed=1)
     path = lines(rows)

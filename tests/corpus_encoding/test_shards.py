@@ -59,17 +59,38 @@ def test_columns_hold_more_than_two_gigabytes(work, tmp_path):
     assert schema.field("id").type == pyarrow.large_string()
 
 
+def test_documents_without_tokens_are_marked(work, rows, tmp_path):
+    texts = [row["text"] for row in rows[:3]] + ["", " \n"]
+    work(0, 1, write_lines(tmp_path / "some.jsonl", [{"text": text} for text in texts]))
+    table = pyarrow.parquet.read_table(sorted((tmp_path / "out").glob("*.parquet")))
+    assert dict(zip(table["id"].to_pylist(), table["empty"].to_pylist(), strict=True)) == {
+        "1": False, "2": False, "3": False, "4": True, "5": True,
+    }  # fmt: skip
+
+
+def test_a_shard_begun_before_documents_were_marked_goes_on(work, encoder, model, rows, tmp_path):
+    with pytest.raises(RuntimeError):
+        work(0, 1, encoder=failing_after(2, model))
+    for path in (tmp_path / "out").glob("*.parquet"):
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).drop_columns("empty"), path)
+    work(0, 1)
+    table = pyarrow.parquet.read_table(sorted((tmp_path / "out").glob("*.parquet")))
+    found = dict(zip(table["id"].to_pylist(), table["vector"].to_pylist(), strict=True))
+    expected = encoder.encode([row["text"] for row in rows])
+    numpy.testing.assert_allclose([found[row["id"]] for row in rows], expected, atol=1e-5)
+
+
 def failing_after(calls, model):
     """An encoder that fails at a later call."""
 
     class Failing(DocumentEncoder):
         made = 0
 
-        def encode(self, texts):
+        def encode_counted(self, texts):
             Failing.made += 1
             if Failing.made > calls:
                 raise RuntimeError("out of memory")
-            return super().encode(texts)
+            return super().encode_counted(texts)
 
     return Failing(model, "cpu")
 
@@ -199,10 +220,10 @@ def test_a_shard_of_another_model_that_was_finished_meanwhile_is_noticed(work, m
     other = DocumentEncoder(make_model("windowed", 64), "cpu")
 
     class Slow(DocumentEncoder):
-        def encode(self, texts):
+        def encode_counted(self, texts):
             if not Shard(0, 2).manifest(tmp_path / "out").exists():
                 work(0, 2, encoder=other)
-            return super().encode(texts)
+            return super().encode_counted(texts)
 
     with pytest.raises(ValueError, match="was written with another model"):
         work(1, 2, encoder=Slow(make_model("compressive", 64), "cpu"))

@@ -24,8 +24,8 @@ from memenc.training.tasks.objective import Item, Objective
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 QuestionPosition = Literal["every_segment", "last"]
-# What items call their documents.
-DOCUMENTS = ("input_ids", "pair_input_ids")
+# What items call their documents, and what stands before what is said of them.
+DOCUMENTS = {"input_ids": "", "pair_input_ids": "other_"}
 
 
 @dataclass(frozen=True)
@@ -263,6 +263,16 @@ class Task(Objective):
     @abstractmethod
     def answers(self, item: Item, prediction: Any) -> Iterator[dict[str, Any]]:
         """What is said of one item, as plain JSON: one or more lines of output."""
+
+
+def seen(item: Item) -> dict[str, Any]:
+    """How many tokens there are of every document of an item, and whether there are none."""
+    tokens = {prefix: len(item[name]) for name, prefix in DOCUMENTS.items() if name in item}
+    return {
+        f"{prefix}{name}": value
+        for prefix, count in tokens.items()
+        for name, value in (("tokens_seen", count), ("empty", count == 0))
+    }
 
 
 def parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

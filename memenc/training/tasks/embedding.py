@@ -20,7 +20,7 @@ from memenc.tasks.text_pairs import contrastive_loss
 from memenc.training.pair_metrics import retrieval_scores, similarity_scores
 from memenc.training.tasks.base import TaskOptions
 from memenc.training.tasks.objective import Item, Mean, Parts, Run
-from memenc.training.tasks.pairs import LABEL, Pairs, PairTask, answer_about
+from memenc.training.tasks.pairs import LABEL, Pairs, PairTask
 
 
 class ComparedPairs(Pairs):
@@ -70,7 +70,7 @@ class Embedding(PairTask):
 
     def answers(self, item: Item, prediction: np.ndarray) -> Iterator[dict[str, Any]]:
         """Similarity of the two documents of a pair."""
-        yield answer_about(item, {"similarity": float(prediction[0] @ prediction[1])})
+        yield {"id": item["id"], "line": item["line"], "similarity": float(prediction[0] @ prediction[1])}
 
 
 @final

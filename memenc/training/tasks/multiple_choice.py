@@ -122,7 +122,6 @@ class MultipleChoice(QuestionTask):
 
     def answers(self, item: Item, prediction: Sequence[Choice]) -> Iterator[dict[str, Any]]:
         """One line per question."""
-        tokens = len(item["input_ids"])
         for question, choice in zip(item["questions"], prediction, strict=True):
             yield {
                 "id": question.id,
@@ -134,7 +133,6 @@ class MultipleChoice(QuestionTask):
                 "probabilities": [round(share, 6) for share in choice.probabilities],
                 "segment": choice.segment,
                 **self.further([each.place(question.options) for each in choice.further]),
-                "tokens_seen": tokens,
             }
 
     def weight(self, item: Item) -> int:

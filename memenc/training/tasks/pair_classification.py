@@ -15,7 +15,7 @@ from memenc.data.records import Record, Understanding
 from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.tasks.base import TaskOptions
 from memenc.training.tasks.objective import Item
-from memenc.training.tasks.pairs import LABEL, Pairs, PairTask, answer_about
+from memenc.training.tasks.pairs import LABEL, Pairs, PairTask
 from memenc.training.tasks.sequence_classification import label_and_probabilities, named_labels
 
 
@@ -106,7 +106,7 @@ class PairClassification(PairTask):
 
     def answers(self, item: Item, prediction: np.ndarray) -> Iterator[dict[str, Any]]:
         """Class and probabilities of a pair."""
-        yield answer_about(item, label_and_probabilities(self.labels, prediction))
+        yield {"id": item["id"], "line": item["line"], **label_and_probabilities(self.labels, prediction)}
 
     def _wanted(self, record: Record, source: str) -> Item:
         return {"labels": self.labels.encode(class_of(record), f"{source}, line {record.line}")}

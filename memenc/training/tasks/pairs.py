@@ -60,9 +60,3 @@ class PairTask(Task):
     @abstractmethod
     def _wanted(self, record: Record, source: str) -> Item:
         """What is learned of a pair, or scored."""
-
-
-def answer_about(item: Item, said: dict[str, Any]) -> dict[str, Any]:
-    """One line of output: which pair, what is said about it, and tokens of both documents."""
-    tokens = {"tokens_seen": len(item["input_ids"]), "other_tokens_seen": len(item["pair_input_ids"])}
-    return {"id": item["id"], "line": item["line"], **said, **tokens}

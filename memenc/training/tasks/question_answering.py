@@ -89,10 +89,9 @@ class QuestionAnswering(QuestionTask):
     def answers(self, item: Item, prediction: Sequence[AnswerFound]) -> Iterator[dict[str, Any]]:
         """One line per question."""
         place = {"document": item["id"], "line": item["line"]}
-        tokens = len(item["input_ids"])
         for question, found in zip(item["questions"], prediction, strict=True):
             said = found.as_dict() | self.further([each.place for each in found.further])
-            yield {"id": question.id, **place, "question": question.text, **said, "tokens_seen": tokens}
+            yield {"id": question.id, **place, "question": question.text, **said}
 
 
 @final

@@ -100,9 +100,7 @@ class SequenceClassification(Task):
 
     def answers(self, item: Item, prediction: Any) -> Iterator[dict[str, Any]]:
         """Label and probabilities of one document."""
-        tokens = len(item["input_ids"])
-        place = {"id": item["id"], "line": item["line"]}
-        yield place | label_and_probabilities(self.labels, prediction) | {"tokens_seen": tokens, "empty": tokens == 0}
+        yield {"id": item["id"], "line": item["line"], **label_and_probabilities(self.labels, prediction)}
 
 
 def label_and_probabilities(labels: Labels, logits: np.ndarray) -> dict[str, Any]:

@@ -189,14 +189,11 @@ class TokenClassification(Task):
     def answers(self, item: Item, prediction: Tagged) -> Iterator[dict[str, Any]]:
         """One line per document: labels of all words, and every stretch of words that is not outside."""
         labels = self._named(prediction.labels)
-        tokens = len(item["input_ids"])
         yield {
             "id": item["id"],
             "line": item["line"],
             "labels": labels,
             "entities": [placed(entity, item["words"], item["text"]) for entity in self.scheme.entities(labels)],
-            "tokens_seen": tokens,
-            "empty": tokens == 0,
         }
 
     def cut(self, item: Item, start: int, end: int) -> Item:

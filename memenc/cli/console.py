@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -36,20 +35,6 @@ def note_problems(problems: Sequence[str]) -> None:
         note(f"left out: {problem}", style="yellow")
     if len(problems) > PROBLEMS_SHOWN:
         note(f"left out: {len(problems) - PROBLEMS_SHOWN:,} more", style="yellow")
-
-
-def document_progress(unit: str = "documents") -> Progress:
-    """A line with the documents, or tokens, read so far; their number is not known in advance."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-    )
-    # Written to a file, a line that moves would leave empty lines behind.
-    return Progress(*columns, console=err(), transient=True, disable=not err().is_terminal)
 
 
 def facts(title: str, found: Mapping[str, Any]) -> Table:

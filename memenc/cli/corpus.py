@@ -10,6 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from memenc.cli import console
 from memenc.cli.options import BadRecord, DocumentOptions, TaskName
+from memenc.cli.progress import document_progress
+from memenc.cli.trained import chunks_of
 from memenc.data.records import Record
 from memenc.estimator import split_places
 from memenc.training.tasks import Examples, Task, TaskOptions, task_named
@@ -79,8 +81,11 @@ class CorpusOptions:
         documents = DocumentOptions(source, split, self.text_column, self.on_bad_record)
         understanding = task.understanding(True, self.task_options) if known is None else known.knowing_labels(True)
         reader = documents.records(self.label_column or task.label_column, task.text_column, understanding)
-        with console.document_progress() as progress:
-            records = list(progress.track(reader, description=f"reading {source}"))
+        records: list[Record] = []
+        with document_progress(f"reading {source}") as shown:
+            for chunk in chunks_of(reader):
+                records += chunk
+                shown.advance(len(chunk), share=reader.share_read)
         console.note_problems(reader.problems)
         if not records:
             raise ValueError(f"{source} holds no documents")

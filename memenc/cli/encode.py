@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from transformers import AutoConfig
 
 from memenc.cli import console, options
 from memenc.cli.corpus import texts_of
+from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
 from memenc.cli.trained import chunks_of
 from memenc.config import MemencConfig
@@ -22,6 +24,7 @@ from memenc.corpus_encoding.endless import BYTES_PER_BLOCK
 from memenc.corpus_encoding.ray_engine import ShardsOnRay, encode_on_ray
 from memenc.corpus_encoding.vector_files import WRITERS, Vectors, name_of, write_vectors
 from memenc.data.records import NamedApart
+from memenc.data.sources import Reach
 
 # Files that are one document, and not one per line.
 ONE_DOCUMENT = (".txt", ".log")
@@ -112,16 +115,13 @@ def encode_shard(
 ) -> None:
     """One shard of a corpus into its files, and a word on all the others."""
     shard = Shard(shards.shard, shards.num_shards)
-    with console.document_progress() as progress:
-        task = progress.add_task(f"reading {shard}", total=None)
-        work = ShardWork(
-            encoder,
-            documents.records(understanding=NamedApart),
-            folder,
-            shard,
-            shards.documents_per_part,
-            lambda count: progress.advance(task, count),
-        )
+    reader = documents.records(understanding=NamedApart)
+    with document_progress(f"reading {shard}") as shown:
+
+        def advance(count: int, tokens: int) -> None:
+            shown.advance(count, tokens, reader.share_read)
+
+        work = ShardWork(encoder, reader, folder, shard, shards.documents_per_part, advance)
         manifest = work.run()
     console.note_problems([f"line {refused['line']}: {refused['reason']}" for refused in manifest["refused"]])
     console.note(f"{shard}: {manifest['documents']:,} documents in {len(manifest['parts'])} files")
@@ -142,28 +142,55 @@ def encode_all_on_ray(
 
 def from_stream(encoder: DocumentEncoder, source: str, stream: StreamOptions) -> Iterator[Vectors]:
     """One document, in constant memory."""
-    read = 0
-    with console.document_progress("tokens") as progress:
-        task = progress.add_task("reading", total=None)
+    told: list[int] = []
+    blocks = Blocks(source)
+    with document_progress() as shown:
 
         def advance(tokens: int) -> None:
-            nonlocal read
-            read += tokens
-            progress.advance(task, tokens)
+            # The first are those that the state had read before.
+            if told:
+                shown.advance(tokens=tokens, share=blocks.share)
+            else:
+                shown.pass_over(tokens)
+            told.append(tokens)
 
         document = EndlessDocument(encoder, stream.state, stream.save_every, advance=advance)
-        pieces = iter(lambda: sys.stdin.buffer.read(BYTES_PER_BLOCK), b"") if source == "-" else Path(source)
-        vector = document.read(pieces)
-        yield Vectors([source], vector, np.array([read == 0]))
+        vector = document.read(blocks)
+        yield Vectors([source], vector, np.array([sum(told) == 0]))
+
+
+class Blocks:
+    """The bytes of one document, a block at a time.
+
+    Args:
+        source: a file, or "-" for standard input.
+
+    Attributes:
+        share: of the file that was read, from 0 to 1; None where its size is not known.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.share: float | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self.source == "-":
+            yield from iter(lambda: sys.stdin.buffer.read(BYTES_PER_BLOCK), b"")
+            return
+        with Path(self.source).open("rb") as file:
+            reach = Reach(total=os.fstat(file.fileno()).st_size)
+            for block in iter(lambda: file.read(BYTES_PER_BLOCK), b""):
+                reach.done += len(block)
+                self.share = reach.share
+                yield block
 
 
 def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -> Iterator[Vectors]:
     """The documents of a file, a chunk at a time."""
     reader = documents.records(understanding=NamedApart)
-    with console.document_progress() as progress:
-        task = progress.add_task("reading", total=None)
+    with document_progress() as shown:
         for chunk in chunks_of(reader):
             rows, tokens = encoder.encode_counted(texts_of(chunk))
             yield Vectors([name_of(record) for record in chunk], rows, tokens == 0)
-            progress.advance(task, len(chunk))
+            shown.advance(len(chunk), int(tokens.sum()), reader.share_read)
     console.note_problems(reader.problems)

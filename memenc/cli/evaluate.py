@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from memenc.cli import console, options
+from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.storage.results import write_results
@@ -56,18 +57,16 @@ def evaluated(trained: Trained, documents: options.DocumentOptions, label_column
     predictions: list[Any] = []
     truths: list[Any] = []
     count, tokens, started = 0, 0, time.monotonic()
-    with console.document_progress() as progress:
-        shown = progress.add_task("reading", total=None)
+    with document_progress() as shown:
         for chunk in chunks_of(reader):
             before = len(reader.problems)
             examples, found = trained.read(chunk, documents.data, True, reader.leaving_out)
             predictions += found
             truths += [trained.task.truth(item) for item in examples.items]
-            # A document that is asked again is not read again.
-            read = examples.document_lengths if trained.task.asks_again else examples.read_lengths
-            tokens += sum(read)
+            read = trained.tokens_read(examples)
+            tokens += read
             count += len(chunk) - (len(reader.problems) - before)
-            progress.advance(shown, len(chunk))
+            shown.advance(len(chunk), read, reader.share_read)
     console.note_problems(reader.problems)
     if not truths:
         raise ValueError(f"{documents.data} holds no documents")

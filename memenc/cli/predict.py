@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import IO, Annotated, Any
 import typer
 
 from memenc.cli import console, options
+from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
-from memenc.data.records import Record
+from memenc.training.tasks import Examples, Task
 from memenc.training.tasks.base import seen
 from memenc.training.tasks.questions import QuestionTask
 
@@ -55,12 +56,12 @@ def predict(
     if answers > 1:
         trained = giving(trained, answers)
     reader = documents.records_of(trained.task, labelled=False, label_column=label_column)
-    with opened(output) as file, console.document_progress() as progress:
-        shown = progress.add_task("reading", total=None)
+    with opened(output) as file, document_progress() as shown:
         for chunk in chunks_of(reader):
-            for line in lines_of(trained, chunk, documents.data, reader.leaving_out):
+            examples, predictions = trained.read(chunk, documents.data, False, reader.leaving_out)
+            for line in lines_of(trained.task, examples, predictions):
                 file.write(as_line(line))
-            progress.advance(shown, len(chunk))
+            shown.advance(len(chunk), trained.tokens_read(examples), reader.share_read)
     console.note_problems(reader.problems)
 
 
@@ -75,13 +76,10 @@ def giving(trained: Trained, answers: int) -> Trained:
     return replace(trained, task=trained.task.giving(answers))
 
 
-def lines_of(
-    trained: Trained, chunk: list[Record], source: str, problems: list[str] | None = None
-) -> Iterator[dict[str, Any]]:
+def lines_of(task: Task, examples: Examples, predictions: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """What is said of every document."""
-    examples, predictions = trained.read(chunk, source, False, problems)
     for item, prediction in zip(examples.items, predictions, strict=True):
-        yield from (line | seen(item) for line in trained.task.answers(item, prediction))
+        yield from (line | seen(item) for line in task.answers(item, prediction))
 
 
 def as_line(answer: dict[str, Any]) -> str:

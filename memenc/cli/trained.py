@@ -46,6 +46,10 @@ class Trained:
         examples = self.task.examples(records, source, self.tokenizer, labelled, model=self.model, problems=problems)
         return examples, answers_of(self.model, self.task, examples)
 
+    def tokens_read(self, examples: Examples) -> int:
+        """Tokens of the documents that were read for examples; one that is asked again is not read again."""
+        return sum(examples.document_lengths if self.task.asks_again else examples.read_lengths)
+
 
 def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> None:
     """Write a folder that transformers reads too, without a pickle; LongDocumentClassifier reads it if it classifies.

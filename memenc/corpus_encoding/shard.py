@@ -32,7 +32,7 @@ class ShardWork:
         folder: of all shards.
         shard: which one.
         documents_per_part: documents of a file, after each of which a killed run goes on.
-        advance: is told how many more documents are finished.
+        advance: is told how many more documents are finished, and how many tokens were read for that.
     """
 
     encoder: DocumentEncoder
@@ -40,7 +40,7 @@ class ShardWork:
     folder: Path
     shard: Shard
     documents_per_part: int = 1_024
-    advance: Callable[[int], None] = lambda count: None
+    advance: Callable[[int, int], None] = lambda documents, tokens: None
 
     def run(self) -> dict[str, Any]:
         """Encode what is missing or damaged and give the manifest; what is finished and whole stays as it is.
@@ -126,11 +126,13 @@ class ShardWork:
                 f"{path} was written with another model, other data or other --documents-per-part "
                 f"({short(there.identity)}, here {short(origin.identity)}); give another --output, or remove it"
             )
+        read = 0
         if there is None:
             names = [name_of(record) for record in documents]
             rows, tokens = self.encoder.encode_counted([record.text for record in documents])
             write_part(path, names, rows, tokens == 0, origin)
-        self.advance(len(documents))
+            read = int(tokens.sum())
+        self.advance(len(documents), read)
         characters = sum(len(record.text) for record in documents)
         return {"file": path.name, "documents": len(documents), "characters": characters, "content": content}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from memenc.data.sources import ROWS_OF, Row, Unreadable, dataset_rows
+from memenc.data.sources import ROWS_OF, Reach, Row, Unreadable, dataset_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -73,7 +73,8 @@ class NamedApart(Understanding):
 class RecordReader:
     """The records of one source; every loop over it reads the source again, one record at a time.
 
-    `problems` lists, for the latest loop, the records that were skipped and why; `problem_lines` their lines.
+    `problems` lists, for the latest loop, the records that were skipped and why; `problem_lines` their lines;
+    `share_read` is the share of the source that it has read, None where that is not known.
     """
 
     def __init__(
@@ -97,14 +98,21 @@ class RecordReader:
         self.problems: list[str] = []
         self.problem_lines: list[int] = []
         self._kind = kind_of_source(source, split)
+        self._reach = Reach()
 
     @property
     def leaving_out(self) -> list[str] | None:
         """The list of problems, for those that show later; None where they are errors."""
         return self.problems if self.on_bad_record == "skip" else None
 
+    @property
+    def share_read(self) -> float | None:
+        """From 0 to 1."""
+        return self._reach.share
+
     def __iter__(self) -> Iterator[Record]:
         self.problems, self.problem_lines = [], []
+        self._reach = Reach()
         any_good = False
         understanding = self.understanding()
         for line, row in self._rows():
@@ -123,8 +131,8 @@ class RecordReader:
 
     def _rows(self) -> Iterator[Row]:
         if self._kind in ROWS_OF:
-            return ROWS_OF[self._kind](Path(self.source))
-        return dataset_rows(open_dataset(os.fspath(self.source), self.split))
+            return ROWS_OF[self._kind](Path(self.source), self._reach)
+        return dataset_rows(open_dataset(os.fspath(self.source), self.split), self._reach)
 
     def _record(self, line: int, row: dict[str, Any], understanding: Understanding) -> Record | str:
         """Return the record of one row, or what is wrong with it."""

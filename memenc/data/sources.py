@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,26 @@ if TYPE_CHECKING:
 # (line, the columns of one record or what is wrong with it); the first line or row is 1.
 Row = tuple[int, dict[str, Any] | str]
 
+
+@dataclass
+class Reach:
+    """How far a loop over a source has come.
+
+    Args:
+        done: rows, or bytes of a text file.
+        total: all of them, None where nobody knows without reading.
+    """
+
+    done: int = 0
+    total: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        """What is done of all, from 0 to 1."""
+        # A file may grow while it is read.
+        return min(1.0, self.done / self.total) if self.total else None
+
+
 LONGEST_FIELD = 2**31 - 1  # characters; csv itself stops at 131,072, less than many documents have
 PARQUET_ROWS = 16  # decoded at a time, or fewer where they are large:
 PARQUET_BYTES = 64_000_000
@@ -24,9 +45,9 @@ PARQUET_BUFFER = 1_000_000  # bytes of a column read from the file at a time; wi
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def json_rows(path: Path) -> Iterator[Row]:
+def json_rows(path: Path, reach: Reach) -> Iterator[Row]:
     """Yield the rows of a JSON Lines file; blank lines are passed over."""
-    for number, line in byte_lines(path):
+    for number, line in byte_lines(path, reach):
         if line.strip():
             yield number, parse_json_object(line)
 
@@ -45,14 +66,14 @@ def parse_json_object(line: bytes) -> dict[str, Any] | str:
     return value
 
 
-def csv_rows(path: Path) -> Iterator[Row]:
+def csv_rows(path: Path, reach: Reach) -> Iterator[Row]:
     """Yield the rows of a comma-separated file whose first line names the columns.
 
     Raises:
         ValueError: the file is empty or its first line cannot be read.
     """
     # Bytes that are no UTF-8 become lone surrogates, which UTF-8 itself never gives, and are found below.
-    lines = (line.decode("utf-8", "surrogateescape") for _, line in byte_lines(path))
+    lines = (line.decode("utf-8", "surrogateescape") for _, line in byte_lines(path, reach))
     reader = csv.reader(lines, strict=True)
     header = next_csv_row(reader)
     if not isinstance(header, list) or not header:
@@ -97,7 +118,7 @@ def named_fields(header: list[str], fields: list[str]) -> dict[str, Any] | str:
     return dict(zip(header, fields, strict=True))
 
 
-def parquet_rows(path: Path) -> Iterator[Row]:
+def parquet_rows(path: Path, reach: Reach) -> Iterator[Row]:
     """Yield the rows of a Parquet file.
 
     Raises:
@@ -109,12 +130,12 @@ def parquet_rows(path: Path) -> Iterator[Row]:
         file = pyarrow.parquet.ParquetFile(path, buffer_size=PARQUET_BUFFER)
     except pyarrow.ArrowException as error:
         raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
-    number = 0
+    reach.total = file.metadata.num_rows
     with file:
         for batch in parquet_batches(file):
             for index in range(batch.num_rows):
-                number += 1
-                yield number, parquet_row(batch.slice(index, 1))
+                reach.done += 1
+                yield reach.done, parquet_row(batch.slice(index, 1))
 
 
 def parquet_batches(file: Any) -> Iterator[Any]:
@@ -154,7 +175,7 @@ class Unreadable:
         return self.reason
 
 
-def dataset_rows(dataset: datasets.Dataset) -> Iterator[Row]:
+def dataset_rows(dataset: datasets.Dataset, reach: Reach) -> Iterator[Row]:
     """Yield the rows of a `datasets` dataset, numbered class labels replaced by their names, none by None."""
     import datasets
 
@@ -164,7 +185,9 @@ def dataset_rows(dataset: datasets.Dataset) -> Iterator[Row]:
         if isinstance(each := getattr(kind, "feature", kind), datasets.ClassLabel)
     }
     # Formats are for training loops: rows come as plain values, of all columns.
+    reach.total = dataset.num_rows
     for number, row in enumerate(dataset.with_format(None), start=1):
+        reach.done = number
         named = {column: names_of(row[column], names) for column, names in classes.items()}
         yield number, {**dict(row), **named}
 
@@ -176,23 +199,26 @@ def names_of(numbers: Any, names: Sequence[str]) -> Any:
     return names[numbers] if numbers is not None and numbers >= 0 else None
 
 
-def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def byte_lines(path: Path, reach: Reach | None = None) -> Iterator[tuple[int, bytes]]:
     r"""Yield (line number, line), cut at \n only: texts may hold U+2028 and its like.
 
     Raises:
         ValueError: a damaged gzip file.
     """
-    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
-    number = 0
+    packed = path.suffix.lower() == ".gz"
+    opener: Callable[..., Any] = gzip.open if packed else open
+    number, reach = 0, reach or Reach()
     with opener(path, "rb") as file:
+        reach.total = None if packed else os.fstat(file.fileno()).st_size
         try:
             for number, line in enumerate(file, start=1):
+                reach.done += len(line)
                 yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} is a damaged gzip file, read up to line {number}: {error}") from error
 
 
-ROWS_OF: dict[str, Callable[[Path], Iterator[Row]]] = {
+ROWS_OF: dict[str, Callable[[Path, Reach], Iterator[Row]]] = {
     ".jsonl": json_rows,
     ".jsonl.gz": json_rows,
     ".json": json_rows,

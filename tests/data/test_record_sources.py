@@ -1,8 +1,11 @@
+import random
+
 import datasets
 import pytest
 
 from memenc.data import Record, RecordReader, read_records
-from tests.data.record_files import GOOD, write_lines
+from memenc.data.sources import Reach
+from tests.data.record_files import GOOD, WRITERS, some_rows, write_lines
 
 
 def labelled_dataset():
@@ -31,6 +34,41 @@ def test_a_saved_dataset_with_splits(tmp_path):
             list(read_records(tmp_path / "saved", split=split))
     datasets.DatasetDict({"only": splits["test"]}).save_to_disk(tmp_path / "one")
     assert len(list(read_records(tmp_path / "one"))) == 1
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_how_much_of_a_file_was_read_is_known_but_of_a_packed_one(tmp_path, name):
+    rows = some_rows()
+    reader = read_records(WRITERS[name](tmp_path / name, rows), label_column=None)
+    assert reader.share_read is None
+    for _ in range(2):
+        shares = [reader.share_read for _ in reader]
+        if name.endswith(".gz"):
+            assert shares == [None] * len(rows)
+        elif name.endswith(".parquet"):
+            assert shares == [(place + 1) / len(rows) for place in range(len(rows))]
+        else:
+            assert len(set(shares)) == len(rows) and shares == sorted(shares) and shares[-1] == 1.0
+            # Nearly all is in the one long text.
+            longest = max(range(len(rows)), key=lambda place: len(rows[place]["text"]))
+            assert [share > 0.99 for share in shares] == [place >= longest for place in range(len(rows))]
+
+
+def test_how_much_of_a_saved_dataset_was_read_is_known(tmp_path):
+    labelled_dataset().save_to_disk(tmp_path / "saved")
+    reader = read_records(tmp_path / "saved", label_column=None)
+    assert [reader.share_read for _ in reader] == [1 / 3, 2 / 3, 1.0]
+    # The second is a bad one, and read all the same.
+    path = write_lines(tmp_path / "a.jsonl", [GOOD, "{]\n".rjust(len(GOOD)), GOOD, GOOD])
+    reader = read_records(path, on_bad_record="skip")
+    assert [reader.share_read for _ in reader] == [0.25, 0.75, 1.0]
+
+
+def test_a_share_is_never_more_than_all():
+    done = random.randrange(1, 100)
+    assert Reach(done, done).share == 1.0 and Reach(done + 1, done).share == 1.0
+    assert Reach(done, 2 * done).share == 0.5
+    assert Reach(done, 0).share is None and Reach(done).share is None
 
 
 def test_a_hub_name_goes_to_datasets(monkeypatch):

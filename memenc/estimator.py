@@ -24,7 +24,7 @@ from memenc.data.report import corpus_report
 from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.saved import ESTIMATOR_FILE, kept_beside
+from memenc.saved import ESTIMATOR_FILE, kept_beside, require_folder_or_name
 from memenc.storage.files import whole_folder
 from memenc.tasks import MemencForSequenceClassification
 from memenc.texts import checked_texts
@@ -93,6 +93,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         settings, validation_share = self._settings()
         self.seed_ = settings.seed
         set_seed(settings.seed)
+        require_folder_or_name(self.backbone)
         self.tokenizer_ = AutoTokenizer.from_pretrained(self.backbone)
         documents = TokenizedDocuments.from_texts(
             texts, self.tokenizer_, [self.labels_.encode(value) for value in values], self.verbose

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from memenc.config import MemencConfig
-from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed
+from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed, looks_like_path
 
 LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
 
@@ -52,6 +52,27 @@ def kept_beside(path: str | Path) -> dict[str, Any]:
 def damaged(path: str | Path, why: object) -> ValueError:
     """The error to raise where what is kept beside a model cannot be understood."""
     return ValueError(f"{Path(path, ESTIMATOR_FILE)} is damaged ({why}); train again, or copy the folder again")
+
+
+def require_folder(path: Path) -> None:
+    """Refuse the path of a saved model where there is no folder.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not path.is_dir():
+        raise ValueError(f"there is no folder {path}; give one written by memenc train or save_pretrained")
+
+
+def require_folder_or_name(model: str | Path) -> None:
+    """Refuse what can be no name of a model on a hub where there is no folder.
+
+    Raises:
+        ValueError: it is a path, and there is none.
+    """
+    if looks_like_path(model) and not Path(model).is_dir():
+        here = f"(working directory: {Path.cwd()})"
+        raise ValueError(f"there is no folder {model} {here}; give the folder of a model, or a name on the hub")
 
 
 def is_memenc_folder(name: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from memenc import available_memories
@@ -59,6 +60,18 @@ def test_commands_run(backbone, tmp_path, monkeypatch):
         result = CliRunner().invoke(app, shlex.split(with_tiny(command, backbone))[1:])
         assert result.exit_code == 0, (command, result.output)
     assert len(Path("predictions.jsonl").read_text().splitlines()) == 20
+
+
+def test_commands_within_the_text_are_complete_or_say_that_they_are_not():
+    commands = [shlex.split(found) for found in re.findall(r"`(memenc \w+ [^`]*-[^`]*)`", README)]
+    whole = [words for words in commands if "..." not in words]
+    assert len(whole) >= 5
+    known = get_command(app).commands
+    for _, name, *given in whole:
+        options = {flag: option for option in known[name].params for flag in option.opts + option.secondary_opts}
+        assert {word for word in given if word.startswith("--")} <= options.keys(), (name, given)
+        missing = [option.name for option in known[name].params if option.required and not {*option.opts} & {*given}]
+        assert not missing, (name, given)
 
 
 def test_every_memory_has_a_row():

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from memenc.baselines import BASELINES, WITHOUT_MEMORY
 from memenc.baselines.plain import on_plain_backbone
-from memenc.training.metrics import f1
+from memenc.training.metrics import accuracy_error, f1
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Row:
     Args:
         name: of the model.
         accuracy: share of right answers.
-        error: standard error of the accuracy, binomial.
+        error: standard error of the accuracy, see `accuracy_error`.
         macro_f1: mean F1 over classes.
-        training_seconds: wall time of its fit, or None if it was fitted before.
+        training_seconds: wall time of its fit, of the classifier itself that of its training; None if unknown.
         right: (documents,) which answers were right.
     """
 
@@ -40,7 +40,7 @@ class Row:
         """Score one model's predictions."""
         right = np.asarray(truth) == np.asarray(predicted)
         accuracy = float(right.mean())
-        error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
+        error = accuracy_error(int(right.sum()), len(right))
         macro = f1(np.asarray(truth), np.asarray(predicted), "macro")
         return cls(name, accuracy, error, macro, seconds, right)
 
@@ -93,7 +93,8 @@ def compare_with_baselines(
     if training_texts is None:
         raise ValueError("report needs the training documents, which a loaded classifier does not hold; fit it again")
     truth = np.asarray(labels)
-    rows = [Row.of(f"memenc ({classifier.memory})", truth, classifier.predict(texts), None)]
+    seconds = None if classifier.cost_ is None else classifier.cost_.seconds
+    rows = [Row.of(f"memenc ({classifier.memory})", truth, classifier.predict(texts), seconds)]
     with on_plain_backbone(classifier) as like:
         for name in names:
             started = time.monotonic()

@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from memenc.cli import console
+from memenc.cli.outputs import check_output_folder
 from memenc.comparison import Comparison, ComparisonSettings, presets
 from memenc.comparison import compare as run_comparison
 from memenc.comparison.cells import Cell, cells_of
@@ -46,8 +47,7 @@ def compare(
     """
     settings = ComparisonSettings.load(config)
     settings = replace(settings, seeds=tuple(seed + each for each in settings.seeds))
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output {output} is a file; give a folder")
+    check_output_folder(output)
     cells, store = cells_of(settings), CellStore(output)
     missing = [cell for cell in cells if store.finished(cell) is None]
     console.note(f"{len(cells):,} cells, {len(cells) - len(missing):,} of them finished before")

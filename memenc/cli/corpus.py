@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from memenc.cli import console
 from memenc.cli.options import BadRecord, DocumentOptions, TaskName
 from memenc.cli.progress import document_progress
+from memenc.cli.spread import given_options
 from memenc.cli.trained import chunks_of
 from memenc.data.records import Record
 from memenc.estimator import split_places
@@ -60,6 +61,10 @@ class CorpusOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"--validation-share {self.validation_share}: give a share of at least 0 and below 1")
+        used, given = task_named(self.task).used(self.task_options), given_options(self.task_options, TaskOptions())
+        if idle := [option for name, option in given.items() if name not in used]:
+            asked = [f"--task {self.task}", *(option for name, option in given.items() if name in used)]
+            raise ValueError(f"{' '.join(idle)} changes nothing in {' '.join(asked)}; leave it out")
 
     @property
     def task_options(self) -> TaskOptions:

@@ -25,6 +25,7 @@ from memenc.baselines.truncate import first_tokens
 from memenc.cli import console, options
 from memenc.cli.demo_results import save_plot, show_table
 from memenc.cli.doctor import has_bf16_instructions
+from memenc.cli.outputs import check_output_folder
 from memenc.data.decisive_sentence import DecisiveDocument, generate
 from memenc.data.tokens import tokenize_document
 from memenc.diagnostics.attribution import segments_of_passage
@@ -89,6 +90,7 @@ def demo(
     documents: Annotated[int, typer.Option(min=20, help="Documents to train on.")] = DOCUMENTS,
 ) -> None:
     """Make long documents, train on them, compare with simple models, save, load and explain; offline, in minutes."""
+    check_output_folder(output)
     training = {**TRAINING, "bf16": has_bf16_instructions()}
     run_demo(packaged_backbone(), output, DemoSettings(documents=documents, training=training, seed=seed))
 

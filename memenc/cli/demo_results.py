@@ -11,6 +11,7 @@ from matplotlib.ticker import NullLocator
 from rich.table import Table
 
 from memenc.cli import console
+from memenc.storage.pictures import write_picture
 
 
 def show_table(records: Sequence[dict[str, Any]]) -> None:
@@ -51,4 +52,4 @@ def save_plot(records: Sequence[dict[str, Any]], path: Path, chance: float) -> N
     axes.set(xlabel="tokens per document", ylabel="accuracy (± standard error)", ylim=(0, 1.02))
     axes.set_title("One sentence at a random place decides the label")
     axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
-    figure.savefig(path, dpi=150)
+    write_picture(path, figure, dots=150)

@@ -22,11 +22,13 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
 from memenc.cli import console, options
+from memenc.cli.outputs import check_output_file
 from memenc.config import MemencConfig
 from memenc.data.tokens import tokenize_document
 from memenc.diagnostics import Liveness, liveness
 from memenc.model import MemencModel
-from memenc.saved import load_whole
+from memenc.saved import load_whole, require_folder
+from memenc.storage.files import write_whole
 from memenc.storage.results import cpu_model, environment, memenc_version, version_of
 from memenc_kernels import products
 from memenc_kernels.dispatch import implementations
@@ -78,6 +80,8 @@ def doctor(
     """
     if model is None and (data is not None or _is_plot(output)):
         raise ValueError("--data and a plot need a model to examine: give --model as well")
+    if output is not None:
+        check_output_file(output)
     checks, facts_of_device = package_checks(), device_facts()
     with console.err().status("examining the memory") if model is not None else nullcontext():
         found = None if model is None else examined(model, data, text_column, more_segments, seed, device)
@@ -110,7 +114,7 @@ def write_out(facts: dict[str, Any], found: Liveness | None, output: Path | None
     if _is_plot(output) and found is not None:
         found.plot(output)
     else:
-        output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        write_whole(output, json.dumps(facts, indent=2) + "\n")
 
 
 def examined(folder: Path, data: str | None, text_column: str, more_segments: int, seed: int, device: str) -> Liveness:
@@ -119,6 +123,7 @@ def examined(folder: Path, data: str | None, text_column: str, more_segments: in
     Raises:
         ValueError: the folder holds no memenc model, or no document is long enough.
     """
+    require_folder(folder)
     if not isinstance(AutoConfig.from_pretrained(folder), MemencConfig):
         raise ValueError(f"{folder} is a plain encoder without a memory; give a folder written by memenc train")
     set_seed(seed)

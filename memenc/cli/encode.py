@@ -15,8 +15,9 @@ from transformers import AutoConfig
 
 from memenc.cli import console, options
 from memenc.cli.corpus import texts_of
+from memenc.cli.outputs import check_output_file, check_output_folder
 from memenc.cli.progress import document_progress
-from memenc.cli.spread import spread
+from memenc.cli.spread import given_options, spread
 from memenc.cli.trained import chunks_of
 from memenc.config import MemencConfig
 from memenc.corpus_encoding import DocumentEncoder, EndlessDocument, NewMemory, Shard, ShardWork, folder_status
@@ -25,6 +26,7 @@ from memenc.corpus_encoding.ray_engine import ShardsOnRay, encode_on_ray
 from memenc.corpus_encoding.vector_files import WRITERS, Vectors, name_of, write_vectors
 from memenc.data.records import NamedApart
 from memenc.data.sources import Reach
+from memenc.saved import require_folder_or_name
 
 # Files that are one document, and not one per line.
 ONE_DOCUMENT = (".txt", ".log")
@@ -48,6 +50,12 @@ class ShardOptions:
     engine: Literal["process", "ray"] = "process"
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        if self.engine == "ray" and self.shard:
+            raise ValueError(f"--shard {self.shard}: --engine ray encodes all shards; leave it out")
+        if self.engine != "ray" and self.workers != 1:
+            raise ValueError(f"--workers {self.workers} is for --engine ray; give that, or leave it out")
+
 
 @dataclass(frozen=True)
 class StreamOptions:
@@ -65,7 +73,7 @@ class StreamOptions:
 
 @spread
 def encode(
-    documents: Annotated[options.DocumentOptions, options.DATA],
+    documents: Annotated[options.TextOptions, options.DATA],
     shards: Annotated[ShardOptions, "Shards"],
     stream: Annotated[StreamOptions, "Where --data is one document"],
     new: Annotated[options.ModelOptions, "Where --model is a plain encoder"],
@@ -91,6 +99,10 @@ def encode(
         raise ValueError(f"--data {documents.data} is one document, which has no shards; give a file as --output")
     if not one and stream != StreamOptions():
         raise ValueError(f"--state is for one document (--data -, .txt or .log); {documents.data} may hold many")
+    if one and (given := given_options(documents, options.TextOptions(documents.data))):
+        said = f"--data {documents.data} is one document and holds no records; leave it out"
+        raise ValueError(f"{' '.join(given.values())}: {said}")
+    (check_output_folder if in_shards else check_output_file)(output)
     encoder = encoder_of(model, new, seed, str(options.chosen_device(device)))
     if in_shards:
         by_engine = encode_all_on_ray if shards.engine == "ray" else encode_shard
@@ -101,6 +113,7 @@ def encode(
 
 def encoder_of(name: str, new: options.ModelOptions, seed: int, device: str) -> DocumentEncoder:
     """The encoder that a model's name stands for; a plain one gets a memory that was never trained."""
+    require_folder_or_name(name)
     plain = not isinstance(AutoConfig.from_pretrained(name), MemencConfig)
     if plain:
         console.note(f"{name} is a plain encoder: its {new.memory} memory is new and untrained", style="yellow")
@@ -110,9 +123,7 @@ def encoder_of(name: str, new: options.ModelOptions, seed: int, device: str) -> 
     return DocumentEncoder(name, device, new_memory=NewMemory(*named) if plain else None)
 
 
-def encode_shard(
-    encoder: DocumentEncoder, documents: options.DocumentOptions, shards: ShardOptions, folder: Path
-) -> None:
+def encode_shard(encoder: DocumentEncoder, documents: options.TextOptions, shards: ShardOptions, folder: Path) -> None:
     """One shard of a corpus into its files, and a word on all the others."""
     shard = Shard(shards.shard, shards.num_shards)
     reader = documents.records(understanding=NamedApart)
@@ -129,7 +140,7 @@ def encode_shard(
 
 
 def encode_all_on_ray(
-    encoder: DocumentEncoder, documents: options.DocumentOptions, shards: ShardOptions, folder: Path
+    encoder: DocumentEncoder, documents: options.TextOptions, shards: ShardOptions, folder: Path
 ) -> None:
     """All shards of a corpus, wherever Ray runs them."""
     # Workers stand in folders of their own.
@@ -185,7 +196,7 @@ class Blocks:
                 yield block
 
 
-def from_records(encoder: DocumentEncoder, documents: options.DocumentOptions) -> Iterator[Vectors]:
+def from_records(encoder: DocumentEncoder, documents: options.TextOptions) -> Iterator[Vectors]:
     """The documents of a file, a chunk at a time."""
     reader = documents.records(understanding=NamedApart)
     with document_progress() as shown:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from memenc.cli import console, options
+from memenc.cli.outputs import check_output_file
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
@@ -35,11 +36,14 @@ def evaluate(
     device: options.Device = "auto",
 ) -> None:
     """Score a trained model on labelled documents."""
+    path = output.with_suffix("") if output is not None and output.suffix == ".json" else output
+    if path is not None:
+        for suffix in (".json", ".csv"):
+            check_output_file(path.with_name(path.name + suffix))
     trained = load_trained(model, options.chosen_device(device), task, instruction)
     result = evaluated(trained, documents, label_column)
     console.out().print(console.facts(f"{model} on {documents.data}", result))
-    if output is not None:
-        path = output.with_suffix("") if output.suffix == ".json" else output
+    if path is not None:
         columns = {
             "text_column": documents.text_column or trained.task.text_column,
             "label_column": label_column or trained.task.label_column,

@@ -78,6 +78,20 @@ class DocumentOptions:
 
 
 @dataclass(frozen=True)
+class TextOptions(DocumentOptions):
+    """Where documents come from that no task reads.
+
+    Args:
+        data: documents: .jsonl, .json, .csv (each also .gz), .parquet, a folder saved by datasets, or a datasets name.
+        split: which split of a dataset.
+        text_column: column of the documents.
+        on_bad_record: stop at a record that cannot be used, or name it and go on.
+    """
+
+    text_column: str | None = "text"
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """What a model is made of.
 

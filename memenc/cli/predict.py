@@ -7,18 +7,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TextIO
 
 import typer
 
 from memenc.cli import console, options
+from memenc.cli.outputs import check_output_file
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.training.tasks import Examples, Task
 from memenc.training.tasks.base import seen
 from memenc.training.tasks.questions import QuestionTask
+
+STANDARD_OUTPUT = Path("-")
 
 
 @spread
@@ -27,7 +31,7 @@ def predict(
     model: options.ModelFolder,
     output: Annotated[
         Path, typer.Option(help="Where to write one JSON line per document or question; - is standard output.")
-    ] = Path("-"),
+    ] = STANDARD_OUTPUT,
     label_column: Annotated[
         str | None,
         typer.Option(
@@ -49,6 +53,8 @@ def predict(
     device: options.Device = "auto",
 ) -> None:
     """Label documents, or answer questions about them: any number of them, each of any length."""
+    if output != STANDARD_OUTPUT:
+        check_output_file(output)
     trained = load_trained(model, options.chosen_device(device), task, instruction)
     if label_column is not None and not trained.task.predicts_from_labels:
         said = f"--label-column {label_column}"
@@ -94,12 +100,30 @@ def as_line(answer: dict[str, Any]) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[str]]:
-    """A file to write, which gets its name when it is complete and is called PATH.partial until then."""
-    if str(path) == "-":
-        yield sys.stdout
+    """A file to write, which gets its name when it is complete and is called PATH.partial until then.
+
+    Standard output is UTF-8 like a file, whatever the console has: no document stops the others.
+    """
+    if path == STANDARD_OUTPUT:
+        with utf8(sys.stdout) as file:
+            yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
         yield file
     partial.replace(path)
+
+
+@contextmanager
+def utf8(stream: TextIO) -> Iterator[TextIO]:
+    """A stream that encodes as UTF-8 meanwhile, if it encodes at all."""
+    if not isinstance(stream, TextIOWrapper):
+        yield stream
+        return
+    encoding, errors = stream.encoding, stream.errors
+    stream.reconfigure(encoding="utf-8", errors="strict")
+    try:
+        yield stream
+    finally:
+        stream.reconfigure(encoding=encoding, errors=errors)

@@ -10,6 +10,7 @@ import typer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
+from memenc.cli.outputs import check_output_folder
 from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
@@ -17,6 +18,7 @@ from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, split_validation
 from memenc.lockstep import is_first_process
+from memenc.saved import require_folder_or_name
 from memenc.storage.files import whole_folder
 from memenc.storage.results import plain, write_results
 from memenc.tasks import MemencForMaskedLM
@@ -48,7 +50,7 @@ class HeldOutOptions:
 
 @spread
 def pretrain(
-    documents: Annotated[options.DocumentOptions, options.DATA],
+    documents: Annotated[options.TextOptions, options.DATA],
     held_out: Annotated[HeldOutOptions, options.DATA],
     model: Annotated[options.ModelOptions, options.MODEL],
     settings: Annotated[PretrainingSettings, options.TRAINING],
@@ -62,6 +64,8 @@ def pretrain(
 ) -> None:
     """Predict masked tokens of documents without labels; then memenc train --backbone OUTPUT."""
     chosen = options.chosen_device(device)
+    check_output_folder(output)
+    require_folder_or_name(backbone)
     check_checkpoints(output / CHECKPOINTS, resume, overwrite)
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
@@ -112,7 +116,7 @@ def scores_before(model: MemencForMaskedLM, objective: MaskedTokens, validation:
 
 
 def corpus_of(
-    documents: options.DocumentOptions, held_out: HeldOutOptions, tokenizer: PreTrainedTokenizerBase, seed: int
+    documents: options.TextOptions, held_out: HeldOutOptions, tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
     """Documents to train on and those held out, without the empty ones."""
     training = with_text(documents, tokenizer)
@@ -122,7 +126,7 @@ def corpus_of(
     return split_validation(training, held_out.validation_share, seed)
 
 
-def with_text(documents: options.DocumentOptions, tokenizer: PreTrainedTokenizerBase) -> TokenizedDocuments:
+def with_text(documents: options.TextOptions, tokenizer: PreTrainedTokenizerBase) -> TokenizedDocuments:
     """The documents of a source that have tokens.
 
     Raises:

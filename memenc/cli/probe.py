@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
+from memenc.cli.outputs import check_output_folder
 from memenc.cli.spread import spread
 from memenc.config import MemencConfig
 from memenc.data.decisive_sentence import filler_chunks, filler_of_split
@@ -29,7 +30,7 @@ from memenc.diagnostics.probing.probe import probe as measured
 from memenc.diagnostics.probing.reading import Told
 from memenc.diagnostics.probing.report import save_report
 from memenc.model import MemencModel
-from memenc.saved import load_whole
+from memenc.saved import load_whole, require_folder
 from memenc.tasks import MemencForSequenceClassification
 
 # What is read of a file: the first so many documents, of each the beginning.
@@ -62,14 +63,14 @@ def probe(
             rich_help_panel=options.DATA,
         ),
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Column of the documents.", rich_help_panel=options.DATA)] = "text",
+    text_column: Annotated[str, typer.Option(help="Column of --documents.", rich_help_panel=options.DATA)] = "text",
     label_column: Annotated[
         str | None, typer.Option(help="Column of their labels, if they have any.", rich_help_panel=options.DATA)
     ] = None,
     facts: Annotated[
         str | None,
         typer.Option(
-            help="Short texts to hide and find, with a column label; sentences about an application without.",
+            help="Short texts to hide and find, columns text and label; sentences about an application without.",
             rich_help_panel=options.DATA,
         ),
     ] = None,
@@ -80,6 +81,10 @@ def probe(
     device: options.Device = "auto",
 ) -> None:
     """Measure what a trained model forgets: by distance, by layer, when written and when read."""
+    check_output_folder(output)
+    for option, column, left_out in (("label", label_column, None), ("text", text_column, "text")):
+        if documents is None and column != left_out:
+            raise ValueError(f"--{option}-column {column} is for --documents; give them, or leave it out")
     set_seed(settings.seed)
     loaded, words = load_model(model), load_tokenizer(model, tokenizer)
     loaded.to(options.chosen_device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
@@ -88,7 +93,7 @@ def probe(
         if documents is None
         else own_documents(loaded, words, documents, text_column, label_column)
     )
-    told_facts = Facts.generated(words, settings.seed) if facts is None else own_facts(words, facts, text_column)
+    told_facts = Facts.generated(words, settings.seed) if facts is None else own_facts(words, facts)
     with progress() as told:
         found = measured(loaded, read.ids, told_facts, settings, read.labels, words, told)
         told("writing the report")
@@ -105,8 +110,7 @@ def load_model(folder: Path) -> MemencModel | MemencForSequenceClassification:
     Raises:
         ValueError: the folder holds no memenc model.
     """
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}; give one written by memenc train or save_pretrained")
+    require_folder(folder)
     config = AutoConfig.from_pretrained(folder)
     if not isinstance(config, MemencConfig):
         raise ValueError(f"{folder} is a plain encoder without a memory; give a folder written by memenc train")
@@ -181,9 +185,9 @@ def label_numbers(
     return [numbers[str(record.label)] for record in records]
 
 
-def own_facts(tokenizer: PreTrainedTokenizerBase, source: str, text_column: str) -> Facts:
-    """Short texts and their classes."""
-    records = list(options.DocumentOptions(source, text_column=text_column).records("label"))
+def own_facts(tokenizer: PreTrainedTokenizerBase, source: str) -> Facts:
+    """Short texts and their classes, in columns that are called text and label."""
+    records = list(options.DocumentOptions(source).records("label"))
     return Facts.of([record.text for record in records], [str(record.label) for record in records], tokenizer)
 
 

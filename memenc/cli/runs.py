@@ -58,7 +58,7 @@ def start_run(folder: Path, run: dict[str, Any], resume: bool) -> None:
     """
     file = folder / RUN_FILE
     if resume and file.is_file():
-        changed = differences(json.loads(file.read_text(encoding="utf-8")), run)
+        changed = differences(earlier_run(file), run)
         if changed:
             raise ValueError(f"--resume: the earlier run had {'; '.join(changed)}. Give the same, or another --output")
     elif not resume:
@@ -68,6 +68,24 @@ def start_run(folder: Path, run: dict[str, Any], resume: bool) -> None:
         file.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, json.dumps(run, indent=2))
+
+
+def earlier_run(file: Path) -> dict[str, Any]:
+    """What an earlier run wrote down.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {type(found).__name__}")
+    except ValueError as error:
+        raise ValueError(
+            f"--resume: {file} is damaged ({error}), so nobody knows what the earlier run was. Delete it if it was "
+            "this one, or give --overwrite instead of --resume, or another --output"
+        ) from error
+    return found
 
 
 def digest_of(examples: Documents | None) -> str | None:

@@ -63,6 +63,13 @@ def _options(kind: type, panel: str) -> list[inspect.Parameter]:
     return made
 
 
+def given_options(options: Any, left_out: Any) -> dict[str, str]:
+    """The options of a dataclass that are not as in another one of its kind, as somebody gives them, by field."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    given = {name: value for name, value in values.items() if value != getattr(left_out, name)}
+    return {name: f"--{name.replace('_', '-')} {value}" for name, value in given.items()}
+
+
 def argument_help(documented: type) -> dict[str, str]:
     """What the docstring of a class says about each of its arguments, with a capital letter."""
     text = inspect.getdoc(documented) or ""

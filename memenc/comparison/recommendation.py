@@ -21,7 +21,8 @@ RULES = (
     "taken.",
     "Alive means above guessing by more than three standard errors, at any length; all are longer than a segment.",
     "What a design loses are the tasks on which it falls below the threshold, named at the shortest such length.",
-    "A mitigation is the best memory row of the same task and length that is better by more than both standard errors.",
+    "A mitigation is the best memory row of the same task and length that is alive and better by more than both "
+    "standard errors.",
     "A baseline makes a memory needless where its mean is at least that of the recommended design less one standard "
     "error.",
     f"Fewer than {ENOUGH_SEEDS} seeds are named as such.",
@@ -181,9 +182,8 @@ class Advice:
         rows = [row for row in rows if not self.designs[row.contender].bounded or _fits(row)]
         better = [row for row in rows if row.alive() and _accuracy(row) - row.error > _accuracy(loss) + loss.error]
         if not better:
-            return [
-                Statement(self.topic, "No memory in this comparison is better there by more than the errors.", (loss,))
-            ]
+            text = "No memory in this comparison is alive there and better by more than the errors."
+            return [Statement(self.topic, text, (loss,))]
         best = max(better, key=lambda row: (_accuracy(row), -(_cost(row)[0])))
         how = self.change(self.designs[loss.contender], self.designs[best.contender], loss, best)
         return [Statement(self.topic, f"What helps there is {how}.", (best, loss))]

@@ -74,6 +74,9 @@ def compare(
     kept = {cell.identity: store.finished(cell) for cell in cells}
     outcomes = {identity: outcome for identity, outcome in kept.items() if outcome is not None}
     missing = [] if finished_only else [cell for cell in cells if cell.identity not in outcomes]
+    for cell in cells:
+        if cell.identity in outcomes and not keep_weights:
+            weights.drop(cell)
     try:
         for cell, outcome in run(missing, store, workers, watch or _nobody, work or partial(measure, weights=weights)):
             outcomes[cell.identity] = outcome

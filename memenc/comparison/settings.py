@@ -15,6 +15,7 @@ from memenc.comparison.recipe import Recipe
 from memenc.comparison.typed import in_range, typed
 from memenc.data.text_tasks import GENERATED_TASKS, SEGMENT_TASKS
 from memenc.memory import MEMORIES
+from memenc.saved import require_folder_or_name
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -60,6 +61,7 @@ class EncoderSizes:
             return cls(**values)
         if both := sorted({"layers", "hidden", "heads"} & set(values)):
             raise ValueError(f"encoder: {', '.join(both)} beside a backbone, which has its own; leave them out")
+        require_folder_or_name(values["backbone"])
         config = AutoConfig.from_pretrained(values["backbone"], trust_remote_code=False)
         sizes = config.num_hidden_layers, config.hidden_size, config.num_attention_heads
         return cls(*sizes, **values)

@@ -10,6 +10,7 @@ from typing import Any
 
 from memenc.comparison.cells import Cell
 from memenc.comparison.store import Outcome
+from memenc.training.metrics import accuracy_error
 
 Rows = list[dict[str, Any]]
 
@@ -69,18 +70,15 @@ COSTS = ("state_bytes", "peak_bytes", "flops_per_token", "tokens_per_second", "p
 def standard_error(right: Sequence[int], documents: Sequence[int]) -> float:
     """Standard error of a mean accuracy: over seeds, but never less than the documents alone allow.
 
-    Between n seeds it is their standard deviation / sqrt(n). Documents allow sqrt(p (1 - p) / N) of all N of them, with
-    p after one right and one wrong answer more (Laplace), so that a handful of perfect answers is no certainty.
+    Between n seeds it is their standard deviation / sqrt(n). Documents allow `accuracy_error` of all of them.
 
     Args:
         right: right answers of each seed.
         documents: documents of each seed.
     """
     accuracies = [r / n for r, n in zip(right, documents, strict=True)]
-    share = (sum(right) + 1) / (sum(documents) + 2)
-    by_documents = math.sqrt(share * (1 - share) / sum(documents))
     by_seeds = stdev(accuracies) / math.sqrt(len(accuracies)) if len(accuracies) > 1 else 0.0
-    return max(by_documents, by_seeds)
+    return max(accuracy_error(sum(right), sum(documents)), by_seeds)
 
 
 def effective_length(scores: Iterable[Score], threshold: float) -> Score | None:

@@ -65,14 +65,15 @@ class Labels:
         values = [plain(value) for value in values]
         if not values:
             raise ValueError("there are no labels; pass one label per document")
+        positions = range(len(values)) if places is None else places
         if problem_type is None:
             problem_type = looks_like(values)
             refuse_quantities(values)
+            refuse_lists_beside_labels(values, positions)
         if problem_type == REGRESSION:
             labels = cls(REGRESSION)
             labels.encode_all(values, places)
             return labels
-        positions = range(len(values)) if places is None else places
         if problem_type == MULTI:
             pairs = [(at, each) for at, value in zip(positions, values, strict=True) for each in members(value, at)]
             positions, values = [place for place, _ in pairs], [label for _, label in pairs]
@@ -168,6 +169,17 @@ def refuse_quantities(values: Sequence[Any]) -> None:
         )
 
 
+def refuse_lists_beside_labels(values: Sequence[Any], positions: Sequence[int | str]) -> None:
+    """Raise ValueError if some documents have a list of labels and some have one label."""
+    for position, value in zip(positions, values, strict=True):
+        if isinstance(value, MANY) != isinstance(values[0], MANY):
+            raise ValueError(
+                f"labels of mixed types: {values[0]!r} is {type(values[0]).__name__}, {value!r}{at(position)} is "
+                f"{type(value).__name__}; give every document one label, or every document a list. Which are wrong, "
+                "and may be skipped (--on-bad-record), is known only if problem_type (--problem-type) is given"
+            )
+
+
 def plain(value: Any) -> Any:
     """Return a numpy number, text or bool as Python's own."""
     return value.item() if isinstance(value, numpy.generic) else value
@@ -187,7 +199,8 @@ def distinct(values: Sequence[Any], positions: Sequence[int | str]) -> tuple[Any
         if type(value) is not first:
             raise ValueError(
                 f"labels of mixed types: {values[0]!r} is {first.__name__}, {value!r}{at(position)} is "
-                f"{type(value).__name__}; make them all one type, for example with str()"
+                f"{type(value).__name__}; make them all one type, for example with str(). Nobody knows which of them "
+                "are wrong, so none is skipped (--on-bad-record)"
             )
     return tuple(sorted(set(values)))
 
@@ -219,7 +232,14 @@ def at(position: int | str | None) -> str:
 
 
 class LabelledDocuments(Understanding):
-    """Documents whose label is one: text, a whole number, yes or no, a finite number, or a list of such."""
+    """Documents whose label is one: text, a whole number, yes or no, a finite number, or a list of such.
+
+    Args:
+        problem_type: what the labels are; None leaves that to all of them.
+    """
+
+    def __init__(self, problem_type: str | None = None) -> None:
+        self.problem_type = problem_type
 
     def check(self, record: Record) -> None:
         """Refuse what can be no label, whatever the other records have."""
@@ -232,3 +252,10 @@ class LabelledDocuments(Understanding):
                     f"label {str(label)[:40]!r} is {type(label).__name__}; use text, whole numbers, yes or no, finite "
                     "numbers for regression, or one list of labels per document"
                 )
+        if self.problem_type == REGRESSION:
+            finite(value, None)
+        if self.problem_type == MULTI:
+            members(value, None)
+        if self.problem_type == SINGLE and isinstance(value, MANY):
+            found = f"label {str(value)[:40]!r} is {type(value).__name__}"
+            raise ValueError(f"{found}, but {SINGLE} needs one per document")

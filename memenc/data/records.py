@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from memenc.data.sources import ROWS_OF, Reach, Row, Unreadable, dataset_rows
+from memenc.storage.files import looks_like_path
 
 if TYPE_CHECKING:
     import datasets
@@ -222,8 +223,7 @@ def kind_of_source(source: str | os.PathLike[str], split: str | None) -> str:
         if split is not None:
             raise ValueError(f"split={split!r} chooses within a dataset, but {path} is one file; leave it out")
         return suffix
-    looks_like_path = os.fspath(source).startswith((".", "~")) or path.is_absolute() or len(path.parts) > 2
-    if not path.is_dir() and (suffix is not None or looks_like_path):
+    if not path.is_dir() and (suffix is not None or looks_like_path(source)):
         raise ValueError(f"{path}: there is no such file or folder (working directory: {Path.cwd()})")
     return "dataset"
 

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from memenc.storage.pictures import write_picture
+
 if TYPE_CHECKING:
     from memenc.diagnostics.liveness import Liveness
 
@@ -29,7 +31,7 @@ def save_plot(found: Liveness, path: Path) -> None:
     panels: list[Callable[[Axes, Liveness], None]] = [_effects, _reach, _norms, _entries]
     for axes, panel in zip(figure.subplots(2, 2).flat, panels, strict=True):
         panel(axes, found)
-    figure.savefig(path, dpi=120)
+    write_picture(path, figure, dots=120)
 
 
 def _effects(axes: Axes, found: Liveness) -> None:

@@ -101,7 +101,7 @@ def start_of_share(initial_share: float | None, sizes: LayerSizes) -> float:
         ValueError: a share at which the gate could not learn.
     """
     share = initial_share if initial_share is not None else (0.5 if sizes.pools else START_SHARE)
-    if not 0.0 < share < 1.0:
+    if not (isinstance(share, int | float) and 0.0 < share < 1.0):
         raise ValueError(f"memory option initial_share={initial_share!r}: give a number between 0 and 1, both excluded")
     return math.log(share / (1 - share))
 

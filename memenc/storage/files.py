@@ -39,6 +39,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def looks_like_path(name: str | os.PathLike[str]) -> bool:
+    """Whether this can be a path alone, and not the name of a model or data set, such as name or owner/name."""
+    return os.fspath(name).startswith((".", "~")) or Path(name).is_absolute() or len(Path(name).parts) > 2
+
+
 def remove_leftovers(folder: Path, start: str) -> None:
     """Remove what a killed process left half written, of files whose names start so."""
     for path in folder.glob(f"{start}*.tmp"):

@@ -21,7 +21,7 @@ STATE_FILE = "trainer_state.json"
 
 @final
 class SealedCheckpoints(TrainerCallback):
-    """Writes the SHA-256 of every file of a checkpoint into it, after the Trainer has written all of them."""
+    """Writes the SHA-256 of every file of a checkpoint into it, after all of them were written: the last callback."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Seal the checkpoint that was just written."""

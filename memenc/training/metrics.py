@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,16 @@ def f1(truth: np.ndarray, predicted: np.ndarray, average: str) -> float:
     """F1 averaged as scikit-learn names it; a class that was neither there nor predicted counts as 0."""
     options: Any = {"average": average, "zero_division": 0}
     return float(metrics.f1_score(truth, predicted, **options))
+
+
+def accuracy_error(right: int, answers: int) -> float:
+    """Standard error of the share of right answers: binomial, sqrt(p (1 - p) / answers).
+
+    p is the share after one right and one wrong answer more (Laplace), so that a handful of perfect answers is no
+    certainty.
+    """
+    share = (right + 1) / (answers + 2)
+    return math.sqrt(share * (1 - share) / answers)
 
 
 MAIN_SCORE = {

@@ -113,7 +113,8 @@ def fine_tune(
         if constant and not quiet:
             Console(stderr=True).print(f"the lower {constant} layers stay as they are: computed once, kept on disk")
         trainer = _trainer(model, task, training, validation, settings, Path(output or temporary), quiet, device)
-        for callback in callbacks:
+        # Checkpoints are sealed with all that others write into them.
+        for callback in (*callbacks, SealedCheckpoints()):
             trainer.add_callback(callback)
         checkpoint = newest_whole(Path(output)) if resume and output is not None else None
         if checkpoint is not None:
@@ -212,7 +213,6 @@ def _trainer(
     )
     for unwanted in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(unwanted)
-    trainer.add_callback(SealedCheckpoints())
     trainer.add_callback(BestInItsFolder())
     trainer.add_callback(FiniteGradients())
     if settings.save_steps:

@@ -1,5 +1,6 @@
 """The verdict says what the numbers can carry, and no more."""
 
+import math
 from unittest import mock
 
 import numpy as np
@@ -13,6 +14,7 @@ from memenc.baselines import BASELINES, WITHOUT_MEMORY
 from memenc.baselines.plain import on_plain_backbone
 from memenc.baselines.report import Row, compare_with_baselines, verdict
 from memenc.baselines.truncate import first_tokens
+from memenc.training.adaptation.cost import Cost
 from tests.tiny import TINY_MEMORY, TINY_MODEL, save_tiny_backbone
 
 
@@ -33,6 +35,7 @@ def test_verdicts():
 def test_memory_is_judged_beside_none_and_the_model_beside_the_rest():
     class Fixed:
         backbone, memory, classes_ = "some-encoder", "windowed", ["a", "b"]
+        cost_ = Cost("full", 10, 10, 1.0, 83.0, None)
 
         def __init__(self, right):
             self.right = right
@@ -48,9 +51,16 @@ def test_memory_is_judged_beside_none_and_the_model_beside_the_rest():
     monkeypatched = {"tf-idf": lambda ours: Fixed(good), WITHOUT_MEMORY: lambda ours: Fixed(poor)}
     with mock.patch.dict(BASELINES, monkeypatched):
         found = compare_with_baselines(Fixed(good), ["x"] * 200, ["a"] * 200, ["tf-idf", WITHOUT_MEMORY])
+    assert [row.training_seconds for row in found.rows[:1]] == [83] and "83 s" in str(found).splitlines()[1]
     memory, model = found.verdict.split(". ")
     assert memory.startswith("Memory was worth it") and "+45.0 points against without-memory" in memory
     assert model.startswith("This model made no difference") and "against tf-idf" in model
+
+
+def test_perfect_answers_are_no_certainty():
+    truth = np.array(["a"] * 98)
+    assert Row.of("ours", truth, truth, None).error == pytest.approx(math.sqrt(0.99 * 0.01 / 98))
+    assert Row.of("ours", truth, np.array(["b"] * 98), None).error == pytest.approx(math.sqrt(0.99 * 0.01 / 98))
 
 
 def test_truncation_keeps_what_the_first_tokens_cover(tmp_path):

@@ -67,7 +67,8 @@ def test_bad_records_are_named(memenc, backbone, tmp_path, lines, name):
 def test_pairs_of_two_kinds_are_refused(memenc, backbone, folder_of, lines, tmp_path):
     common = ["--backbone", backbone, "--output", tmp_path / "out", "--task", "embedding", *SMALL, *FAST]
     rows = [*paired(3, 0, True), *paired(1, 1)]
-    assert "line 4: a pair without 'label'" in memenc("train", "--train", lines(rows), *common, code=1).err
+    said = memenc("train", "--train", lines(rows), *common, "--on-bad-record", "skip", code=1).err
+    assert "line 4: a pair without 'label'" in said and "none is skipped (--on-bad-record)" in said
     said = memenc("evaluate", "--model", folder_of("embedding, similar"), "--data", lines(paired(2)), code=1).err
     assert "line 1: a pair without 'label'" in said
     curriculum = ["--segment-curriculum", "1,2"]

@@ -1,12 +1,16 @@
+import io
 import json
 import shutil
 
 import numpy
 import pytest
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from memenc import LongDocumentClassifier
 from memenc.cli import trained
+from memenc.cli.main import app
+from memenc.cli.predict import utf8
 from tests.cli.documents import reviews
 
 
@@ -67,6 +71,31 @@ def test_predictions_have_their_name_only_when_complete(memenc, model, lines, tm
     memenc("predict", "--model", model, "--data", path, "--output", output, code=1)
     assert not output.exists()
     assert len((tmp_path / "predictions.jsonl.partial").read_text().splitlines()) == 2
+
+
+def test_predictions_are_utf8_whatever_the_console_has(model, lines):
+    rows = [{**row, "id": f"文書-{row['id']}"} for row in reviews(3)]
+    command = ["predict", "--model", str(model), "--data", str(lines(rows))]
+    done = CliRunner(charset="cp1252").invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    found = [json.loads(line)["id"] for line in done.stdout_bytes.decode("utf-8").splitlines()]
+    assert found == [row["id"] for row in rows]
+
+
+def test_the_console_has_its_encoding_again_afterwards():
+    stream = io.TextIOWrapper(io.BytesIO(), "cp1252", "replace")
+    with pytest.raises(KeyboardInterrupt), utf8(stream):
+        stream.write("文\n")
+        raise KeyboardInterrupt
+    stream.write("é文")
+    stream.flush()
+    assert stream.buffer.getvalue() == "文\n".encode() + b"\xe9?" and (stream.encoding, stream.errors) == (
+        "cp1252",
+        "replace",
+    )
+    with utf8(io.StringIO()) as same:
+        same.write("文")
+    assert same.getvalue() == "文"
 
 
 def test_evaluate(memenc, model, lines, tmp_path):

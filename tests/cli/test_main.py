@@ -44,6 +44,14 @@ def test_every_setting_is_an_option_with_its_help(memenc):
             assert " ".join(help_text.split()[:3]) in said
 
 
+def test_where_there_is_no_task_the_column_is_text(memenc):
+    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}
+    for command in ("encode", "pretrain"):
+        (said,) = [line for line in memenc(command, "--help", env=wide).out.splitlines() if "--text-column" in line]
+        assert "Column of the documents." in said and "[default: text]" in said and "the task" not in said
+    assert "what the task calls it" in memenc("predict", "--help", env=wide).out
+
+
 @pytest.mark.parametrize("place", ["front", "behind", "environment"])
 def test_debug_shows_where_an_error_comes_from(memenc, lines, backbone, tmp_path, place):
     command = ["train", "--train", lines(reviews(4)), "--backbone", backbone, "--output", tmp_path / "out", *SMALL]

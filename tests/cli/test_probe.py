@@ -67,6 +67,15 @@ def test_probe_refuses_what_it_cannot_measure(memenc, model, backbone, documents
         assert message in said.err and not (tmp_path / "out").exists(), said.err
 
 
+def test_facts_are_read_from_their_own_columns(memenc, model, documents, facts, lines, tmp_path):
+    rows = [{"body": json.loads(line)["text"]} for line in documents.read_text().splitlines()]
+    renamed = lines(rows, "renamed.jsonl")
+    arguments = ["--documents", renamed, "--text-column", "body", "--facts", facts, "--output", tmp_path / "out"]
+    memenc("probe", "--model", model, *arguments, *FEW, "--device", "cpu")
+    kept = json.loads((tmp_path / "out" / "probe.json").read_text())["probe"]
+    assert kept["facts"]["classes"] == ["bad", "good"]
+
+
 def test_labelled_documents_are_read_to_their_end(model, backbone, lines, monkeypatch):
     monkeypatch.setattr(probe, "SEGMENTS_READ", 2)
     loaded, words = probe.load_model(model), probe.load_tokenizer(model, None)

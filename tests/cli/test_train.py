@@ -190,6 +190,30 @@ def test_a_label_that_is_none_is_named_by_its_line_and_may_be_skipped(train, lin
     assert "3 (line 13) is int; make them all one type" in train(lines(mixed), "--overwrite", code=1).err
 
 
+@pytest.mark.parametrize(
+    ("kind", "labels", "bad", "message"),
+    [
+        ("regression", ["0.5", "1", "2.25"], "n/a", "label 'n/a' is not a finite number"),
+        ("multi_label_classification", [["a"], [], ["a", "b"]], "b", "label 'b' is str, but with several labels"),
+        ("single_label_classification", ["a", "b"], ["b"], "label \"['b']\" is list, but single_label"),
+    ],
+)
+def test_a_label_of_another_kind_than_asked_for_may_be_skipped(train, lines, kind, labels, bad, message):
+    rows = [{**row, "label": labels[number % len(labels)]} for number, row in enumerate(reviews(12))]
+    path = lines([*rows, {"text": "a film", "label": bad}])
+    said = train(path, "--problem-type", kind, code=1).err
+    assert f"line 13: {message}" in said and "--on-bad-record" in said
+    said = train(path, "--problem-type", kind, "--on-bad-record", "skip").err
+    assert f"left out: {path}, line 13: {message}" in said and "11 documents" in said
+
+
+def test_labels_that_contradict_each_other_are_not_skipped_and_that_is_said(train, lines):
+    for labels, message in ((["a", ["b"]], "is known only if problem_type"), (["a", 3], "so none is skipped")):
+        rows = [{**row, "label": labels[number == 7]} for number, row in enumerate(reviews(12))]
+        said = train(lines(rows), "--on-bad-record", "skip", code=1).err
+        assert message in said and "(line 8)" in said
+
+
 def test_a_quantity_is_learned_with_a_single_document_held_out(train, lines, tmp_path):
     rows = [{**row, "label": number / 4} for number, row in enumerate(reviews(12))]
     train(lines(rows), "--epochs", "2", "--validation-share", "0.1")

@@ -125,7 +125,15 @@ def test_mitigations_name_what_differs():
 
 def test_a_mitigation_must_be_better_by_both_errors():
     found = said(score("windowed", 0.9, 2), score("windowed", 0.40, 8), score("linear", 0.43, 8))
-    assert starting(found, "No memory in this comparison is better there by more than the errors. [windowed")
+    assert starting(found, "No memory in this comparison is alive there and better by more than the errors. [windowed")
+
+
+def test_a_mitigation_must_be_alive_and_that_is_said():
+    rows = [score("windowed", 0.9, 2), score("windowed", 0.17, 8, chance=1 / 6)]
+    found = said(*rows, score("linear", 0.24, 8, error=0.026, chance=1 / 6))
+    assert starting(found, "No memory in this comparison is alive there and better by more than the errors. [windowed")
+    found = said(*rows, score("linear", 0.25, 8, error=0.026, chance=1 / 6))
+    assert starting(found, "What helps there is another design, linear.")
 
 
 def test_the_dead_are_named():

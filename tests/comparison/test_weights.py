@@ -115,5 +115,10 @@ def load_file_of(content, folder):
 def test_weights_of_finished_cells_can_be_dropped(tmp_path):
     compare(tiny(), tmp_path, keep_weights=False)
     assert not list((tmp_path / "weights").iterdir())
+    compare(tiny(), tmp_path / "kept")
+    assert len(list((tmp_path / "kept" / "weights").iterdir())) == 1
+    # Of cells that were finished before, too.
+    compare(tiny(), tmp_path / "kept", keep_weights=False, finished_only=True)
+    assert not list((tmp_path / "kept" / "weights").iterdir())
     found = compare(tiny(designs=[], baselines=["tf-idf"]), tmp_path)
     assert not found.failed and not list((tmp_path / "weights").iterdir())

@@ -181,6 +181,8 @@ def test_documents_of_different_length_share_an_archive():
         ("gated", {"gate": "gru"}, "choose one of"),
         ("linear", {"rule": "hebb"}, "choose one of"),
         ("linear", {"initial_share": 1.0}, "between 0 and 1"),
+        ("linear", {"initial_share": "abc"}, "initial_share='abc': give a number between 0 and 1"),
+        ("nearest", {"initial_share": "abc"}, "initial_share='abc': give a number between 0 and 1"),
         ("nearest", {"join": "add"}, "choose one of"),
         ("nearest", {"nearest": 0}, "at least 1"),
         ("nearest", {"store": "tape"}, "choose of"),

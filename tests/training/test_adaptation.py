@@ -4,8 +4,10 @@ from typing import get_args
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from memenc import LongDocumentClassifier, MemencForSequenceClassification, MemencModel
+from memenc.storage.files import check_sealed, checksums, seal
 from memenc.training.adaptation import ADAPTATIONS, adapted
 from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
@@ -197,3 +199,44 @@ def test_cost_counts_what_is_trained():
     assert cost.cost.trained_parameters == own
     assert cost.cost.parameters == sum(p.numel() for p in model.parameters())
     assert f"{own:,} of" in str(cost.cost) and cost.as_dict()["adapt"] == "frozen"
+
+
+class Clock(TrainerCallback):
+    """A second per step; somebody stops the training at `stop`."""
+
+    def __init__(self, stop=None):
+        self.seconds, self.stop = 1000.0, stop
+
+    def monotonic(self):
+        return self.seconds
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.seconds += 1
+        if state.global_step == self.stop:
+            raise KeyboardInterrupt
+
+
+def test_cost_of_a_resumed_training_counts_the_processes_before(tmp_path, monkeypatch):
+    def train(folder, peak, stop=None, resume=False):
+        cost, clock = CostCallback("full"), Clock(stop)
+        monkeypatch.setattr("memenc.training.adaptation.cost.time", clock)
+        monkeypatch.setattr("memenc.training.adaptation.cost.peak_memory", lambda: peak)
+        settings = TrainingSettings(epochs=3, documents_per_step=4)
+        options = {"quiet": True, "device": "cpu", "callbacks": [clock, cost]}
+        train_classifier(classifier(), data, None, settings, folder, resume, **options)
+        return cost.cost.seconds, cost.cost.peak_memory_bytes
+
+    data = TokenizedDocuments([tokens(20).numpy() for _ in range(12)], [0, 1] * 6)
+    assert train(tmp_path / "whole", 500) == (9, 500)
+    # Of three steps an epoch, the last two before the kill were for nothing and are trained again.
+    for stop, resume in ((5, False), (8, True)):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "killed", 700, stop, resume)
+    assert train(tmp_path / "killed", None, resume=True) == (9, 700)
+    assert train(tmp_path / "killed", 900, resume=True) == (9, 900)
+    check_sealed(tmp_path / "killed" / "checkpoint-9")
+    assert "cost.json" in checksums(tmp_path / "killed" / "checkpoint-9")
+    # Checkpoints of before do not know what they took.
+    (tmp_path / "whole" / "checkpoint-9" / "cost.json").unlink()
+    seal(tmp_path / "whole" / "checkpoint-9")
+    assert train(tmp_path / "whole", 300, resume=True) == (0, 300)

@@ -13,6 +13,7 @@ from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from memenc.comparison.report.tables import lines_of, within
 from memenc.comparison.statistics import Score, effective_length, task_names
+from memenc.storage.pictures import write_picture
 
 if TYPE_CHECKING:
     from memenc.comparison.run import Comparison
@@ -64,7 +65,7 @@ def save_accuracy(scores: Sequence[Score], names: Sequence[str], path: Path, thr
         length_axis(axes, sorted({score.segments for score in scores}))
         axes.set(ylabel="accuracy ± standard error", ylim=(0, 1.03), title=title)
         legend(axes)
-    figure.savefig(path, dpi=DOTS)
+    write_picture(path, figure, DOTS)
 
 
 def accuracy_line(axes: Axes, line: Sequence[Score], name: str, style: dict[str, Any]) -> None:
@@ -94,7 +95,7 @@ def save_bytes(scores: Sequence[Score], names: Sequence[str], path: Path, thresh
     title = f"{scores[0].task}: what a state of so many bytes holds"
     axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=title)
     legend(axes)
-    figure.savefig(path, dpi=DOTS)
+    write_picture(path, figure, DOTS)
 
 
 def bytes_panel(axes: Axes, scores: Sequence[Score], names: Sequence[str], threshold: float) -> None:
@@ -145,7 +146,7 @@ def save_cost(comparison: Comparison, names: Sequence[str], path: Path) -> None:
     title = f"cost on {task}, memories of {comparison.settings.budgets[0]:,} bytes"
     axes.set(xlabel="operations per token", ylabel="tokens per second", title=title)
     legend(axes)
-    figure.savefig(path, dpi=DOTS)
+    write_picture(path, figure, DOTS)
 
 
 def run_only(scores: Sequence[Score]) -> list[Score]:

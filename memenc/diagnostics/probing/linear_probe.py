@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
+from memenc.training.metrics import accuracy_error
+
 FOLDS, INVERSE_REGULARISATION = 5, 10.0
 
 
@@ -21,7 +23,7 @@ class Score:
 
     Args:
         mean: share of right answers.
-        error: binomial, of (right + 1) / (documents + 2), so that all right answers are not beyond doubt.
+        error: as `accuracy_error` has it: all right answers are not beyond doubt.
     """
 
     mean: float
@@ -30,8 +32,7 @@ class Score:
     @classmethod
     def of(cls, right: np.ndarray) -> Score:
         """From which answers were right, any shape."""
-        smooth = (right.sum() + 1) / (right.size + 2)
-        return cls(float(right.mean()), float(np.sqrt(smooth * (1 - smooth) / (right.size + 2))))
+        return cls(float(right.mean()), accuracy_error(int(right.sum()), right.size))
 
     def __str__(self) -> str:
         return f"{self.mean:.2f} ± {self.error:.2f}"

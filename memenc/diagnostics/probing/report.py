@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from memenc.diagnostics.probing.probe import Probe
 from memenc.storage.files import write_whole
+from memenc.storage.pictures import drawn
 from memenc.storage.results import environment, plain, write_results
 
 PAGE = Template("""<!DOCTYPE html>
@@ -67,9 +67,7 @@ def save_report(found: Probe, folder: str | Path, **facts: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
     for name, figure in figures(found).items():
-        drawn = io.BytesIO()
-        figure.savefig(drawn, dpi=DPI, format="png")
-        pictures[name] = drawn.getvalue()
+        pictures[name] = drawn(figure, DPI)
         write_whole(folder / f"{name}.png", pictures[name])
     write_whole(folder / "probe.html", page(found, pictures, facts))
     write_results(folder / "probe", list(found.rows()), **facts, probe=found.to_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+# In every checkpoint: what the training took until then.
+SO_FAR = "cost.json"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Cost:
         trained_parameters: numbers that were trained.
         parameters: all numbers of the model while it was trained.
         trained_share: the one by the other.
-        seconds: of training, validation included.
+        seconds: of training, validation included; of a resumed one also those until the checkpoint it went on from.
         peak_memory_bytes: most that the device held, or the process on a CPU, with everything that was there before;
             None where nobody tells.
     """
@@ -44,7 +47,7 @@ class Cost:
 
 
 class CostCallback(TrainerCallback):
-    """Measures a training; `cost` holds the result when it has ended.
+    """Measures a training, through every process that went on with it; `cost` holds the result when it has ended.
 
     Args:
         adapt: name of the way to adapt.
@@ -58,9 +61,19 @@ class CostCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start to measure."""
+        """Start to measure, from what the checkpoint says that training goes on from."""
         reset_peak_memory()
+        file = checkpoint_of(args, state) / SO_FAR
+        found = json.loads(file.read_text(encoding="utf-8")) if state.global_step and file.is_file() else {}
+        self.seconds_before, self.peak_before = found.get("seconds", 0.0), found.get("peak_memory_bytes")
         self.started = time.monotonic()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write what it took so far into the checkpoint that was just written."""
+        # Not as a callback with a state: resuming, the Trainer would put a new one in the place of this one.
+        if state.is_world_process_zero:
+            so_far = {"seconds": self.seconds(), "peak_memory_bytes": self.peak_memory_bytes()}
+            (checkpoint_of(args, state) / SO_FAR).write_text(json.dumps(so_far), encoding="utf-8")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -69,14 +82,26 @@ class CostCallback(TrainerCallback):
         parameters = list(kwargs["model"].parameters())
         trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
         total = sum(parameter.numel() for parameter in parameters)
-        seconds = time.monotonic() - self.started
-        self.cost = Cost(self.adapt, trained, total, trained / total, seconds, peak_memory())
+        self.cost = Cost(self.adapt, trained, total, trained / total, self.seconds(), self.peak_memory_bytes())
         if self.console is not None:
             self.console.print(str(self.cost), highlight=False, soft_wrap=True)
+
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def peak_memory_bytes(self) -> int | None:
+        """The larger peak, of this process or of those before it."""
+        return max((peak for peak in (self.peak_before, peak_memory()) if peak is not None), default=None)
 
     def as_dict(self) -> dict[str, Any] | None:
         """Plain values; None before training has ended."""
         return None if self.cost is None else asdict(self.cost)
+
+
+def checkpoint_of(args: TrainingArguments, state: TrainerState) -> Path:
+    """Folder of the checkpoint of this step."""
+    return Path(args.output_dir or "", f"checkpoint-{state.global_step}")
 
 
 def reset_peak_memory() -> None:

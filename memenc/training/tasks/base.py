@@ -159,6 +159,11 @@ class Task(Objective):
         """What results say of the task."""
         return {"task": self.name, **self.kept()}
 
+    @classmethod
+    def used(cls, options: TaskOptions) -> tuple[str, ...]:
+        """Fields of the options that change something."""
+        return ()
+
     @abstractmethod
     def model_options(self) -> dict[str, Any]:
         """Fields of the model's configuration that the task decides."""

@@ -42,16 +42,25 @@ class Embedding(PairTask):
         """Pairs with similarities if the records have them, else pairs that belong together.
 
         Raises:
-            ValueError: only some have one.
+            ValueError: only some have one, or all and a temperature.
         """
         known = [similarity_of(record) is not None for record in records]
         if any(known) and not all(known):
             line = records[known.index(False)].line
             raise ValueError(
                 f"line {line}: a pair without {LABEL!r}, others have one; give every pair its similarity from -1 "
-                "to 1, or none of them"
+                "to 1, or none of them. Nobody knows which are wrong, so none is skipped (--on-bad-record)"
+            )
+        if all(known) and options.temperature != TaskOptions().temperature:
+            raise ValueError(
+                f"--temperature {options.temperature} changes nothing where pairs have their similarity; leave it out"
             )
         return SimilarPairs() if all(known) else MatchingPairs.trained_with(options)
+
+    @classmethod
+    def used(cls, options: TaskOptions) -> tuple[str, ...]:
+        """What cosines are divided by."""
+        return ("temperature",)
 
     @classmethod
     def restored(cls, kept: dict[str, Any]) -> Any:

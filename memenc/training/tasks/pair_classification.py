@@ -66,6 +66,11 @@ class PairClassification(PairTask):
         return cls(labels)
 
     @classmethod
+    def used(cls, options: TaskOptions) -> tuple[str, ...]:
+        """What the labels are."""
+        return ("problem_type",)
+
+    @classmethod
     def restored(cls, kept: dict[str, Any]) -> Self:
         """The task from what a folder remembers."""
         classes = tuple(kept["classes"])

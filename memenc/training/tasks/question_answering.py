@@ -66,6 +66,11 @@ class QuestionAnswering(QuestionTask):
         """The task from what `kept` gave."""
 
     @classmethod
+    def used(cls, options: TaskOptions) -> tuple[str, ...]:
+        """Where the question stands, and the length of spans."""
+        return ("question_position", *(("max_answer_tokens",) if PLACES[options.question_position].in_document else ()))
+
+    @classmethod
     def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
         """Documents with questions; to train, answers too, and for spans where they stand."""
         in_document = PLACES[options.question_position].in_document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -43,6 +44,11 @@ class SequenceClassification(Task):
         return cls(Labels.infer([record.label for record in records], options.problem_type, places))
 
     @classmethod
+    def used(cls, options: TaskOptions) -> tuple[str, ...]:
+        """What the labels are."""
+        return ("problem_type",)
+
+    @classmethod
     def restored(cls, kept: dict[str, Any]) -> Self:
         """The task from what a folder remembers."""
         classes = tuple(kept["classes"])
@@ -63,7 +69,7 @@ class SequenceClassification(Task):
     @classmethod
     def understanding(cls, labelled: bool, options: TaskOptions) -> Callable[[], Understanding]:
         """Documents, to train with labels."""
-        return LabelledDocuments if labelled else Understanding
+        return partial(LabelledDocuments, options.problem_type) if labelled else Understanding
 
     def check_labels(self, record: Record) -> None:
         """Refuse labels that were not trained, and what is no quantity."""

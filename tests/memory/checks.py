@@ -191,3 +191,87 @@ def feed(model, pieces_by_document, path=None):
             memory.save(path)
             memory = MemoryState.load(path)
     return output.pooler_output, memory
+
+
+@torch.no_grad()
+def check_pieces_equal_the_whole(model, documents, tolerance, path):
+    """I2: documents read in pieces, the state saved and loaded between, leave what they leave at once."""
+    whole = model(*ragged(documents))
+    vector, memory = feed(model, [cut_at_random(document, 9) for document in documents], path)
+    assert_states_close(memory, whole.memory, tolerance)
+    assert_close(vector, whole.pooler_output, tolerance, "pooler_output")
+
+
+@torch.no_grad()
+def check_nan_in_padding_stays_there(model, ids, mask):
+    """I3: what is read is the same to the bit if the embedding of padding is not a number."""
+    padding = model.encoder.special.padding
+    wanted = model(ids, mask)
+    model.get_input_embeddings().weight[padding] = torch.nan
+    got = model(torch.where(mask.bool(), ids, padding), mask)
+    assert got.last_hidden_state.isfinite().all()
+    assert torch.equal(got.last_hidden_state, wanted.last_hidden_state)
+    assert torch.equal(got.pooler_output, wanted.pooler_output)
+    assert_states_equal(got.memory, wanted.memory)
+
+
+@torch.no_grad()
+def check_state_has_constant_size(model):
+    """I4: a state has the same tensors, of the same shapes, whatever was read."""
+    fresh = model.initial_memory(2)
+    kinds = {name: (tensor.shape, tensor.dtype) for name, tensor in fresh.tensors.items()}
+    for segments in (1, 2, 9):
+        memory = model(tokens(2, segments * CAPACITY + 1)).memory
+        assert memory.nbytes == fresh.nbytes
+        assert {name: (tensor.shape, tensor.dtype) for name, tensor in memory.tensors.items()} == kinds
+
+
+def gradient_by_segment(model, segments, on_segments, segments_per_call=1):
+    """Gradient norms (segments, tokens) that a number of one segment's states sends to embeddings, for each of some."""
+    embedded = []
+    hook = model.get_input_embeddings().register_forward_hook(
+        lambda module, inputs, output: embedded.append(output.requires_grad_().clone()) or embedded[-1]
+    )
+    states = read(model, tokens(1, segments * CAPACITY), None, segments_per_call).last_hidden_state
+    hook.remove()
+    found = []
+    for segment in on_segments:
+        own = states.unflatten(1, (segments, CAPACITY))[:, segment]
+        each = torch.autograd.grad((own * torch.randn_like(own)).sum(), embedded, allow_unused=True, retain_graph=True)
+        rows = [torch.zeros_like(e) if g is None else g for e, g in zip(embedded, each, strict=True)]
+        found.append(torch.cat(rows).norm(dim=-1))
+    return found
+
+
+def check_gradient_ends_at_the_horizon(model, segments_per_call):
+    """I5: gradient flows within `bptt_segments` of 3 and not a bit of it beyond."""
+    read_on = (2, 4, 6)
+    for segment, norms in zip(read_on, gradient_by_segment(model, 7, read_on, segments_per_call), strict=True):
+        norms, begin = norms.norm(dim=-1), segment // 3 * 3
+        assert not norms[:begin].any(), "gradient from beyond the horizon"
+        assert (norms[max(begin, segment - 1) : segment + 1] > 0).all(), "no gradient within the horizon"
+
+
+@torch.no_grad()
+def check_no_token_is_lost(model):
+    """I10: tokens seen are tokens given, and each has a state."""
+    mask = torch.rand(4, 61) < torch.tensor([1.0, 0.7, 0.1, 0.0])[:, None]
+    output = model(tokens(4, 61), mask)
+    assert output.memory.tokens_seen.tolist() == mask.sum(1).tolist()
+    assert (output.last_hidden_state.abs().sum(-1) > 0).equal(mask)
+    again = torch.rand(4, 19) < 0.5
+    assert model(tokens(4, 19), again, memory=output.memory).memory.tokens_seen.equal(mask.sum(1) + again.sum(1))
+
+
+@torch.no_grad()
+def check_empty_documents_touch_nobody(model):
+    """I11: an empty or tiny neighbour has a defined vector and changes no bit of another document."""
+    document = tokens(3 * CAPACITY + 1)
+    wanted = None
+    for neighbour in (tokens(0), tokens(1), tokens(CAPACITY)):
+        output = model(*ragged([document, neighbour]))
+        assert output.pooler_output.isfinite().all() and output.last_hidden_state.isfinite().all()
+        wanted = wanted or output
+        assert torch.equal(output.pooler_output[0], wanted.pooler_output[0])
+        assert_states_equal(output.memory.select([0]), wanted.memory.select([0]))
+    assert_states_equal(wanted.memory.select([1]), model.initial_memory(1))

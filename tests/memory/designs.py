@@ -82,3 +82,6 @@ FEW_DESIGNS = (
     "tokens",
     "associative",
 )
+
+# Entries beside the segment, tokens in its row, a matrix that is looked up.
+ONE_OF_EACH_KIND = ("compressive_convolution", "tokens", "linear_delta")

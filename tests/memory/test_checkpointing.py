@@ -7,6 +7,7 @@ import torch
 
 from memenc import MemencForSequenceClassification
 from memenc_kernels.dispatch import requested, use_implementation
+from tests.backbones import BACKBONES
 from tests.memory.checks import (
     CAPACITY,
     assert_close,
@@ -60,9 +61,9 @@ def test_gradients_are_those_of_plain_backpropagation(design, segments_per_call)
     assert_gradients_close(found, wanted, 1e-10)
 
 
-@pytest.mark.parametrize("kind", ("modernbert", "llama", "albert"))
-def test_other_backbones(kind):
-    model = build("compressive_learned_query", kind, torch.float64).train()
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_every_backbone(kind):
+    model = build("compressive_learned_query", kind, BACKBONES[kind].precision).train()
     ids, mask = ragged(documents_of(3 * CAPACITY + 3, CAPACITY))
     wanted = gradients(model, read(model, ids, mask, 2))
     enable(model)

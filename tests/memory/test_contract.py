@@ -18,13 +18,16 @@ from tests.memory.checks import (
     assert_states_close,
     assert_states_equal,
     build,
+    check_empty_documents_touch_nobody,
+    check_no_token_is_lost,
+    check_pieces_equal_the_whole,
     check_schedules_agree,
-    cut_at_random,
+    check_state_has_constant_size,
     documents_of,
     feed,
+    gradient_by_segment,
     gradients,
     ragged,
-    read,
     tokens,
 )
 from tests.memory.designs import DESIGNS
@@ -64,12 +67,7 @@ def test_a_schedule_that_forgets_within_a_group_is_noticed(monkeypatch):
 def test_pieces_equal_the_whole(design, dtype, tmp_path):
     model = build(design, dtype=dtype, segments_per_call=random.choice([1, 2, 100]))
     documents = documents_of(4 * CAPACITY + 5, CAPACITY, 3 * CAPACITY + 1, 0)
-    with torch.no_grad():
-        whole = model(*ragged(documents))
-        pieces = [cut_at_random(document, 9) for document in documents]
-        vector, memory = feed(model, pieces, tmp_path / "state.safetensors")
-    assert_states_close(memory, whole.memory, EXACT[dtype])
-    assert_close(vector, whole.pooler_output, EXACT[dtype], "pooler_output")
+    check_pieces_equal_the_whole(model, documents, EXACT[dtype], tmp_path / "state.safetensors")
 
 
 @torch.no_grad()
@@ -98,20 +96,17 @@ def test_special_ids_inside_a_document_survive_any_cut(special):
     assert_states_close(memory, whole, 1e-12)
 
 
-@every_design
-@torch.no_grad()
+@pytest.mark.parametrize("design", [name for name, row in DESIGNS.items() if row.constant_size])
 def test_state_has_constant_size(design):
+    check_state_has_constant_size(build(design))
+
+
+@pytest.mark.parametrize("design", [name for name, row in DESIGNS.items() if not row.constant_size])
+@torch.no_grad()
+def test_a_state_that_grows_is_never_smaller_than_a_fresh_one(design):
     model = build(design)
-    fresh = model.initial_memory(2)
     for segments in (1, 2, 9):
-        memory = model(tokens(2, segments * CAPACITY + 1)).memory
-        if DESIGNS[design].constant_size:
-            assert memory.nbytes == fresh.nbytes
-            assert {n: (t.shape, t.dtype) for n, t in memory.tensors.items()} == {
-                n: (t.shape, t.dtype) for n, t in fresh.tensors.items()
-            }
-        else:
-            assert memory.nbytes >= fresh.nbytes
+        assert model(tokens(2, segments * CAPACITY + 1)).memory.nbytes >= model.initial_memory(2).nbytes
 
 
 @every_design
@@ -130,26 +125,11 @@ def test_entries_are_as_many_as_stated(design):
         assert (memory.positions(torch.device("cpu")) < 0).all()
 
 
-def gradient_by_segment(model, segments, on_segment):
-    """Gradient norm (segments, tokens) that one number of one segment's states sends to the token embeddings."""
-    document = tokens(1, segments * CAPACITY)
-    embedded = []
-    hook = model.get_input_embeddings().register_forward_hook(
-        lambda module, inputs, output: embedded.append(output.requires_grad_().clone()) or embedded[-1]
-    )
-    states = read(model, document, None, 1)
-    hook.remove()
-    states = states.last_hidden_state.unflatten(1, (segments, CAPACITY))[:, on_segment]
-    found = torch.autograd.grad((states * torch.randn_like(states)).sum(), embedded, allow_unused=True)
-    rows = [torch.zeros_like(e) if g is None else g for e, g in zip(embedded, found, strict=True)]
-    return torch.cat(rows).norm(dim=-1)
-
-
 @every_design
 def test_gradient_reaches_every_segment_in_reach_and_none_beyond(design):
     segments = 8
     model = build(design, lively=DESIGNS[design].asleep, dtype=torch.float64)
-    norms = gradient_by_segment(model, segments, segments - 1)
+    (norms,) = gradient_by_segment(model, segments, [segments - 1])
     assert norms.shape == (segments, SEGMENT) and norms.isfinite().all()
     reach = DESIGNS[design].reach
     near = segments - 1 if reach is None else reach
@@ -211,30 +191,13 @@ def test_the_memory_is_used_after_a_few_training_steps(design):
 
 
 @every_design
-@torch.no_grad()
 def test_no_token_is_lost(design):
-    model = build(design)
-    mask = torch.rand(4, 61) < torch.tensor([1.0, 0.7, 0.1, 0.0])[:, None]
-    output = model(tokens(4, 61), mask)
-    assert output.memory.tokens_seen.tolist() == mask.sum(1).tolist()
-    assert (output.last_hidden_state.abs().sum(-1) > 0).equal(mask)
-    again = torch.rand(4, 19) < 0.5
-    assert model(tokens(4, 19), again, memory=output.memory).memory.tokens_seen.equal(mask.sum(1) + again.sum(1))
+    check_no_token_is_lost(build(design))
 
 
 @every_design
-@torch.no_grad()
 def test_empty_documents_are_defined_and_touch_nobody(design):
-    model = build(design)
-    document = tokens(3 * CAPACITY + 1)
-    wanted = None
-    for neighbour in (tokens(0), tokens(1), tokens(CAPACITY)):
-        output = model(*ragged([document, neighbour]))
-        assert output.pooler_output.isfinite().all() and output.last_hidden_state.isfinite().all()
-        wanted = wanted or output
-        assert torch.equal(output.pooler_output[0], wanted.pooler_output[0])
-        assert_states_equal(output.memory.select([0]), wanted.memory.select([0]))
-    assert_states_equal(wanted.memory.select([1]), model.initial_memory(1))
+    check_empty_documents_touch_nobody(build(design))
 
 
 @every_design

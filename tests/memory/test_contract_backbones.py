@@ -1,6 +1,7 @@
 """The contract over every backbone: what reaches the attention of one must reach the attention of all."""
 
 import copy
+import random
 
 import pytest
 import torch
@@ -14,19 +15,25 @@ from tests.memory.checks import (
     SPECIAL,
     assert_close,
     build,
+    check_empty_documents_touch_nobody,
+    check_gradient_ends_at_the_horizon,
+    check_nan_in_padding_stays_there,
+    check_no_token_is_lost,
     check_padding_is_nothing,
+    check_pieces_equal_the_whole,
     check_schedules_agree,
-    cut_at_random,
+    check_state_has_constant_size,
     documents_of,
-    feed,
+    gradient_by_segment,
     ragged,
     read,
     tokens,
 )
-from tests.memory.designs import DESIGNS, FEW_DESIGNS
+from tests.memory.designs import DESIGNS, FEW_DESIGNS, ONE_OF_EACH_KIND
 
 every_backbone = pytest.mark.parametrize("kind", BACKBONES)
 few_designs = pytest.mark.parametrize("design", FEW_DESIGNS)
+one_of_each_kind = pytest.mark.parametrize("design", ONE_OF_EACH_KIND)
 # Where causal attention sees order, a fresh window is no disturbance but the rest of the document.
 every_bidirectional = pytest.mark.parametrize("kind", [kind for kind in BACKBONES if kind not in CAUSAL])
 
@@ -40,36 +47,59 @@ def test_schedules_agree(kind, design):
 
 
 @every_backbone
-@torch.no_grad()
-def test_pieces_equal_the_whole(kind):
+@one_of_each_kind
+def test_pieces_equal_the_whole(kind, design, tmp_path):
     precision = BACKBONES[kind].precision
-    model = build("compressive_learned_query", kind, precision)
+    model = build(design, kind, precision, segments_per_call=random.choice([1, 2, 100]))
     documents = documents_of(3 * CAPACITY + 5, 2 * CAPACITY + 1)
-    whole = model(*ragged(documents))
-    vector, memory = feed(model, [cut_at_random(document, 6) for document in documents])
-    assert_close(vector, whole.pooler_output, EXACT[precision], "pooler_output")
-    for name, tensor in whole.memory.tensors.items():
-        assert_close(memory.tensors[name], tensor, EXACT[precision], name)
+    check_pieces_equal_the_whole(model, documents, EXACT[precision], tmp_path / "state.safetensors")
 
 
 @every_backbone
-def test_padding_is_nothing(kind):
-    model = build("average_weighted", kind)
-    check_padding_is_nothing(model, tokens(2 * CAPACITY + 3), documents_of(4 * CAPACITY + 2, 0))
+@one_of_each_kind
+def test_padding_is_nothing(kind, design):
+    check_padding_is_nothing(build(design, kind), tokens(2 * CAPACITY + 3), documents_of(4 * CAPACITY + 2, 0))
 
 
 @every_backbone
-@torch.no_grad()
-def test_nan_in_padding_stays_there(kind):
+@one_of_each_kind
+def test_nan_in_padding_stays_there(kind, design):
     padding = BACKBONES[kind].options.get("pad_token_id", 0)
-    model = build("compressive_mean", kind, special_tokens={"prefix": [3], "suffix": [4], "padding": padding})
-    ids, mask = ragged(documents_of(2 * CAPACITY + 2, 5))
-    wanted = model(ids, mask)
-    model.get_input_embeddings().weight[padding] = torch.nan
-    got = model(torch.where(mask.bool(), ids, padding), mask)
-    assert got.last_hidden_state.isfinite().all()
-    assert torch.equal(got.last_hidden_state, wanted.last_hidden_state)
-    assert torch.equal(got.pooler_output, wanted.pooler_output)
+    model = build(design, kind, special_tokens={"prefix": [3], "suffix": [4], "padding": padding})
+    check_nan_in_padding_stays_there(model, *ragged(documents_of(2 * CAPACITY + 2, 5)))
+
+
+@every_backbone
+@one_of_each_kind
+def test_the_state_has_one_size_and_no_token_is_lost(kind, design):
+    model = build(design, kind)
+    check_state_has_constant_size(model)
+    check_no_token_is_lost(model)
+    check_empty_documents_touch_nobody(model)
+
+
+def reaching(design, kind, **options):
+    """A model in which every layer sees all of the memory, also those that look at a few tokens only."""
+    return build(design, kind, BACKBONES[kind].precision, sliding_window_layers="full", **options)
+
+
+@every_backbone
+@one_of_each_kind
+def test_gradient_reaches_every_segment_in_reach_and_none_beyond(kind, design):
+    segments, row = 9, DESIGNS[design]
+    model = reaching(design, kind, lively=row.asleep)
+    (norms,) = gradient_by_segment(model, segments, [segments - 1])
+    near = segments - 1 if row.reach is None else row.reach
+    assert norms.isfinite().all() and (norms[segments - 1 - near :].norm(dim=1) > 0).all()
+    layers = len(model.encoder.memories)
+    assert not norms[: max(0, segments - 1 - layers * near)].any(), "gradient from beyond the reach"
+
+
+@every_backbone
+@one_of_each_kind
+def test_gradient_ends_at_the_horizon(kind, design):
+    model = reaching(design, kind, bptt_segments=3).train()
+    check_gradient_ends_at_the_horizon(model, segments_per_call=random.choice([1, 3, 100]))
 
 
 def segment_by_segment(backbone, document):

@@ -1,9 +1,6 @@
-"""What is saved comes back bit for bit: models, heads, configurations, and a state in another process."""
+"""What is saved comes back bit for bit: models, heads, configurations and states."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,6 @@ from tests.memory.checks import CAPACITY, SPECIAL, assert_states_equal, build, d
 from tests.memory.designs import DESIGNS
 from tests.tiny import save_tiny_backbone
 
-ROOT = Path(__file__).parents[2]
 every_design = pytest.mark.parametrize("design", DESIGNS)
 every_backbone = pytest.mark.parametrize("kind", BACKBONES)
 
@@ -186,38 +182,6 @@ def test_a_state_outlives_the_model_that_wrote_it(tmp_path):
     again = MemencModel.from_pretrained(tmp_path)
     assert again.fingerprint == model.fingerprint
     assert torch.equal(again(ids, memory=memory).pooler_output, model(ids, memory=memory).pooler_output)
-
-
-IN_ANOTHER_PROCESS = """
-import sys, torch
-from pathlib import Path
-from memenc import MemencModel, MemoryState
-folder = Path(sys.argv[1])
-model = MemencModel.from_pretrained(folder / "model").double()
-ids = torch.load(folder / "rest.pt")
-with torch.no_grad():
-    output = model(ids, memory=MemoryState.load(folder / "state"))
-output.memory.save(folder / "final")
-torch.save(output.pooler_output, folder / "vector.pt")
-"""
-
-
-@torch.no_grad()
-def test_another_process_reads_on(tmp_path):
-    model, ids = build("compressive_learned_query"), tokens(2, 4 * CAPACITY + 9)
-    model.save_pretrained(tmp_path / "model")
-    model.double()
-    model(ids[:, :33]).memory.save(tmp_path / "state")
-    torch.save(ids[:, 33:], tmp_path / "rest.pt")
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path)]
-    subprocess.run(command, check=True, env=environment, capture_output=True)
-    whole, final = model(ids), MemoryState.load(tmp_path / "final")
-    for name, tensor in whole.memory.tensors.items():
-        torch.testing.assert_close(final.tensors[name], tensor, rtol=1e-12, atol=1e-12)
-    vector = torch.load(tmp_path / "vector.pt")
-    torch.testing.assert_close(vector, whole.pooler_output, rtol=1e-12, atol=1e-12)
 
 
 @every_design

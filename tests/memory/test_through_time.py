@@ -12,40 +12,25 @@ from tests.memory.checks import (
     assert_states_close,
     assert_states_equal,
     build,
+    check_gradient_ends_at_the_horizon,
     check_schedules_agree,
     documents_of,
     feed,
+    gradient_by_segment,
     gradients,
     ragged,
     read,
     tokens,
 )
 from tests.memory.designs import DESIGNS
-from tests.memory.test_contract import gradient_by_segment
 
 every_memory = pytest.mark.parametrize("design", [name for name, row in DESIGNS.items() if row.reach != 0])
-COUNT = 7
 
 
 @every_memory
 @pytest.mark.parametrize("segments_per_call", (1, 3, 100))
 def test_gradient_ends_at_the_horizon(design, segments_per_call):
-    model = build(design, dtype=torch.float64, bptt_segments=3).train()
-    document = tokens(1, COUNT * CAPACITY)
-    embedded = []
-    hook = model.get_input_embeddings().register_forward_hook(
-        lambda module, inputs, output: embedded.append(output.requires_grad_().clone()) or embedded[-1]
-    )
-    states = read(model, document, None, segments_per_call).last_hidden_state.unflatten(1, (COUNT, CAPACITY))
-    hook.remove()
-    for segment in (2, 4, 6):
-        wanted = (states[:, segment] * torch.randn_like(states[:, segment])).sum()
-        found = torch.autograd.grad(wanted, embedded, allow_unused=True, retain_graph=True)
-        rows = [torch.zeros_like(e) if g is None else g for e, g in zip(embedded, found, strict=True)]
-        norms = torch.cat([row.unflatten(0, (-1, row.shape[0])).flatten(0, 1) for row in rows]).norm(dim=(-1, -2))
-        begin = segment // 3 * 3
-        assert not norms[:begin].any(), "gradient from beyond the horizon"
-        assert (norms[max(begin, segment - 1) : segment + 1] > 0).all(), "no gradient within the horizon"
+    check_gradient_ends_at_the_horizon(build(design, dtype=torch.float64, bptt_segments=3).train(), segments_per_call)
 
 
 @every_memory
@@ -152,5 +137,5 @@ def test_training_only_the_start_is_enough_to_learn_something():
 
 
 def test_gradient_by_segment_of_the_contract_sees_the_whole_document():
-    norms = gradient_by_segment(build("gated_ema", dtype=torch.float64), COUNT, COUNT - 1)
+    (norms,) = gradient_by_segment(build("gated_ema", dtype=torch.float64), 7, [6])
     assert (norms > 0).all()

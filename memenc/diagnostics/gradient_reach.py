@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -49,9 +50,9 @@ def gradients(model: MemencModel, documents: Tensor, places: Sequence[Place], ge
     states = [_memory(output) for output in outputs]
     # Beside an unfinished segment the readout has to weigh what the memory holds against something else.
     end = model(half(documents), memory=states[-1])
-    tokens = _project([outputs[-1].last_hidden_state], generator)
-    vector = _project([end.pooler_output], generator)
-    everything = tokens + vector + _project([x.last_hidden_state for x in (*outputs[:-1], end)], generator)
+    tokens = project([outputs[-1].last_hidden_state], generator)
+    vector = project([end.pooler_output], generator)
+    everything = tokens + vector + project([x.last_hidden_state for x in (*outputs[:-1], end)], generator)
 
     parameters = {name: x for name, x in memory_parameters(model).items() if x.requires_grad}
     by_segment = _norms(tokens, embedded)
@@ -71,8 +72,9 @@ def gradients(model: MemencModel, documents: Tensor, places: Sequence[Place], ge
     )
 
 
-def _read(model: MemencModel, documents: Tensor) -> tuple[list[MemencOutput], list[Tensor]]:
-    """Outputs and input embeddings of every segment, with one graph behind them."""
+@contextmanager
+def embeddings_kept(model: MemencModel) -> Iterator[list[Tensor]]:
+    """Input embeddings of every call of the backbone inside, (rows, tokens, hidden), with a gradient."""
     embedded: list[Tensor] = []
 
     def keep(module: object, inputs: object, output: Tensor) -> Tensor:
@@ -82,14 +84,22 @@ def _read(model: MemencModel, documents: Tensor) -> tuple[list[MemencOutput], li
 
     hook = model.get_input_embeddings().register_forward_hook(keep)
     try:
-        outputs: list[MemencOutput] = []
-        # A design has a loss of its own while it trains; the backbone, which may drop out, stays as it is.
-        model.encoder.memories.train()
-        for segment in documents.unbind(1):
-            outputs.append(model(segment, memory=outputs[-1].memory if outputs else None))
+        yield embedded
     finally:
-        model.encoder.memories.eval()
         hook.remove()
+
+
+def _read(model: MemencModel, documents: Tensor) -> tuple[list[MemencOutput], list[Tensor]]:
+    """Outputs and input embeddings of every segment, with one graph behind them."""
+    outputs: list[MemencOutput] = []
+    with embeddings_kept(model) as embedded:
+        try:
+            # A design has a loss of its own while it trains; the backbone, which may drop out, stays as it is.
+            model.encoder.memories.train()
+            for segment in documents.unbind(1):
+                outputs.append(model(segment, memory=outputs[-1].memory if outputs else None))
+        finally:
+            model.encoder.memories.eval()
     return outputs, embedded
 
 
@@ -105,7 +115,7 @@ def _carried(states: list[MemoryState], places: Sequence[Place], generator: torc
     found = {}
     for place in places:
         after, before = _differentiable(states[-2], place), _differentiable(states[-3], place)
-        found[place.name] = sum(_norms(_project(after, generator), before)) if after and before else 0.0
+        found[place.name] = sum(_norms(project(after, generator), before)) if after and before else 0.0
     return found
 
 
@@ -136,7 +146,7 @@ def _differentiable(state: MemoryState, place: Place) -> list[Tensor]:
     return [tensor for tensor in state.part(place.prefix).values() if tensor.requires_grad]
 
 
-def _project(tensors: Sequence[Tensor | None], generator: torch.Generator) -> Tensor:
+def project(tensors: Sequence[Tensor | None], generator: torch.Generator) -> Tensor:
     """One number to which every number contributes, each with a random weight."""
     there = [tensor for tensor in tensors if tensor is not None]
     weights = [torch.randn(x.shape, generator=generator).to(x) for x in there]

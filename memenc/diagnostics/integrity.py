@@ -126,6 +126,12 @@ def _differs(after: Tensor, before: Tensor) -> bool:
     return not bool(((after == before) | (after.isnan() & before.isnan())).all())
 
 
+def misplaced(model: MemencModel) -> tuple[str, ...]:
+    """Names of the layers whose entries do not lie before the segment that reads them, where attention sees places."""
+    places = {f"layer {index}": x.positions(model.device) for index, x in enumerate(model.encoder.layer_memories)}
+    return tuple(name for name, found in places.items() if found is not None and bool((found >= 0).any()))
+
+
 def shared(state: MemoryState, places: Sequence[Place]) -> tuple[tuple[str, str], ...]:
     """Pairs of places that hold exactly the same, the first of them being the lower one."""
     held = {place.name: content(state, place) for place in places}

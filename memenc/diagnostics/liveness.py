@@ -19,6 +19,7 @@ from memenc.diagnostics.attention_share import attention_shares
 from memenc.diagnostics.drift import Drift, Usage, drift, growth, usage
 from memenc.diagnostics.gates import Gate, gates_of, memory_parameters
 from memenc.diagnostics.gradient_reach import Gradients, gradients
+from memenc.diagnostics.horizon import Horizon, at_horizon
 from memenc.diagnostics.integrity import Readings
 from memenc.diagnostics.knockout import Effect, HasMemenc, Knockout, Place, memenc_of, places_of
 from memenc.diagnostics.liveness_table import table_of
@@ -86,8 +87,10 @@ class Liveness:
         non_finite: names of tensors with NaN or infinity, after the documents or the long reading.
         padding: names of committed tensors that change while no full segment is read.
         shared: pairs of places that hold exactly the same.
+        misplaced: layers whose entries do not lie before the segment that reads them.
         readings: what differs between readings that must not.
         idle_loss: whether the design has a loss of its own from which no parameter learns.
+        horizon: where gradient ends as the model is trained, None if that has no `bptt_segments`.
         long_reading: segments read at each measurement of the norms.
     """
 
@@ -105,8 +108,10 @@ class Liveness:
     non_finite: tuple[str, ...] = ()
     padding: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
+    misplaced: tuple[str, ...] = ()
     readings: Readings = field(default_factory=Readings)
     idle_loss: bool = False
+    horizon: Horizon | None = None
     long_reading: tuple[int, ...] = ()
 
     def problems(self) -> list[str]:
@@ -170,8 +175,10 @@ def liveness(
     counts = {"memory": encoder.config.memory, "documents": len(documents), "segments": documents.shape[1]}
     if not places:
         return Liveness(**counts)
+    trained_through = encoder.encoder.bptt_segments
     with knockout.measured(encoder):
-        return Liveness(**counts, **_measured(encoder, documents, places, seed, more_segments))
+        horizon = at_horizon(encoder, documents, trained_through, seed)
+        return Liveness(**counts, horizon=horizon, **_measured(encoder, documents, places, seed, more_segments))
 
 
 def _measured(
@@ -210,6 +217,7 @@ def _measured(
         "non_finite": tuple(dict.fromkeys(broken)),
         "padding": integrity.touched_by_padding(model, documents[0]),
         "shared": integrity.shared(output.memory, places),
+        "misplaced": integrity.misplaced(model),
         "readings": integrity.compared_readings(model, documents),
         "idle_loss": found.idle_loss,
         "long_reading": long.segments,

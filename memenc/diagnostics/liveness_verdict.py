@@ -56,6 +56,7 @@ def problems_of(found: Liveness) -> list[str]:
         *_broken(found),
         *(sentence for place in found.places for sentence in _of_place(found, place)),
         *_of_all(found),
+        *_of_horizon(found),
         *_of_gates(found),
         *_of_parameters(found),
     ]
@@ -89,6 +90,11 @@ def _broken(found: Liveness) -> Iterator[str]:
         )
     for left, right in found.shared:
         yield f"{left} and {right} hold exactly the same state: they must not share it; give each layer its own."
+    if found.misplaced:
+        yield (
+            f"Entries of {_listed(found.misplaced)} lie in the segment that reads them or behind it: give them "
+            "negative positions, -1 being the place before its first token."
+        )
 
 
 def _of_place(found: Liveness, place: PlaceLiveness) -> Iterator[str]:
@@ -165,6 +171,23 @@ def _of_all(found: Liveness) -> Iterator[str]:
         yield (
             "The memory's own loss trains nothing: no parameter gets a gradient from it; look for what cuts it off "
             "from the weights it is meant for."
+        )
+
+
+def _of_horizon(found: Liveness) -> Iterator[str]:
+    horizon = found.horizon
+    if horizon is None:
+        return
+    if horizon.beyond > 0:
+        yield (
+            f"bptt_segments has no effect: gradient goes back beyond a horizon of {horizon.segments} segments, "
+            f"{horizon.beyond:.1e} of what a segment's own tokens get; look for a detach whose result is not used, or "
+            "for a scan that leaves out the cuts of its plan."
+        )
+    if horizon.within == 0 and found.reach[0] > 0:
+        yield (
+            f"bptt_segments cuts too much: within a horizon of {horizon.segments} segments no gradient reaches the "
+            "segment before; cut only where the plan does."
         )
 
 

@@ -5,7 +5,9 @@ import threading
 import pytest
 import torch
 
+import memenc.encoder.segment_encoder
 from memenc import MemencForSequenceClassification
+from memenc.memory.scan import detached
 from memenc_kernels.dispatch import requested, use_implementation
 from tests.backbones import BACKBONES
 from tests.memory.checks import (
@@ -43,10 +45,9 @@ def count_calls(model):
     return calls
 
 
-@pytest.mark.parametrize("design", DESIGNS)
-@pytest.mark.parametrize("segments_per_call", (1, 2, 100))
-def test_gradients_are_those_of_plain_backpropagation(design, segments_per_call):
-    model = build(design, dtype=torch.float64).train()
+def check_gradients_are_those_of_plain_backpropagation(model, segments_per_call):
+    """I6: outputs and gradients of a document whose groups are computed twice."""
+    model.train()
     ids, mask = ragged(documents_of(4 * CAPACITY + 3, CAPACITY, 0))
     plain = read(model, ids, mask, segments_per_call)
     wanted = gradients(model, plain)
@@ -59,6 +60,24 @@ def test_gradients_are_those_of_plain_backpropagation(design, segments_per_call)
     assert_close(output.last_hidden_state, plain.last_hidden_state, 1e-12, "last_hidden_state")
     assert_states_close(output.memory, plain.memory, 1e-12)
     assert_gradients_close(found, wanted, 1e-10)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("segments_per_call", (1, 2, 100))
+def test_gradients_are_those_of_plain_backpropagation(design, segments_per_call):
+    check_gradients_are_those_of_plain_backpropagation(build(design, dtype=torch.float64), segments_per_call)
+
+
+@pytest.mark.parametrize("design", ("windowed_one_segment", "linear_delta", "tokens"))
+def test_a_replay_that_forgets_what_came_before_is_noticed(design, monkeypatch):
+    real = memenc.encoder.segment_encoder.checkpoint
+
+    def forgetful(function, state, *others, **options):
+        return real(function, detached(state), *others, **options)
+
+    monkeypatch.setattr(memenc.encoder.segment_encoder, "checkpoint", forgetful)
+    with pytest.raises(AssertionError, match="gradient of"):
+        check_gradients_are_those_of_plain_backpropagation(build(design, dtype=torch.float64), 1)
 
 
 @pytest.mark.parametrize("kind", BACKBONES)

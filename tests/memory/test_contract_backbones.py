@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from memenc import MemencModel
-from memenc_kernels import rotate
-from tests.backbones import BACKBONES, CAUSAL, ROTARY, SEGMENT, tiny_backbone
+from tests.backbones import BACKBONES, CAUSAL, SEGMENT, tiny_backbone
 from tests.memory.checks import (
     CAPACITY,
     EXACT,
@@ -26,7 +25,6 @@ from tests.memory.checks import (
     documents_of,
     gradient_by_segment,
     ragged,
-    read,
     tokens,
 )
 from tests.memory.designs import DESIGNS, FEW_DESIGNS, ONE_OF_EACH_KIND
@@ -150,38 +148,6 @@ def test_a_backbone_taken_over_still_works_alone(kind):
     assert_close(taken(ids).last_hidden_state, original(ids).last_hidden_state, EXACT[precision], kind)
 
 
-@pytest.mark.parametrize("kind", CAUSAL)
-@pytest.mark.parametrize("segments_per_call", (1, 3))
-@torch.no_grad()
-def test_a_causal_window_over_the_document_equals_full_attention(kind, segments_per_call):
-    original = tiny_backbone(kind)
-    model = MemencModel.from_backbone(
-        copy.deepcopy(original),
-        memory="windowed",
-        memory_options={"window": 96, "initial_bias": 0.0},
-        segment_length=SEGMENT,
-        segments_per_call=segments_per_call,
-    ).eval()
-    ids = tokens(2, 5 * SEGMENT + 7)
-    wanted = original(input_ids=ids).last_hidden_state
-    assert_close(model(ids).last_hidden_state, wanted, 1e-5, kind)
-    memory = model(ids[:, :41]).memory
-    rest = model(ids[:, 41:], memory=memory).last_hidden_state
-    assert_close(rest, wanted[:, 41:], 1e-5, kind)
-
-
-@torch.no_grad()
-def test_full_attention_is_not_reached_by_a_shorter_window():
-    original = tiny_backbone("llama")
-    model = MemencModel.from_backbone(
-        copy.deepcopy(original), memory="windowed", memory_options={"window": 40}, segment_length=SEGMENT
-    ).eval()
-    ids = tokens(1, 5 * SEGMENT)
-    wanted = original(input_ids=ids).last_hidden_state
-    with pytest.raises(AssertionError):
-        assert_close(model(ids).last_hidden_state, wanted, 1e-3)
-
-
 @every_bidirectional
 @pytest.mark.parametrize("design", [name for name, row in DESIGNS.items() if row.reach != 0])
 @torch.no_grad()
@@ -205,22 +171,3 @@ def test_a_fresh_memory_hardly_disturbs(kind, design):
         assert change < 1e-6, f"token states change by {change:.1e}"
     else:
         assert 0 < change < DESIGNS[design].fresh_change, f"token states change by {change:.3f}"
-
-
-@pytest.mark.parametrize("kind", ROTARY)
-@torch.no_grad()
-def test_memory_keys_carry_no_rotation(kind):
-    """The same segment gives the same entries wherever it stands, and unrotated keys give the rotated ones back."""
-    model = build("windowed_one_segment", kind, torch.float64, special_tokens=None)
-    ids = tokens(1, SEGMENT)
-    first = model(ids).memory.part("layers.0")["keys"]
-    later = read(model, torch.cat([tokens(1, SEGMENT), tokens(1, SEGMENT), ids], 1)).memory.part("layers.0")["keys"]
-    assert_close(later, first, 1e-12, "keys of the first layer")
-    rotary = model.encoder.rotaries[0]
-    positions = torch.arange(SEGMENT)
-    rotation = rotary.rotation(model.backbone, positions, first.dtype)
-    turned = rotate(first, rotation)
-    back = rotate(turned, rotation.inverse())
-    assert (turned - first).abs().max() > 1e-3
-    assert_close(back, first, 1e-12, "keys rotated and back")
-    assert_close(turned.norm(dim=-1), first.norm(dim=-1), 1e-12, "length of keys")

@@ -56,17 +56,39 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("problem, guessed", CASES)
-def test_losses_are_those_of_torch(problem, guessed):
+def check_loss(problem, guessed):
+    """The loss of given labels, and that encoder and head learn from it."""
     kind, count, make_labels, loss = PROBLEMS[problem]
     model, (ids, mask), labels = classifier(labels=count), batch(), make_labels()
     if not guessed:
         model.config.problem_type = kind
     output = model(ids, mask, labels=labels)
+    assert output.loss is not None
     assert_close(output.loss, loss(output.logits, labels), 1e-6, "loss")
     output.loss.backward()
     assert model.classifier.weight.grad.abs().max() > 0
     assert model.memenc.encoder.memories[-1].window_bias.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("problem, guessed", CASES)
+def test_losses_are_those_of_torch(problem, guessed):
+    check_loss(problem, guessed)
+
+
+# A published wrapper let the default of its argument overwrite the labels it was given.
+OTHER_LABELS = {"none": lambda labels: None, "others": lambda labels: (labels + 1) % LABELS}
+
+
+@pytest.mark.parametrize("other", OTHER_LABELS)
+def test_labels_that_are_overwritten_are_noticed(other, monkeypatch):
+    forward = MemencForSequenceClassification.forward
+
+    def wrong(model, ids, mask, labels):
+        return forward(model, ids, mask, OTHER_LABELS[other](labels))
+
+    monkeypatch.setattr(MemencForSequenceClassification, "forward", wrong)
+    with pytest.raises(AssertionError):
+        check_loss("single", True)
 
 
 def test_whole_numbers_mark_several_labels():

@@ -15,7 +15,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from memenc.backbones.loading import load_backbone
 from memenc.config import MemencConfig, plain_backbone_config, python_values
 from memenc.data.tokens import instruction_tokens, special_tokens_named
-from memenc.encoder.places import choose_sizes, holds_something, layer_memories
+from memenc.encoder.places import choose_sizes, with_learned_start
 from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.saved import HUB_OPTIONS, check_downloaded, find_tokenizer, is_memenc_folder, own_weights
 from memenc.storage.embedding_files import write_embedding_files
@@ -217,11 +217,9 @@ class MemencPreTrainedModel(PreTrainedModel):
             choose_sizes(sized, saved.backbone_config().hidden_size)
             asked["memory_options"] = sized.memory_options
         head = _may_change(saved, options)
-        if options.get("learned_start") and not saved.learned_start:
-            # It is put before a memory that knows none, whose own weights then stand one name further in.
-            head["learned_start"] = options.pop("learned_start")
-            if any(map(holds_something, layer_memories(saved))):
-                head["key_mapping"] = {r"(\bmemories\.\d+)\.": r"\1.memory."}
+        starts = bool(options.get("learned_start")) and not saved.learned_start
+        if starts:
+            options.pop("learned_start")
         asked |= {name: value for name, value in options.items() if name not in head and name != "special_tokens"}
         other = [
             f"{name}={getattr(saved, name)!r} (asked for: {value!r})"
@@ -232,12 +230,20 @@ class MemencPreTrainedModel(PreTrainedModel):
             raise ValueError(
                 f"{folder} was trained with {', '.join(other)}; ask for the same, or start from a backbone"
             )
+        model = cls._with_its_head(folder, saved, head, loading)
+        if starts:
+            put_start_before_memory(model)
+        return model.eval()
+
+    @classmethod
+    def _with_its_head(cls, folder: str, saved: MemencConfig, head: dict[str, Any], loading: dict[str, Any]) -> Any:
+        """The saved model with the saved head, or a new one if that was for something else."""
         if not cls.has_head or cls._does_the_same(saved, head):
-            return cls.from_pretrained(folder, **head, **loading).eval()
+            return cls.from_pretrained(folder, **head, **loading)
         inside = AutoModel.from_pretrained(folder, **head, **loading)
         model: Any = cls(inside.config, inside.backbone)
         model.memenc = inside
-        return model.to(inside.device, inside.dtype).eval()
+        return model.to(inside.device, inside.dtype)
 
     @classmethod
     def _does_the_same(cls, saved: MemencConfig, head: dict[str, Any]) -> bool:
@@ -247,6 +253,15 @@ class MemencPreTrainedModel(PreTrainedModel):
             asked["id2label"] = {int(number): name for number, name in asked["id2label"].items()}
         known = saved.architectures is None or bool(set(saved.architectures) & {kind.__name__ for kind in cls.__mro__})
         return known and all(getattr(saved, name) == value for name, value in asked.items())
+
+
+def put_start_before_memory(model: Any) -> None:
+    """Let the memories of a loaded model's layers start with something learned; what they have learned stays."""
+    # Not while it is loaded: names that transformers changes then it changes back in what is saved.
+    encoder: SegmentEncoder = model.base_model.encoder
+    memories = [with_learned_start(memory) for memory in encoder.layer_memories]
+    encoder.memories = nn.ModuleList(memories).to(model.device, model.dtype)
+    model.config.learned_start = True
 
 
 def _check_options(options: dict[str, Any]) -> None:

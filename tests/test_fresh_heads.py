@@ -84,6 +84,31 @@ def test_a_learned_start_may_be_put_before_a_trained_memory(design, backbone, tm
         assert torch.equal(found.pop(name), value), name
     assert {name.rpartition(".")[2] for name in found} <= {"start_keys", "start_values"}
     assert all(0.01 < value.std().item() < 0.04 for value in found.values())
+    assert_saved_whole(made, tmp_path / "made")
+
+
+def assert_saved_whole(model, folder):
+    """What is loaded has every parameter that was saved, and gives the same."""
+    model.save_pretrained(folder)
+    again, ids = type(model).from_pretrained(folder), torch.randint(5, 40, (2, 50))
+    assert again.config.learned_start == model.config.learned_start
+    wanted = dict(model.named_parameters())
+    for name, value in again.named_parameters():
+        assert torch.equal(value, wanted.pop(name)), name
+    assert not wanted and torch.equal(again(ids)[0], model(ids)[0])
+
+
+@pytest.mark.parametrize("labels", (2, 3))
+def test_a_learned_start_is_saved_with_the_head(labels, backbone, tmp_path):
+    asked = {"memory": "gated", "memory_options": {"slots": 4}, **TINY_MODEL}
+    model = MemencForSequenceClassification.from_backbone(backbone, num_labels=2, **asked)
+    enliven(model)
+    model.save_pretrained(tmp_path / "model")
+    # Other labels begin with another head.
+    options = {**asked, "num_labels": labels, "learned_start": True}
+    made = MemencForSequenceClassification.from_backbone(tmp_path / "model", **options)
+    assert made.memenc.encoder.memories[-1].start_keys.abs().max() > 0
+    assert_saved_whole(made, tmp_path / "made")
 
 
 def test_going_on_with_a_trained_memory_asks_for_the_same_in_any_words(backbone, tmp_path):

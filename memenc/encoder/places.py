@@ -46,8 +46,13 @@ def layer_memories(config: MemencConfig) -> list[LayerMemory]:
             memories.append(build_memory("none", layer_sizes(layer, config.segment_length)))
             continue
         memory = build_memory(config.memory, places[index], config.memory_options)
-        memories.append(LearnedStart(memory) if config.learned_start and holds_something(memory) else memory)
+        memories.append(with_learned_start(memory) if config.learned_start else memory)
     return memories
+
+
+def with_learned_start(memory: LayerMemory) -> LayerMemory:
+    """The memory starting with something learned, if it keeps anything."""
+    return LearnedStart(memory) if holds_something(memory) else memory
 
 
 def holds_something(memory: LayerMemory) -> bool:

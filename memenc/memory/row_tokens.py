@@ -50,6 +50,8 @@ class RowTokens(nn.Module, ABC):
 
     # The state over the top layer comes back in at the bottom: segments cannot go through the backbone together.
     streams: ClassVar[bool]
+    # Parameters that stand in the row of a document of which nothing was read: what its memory starts with.
+    starts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, sizes: RowSizes) -> None:
         super().__init__()

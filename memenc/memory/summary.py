@@ -79,6 +79,7 @@ class SummaryTokens(RowTokens):
     """
 
     streams: ClassVar[bool] = True
+    starts: ClassVar[tuple[str, ...]] = ("summarise",)
 
     def __init__(self, sizes: RowSizes, tokens: int = 10, segments: int | None = None) -> None:
         super().__init__(sizes)

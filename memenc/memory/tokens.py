@@ -101,6 +101,7 @@ class RecurrentTokens(RowTokens):
     """
 
     streams: ClassVar[bool] = True
+    starts: ClassVar[tuple[str, ...]] = ("start",)
 
     def __init__(self, sizes: RowSizes, tokens: int = 10) -> None:
         super().__init__(sizes)

@@ -17,8 +17,8 @@ class TrainingSettings:
 
     Args:
         adapt: what is trained: full (everything), frozen (memory, readout and head), lora (these, and low-rank
-            additions to the backbone), prefix (the learned start of the memory, and the head), bitfit (memory, readout
-            and head, and the backbone's biases).
+            additions to the backbone), prefix (the learned start of the memory, and the head; not with none, nor with
+            an associative memory that was never trained), bitfit (memory, readout and head, and the backbone's biases).
         epochs: passes over the training documents.
         learning_rate: peak, of the backbone where all of it is trained.
         new_learning_rate: peak, of everything the backbone did not bring along: memory, readout, head; and of what lora

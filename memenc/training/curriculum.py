@@ -49,8 +49,9 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
     """Grow the number of segments a recurrent memory is trained through, and draw it anew for every step.
 
     In each stage a step reads stretches of 1 to that many segments. A share of the steps reads single segments, because
-    what a model can do within one would otherwise get lost. After the last stage documents are whole. Validation always
-    reads whole documents, so that the checkpoint is chosen on documents longer than those trained on.
+    what a model can do within one would otherwise get lost. After the last stage documents are whole, or with `most`
+    stretches of so many segments. Validation always reads whole documents: during the stages, and with `most` to the
+    end, a checkpoint is chosen on documents longer than those trained on.
 
     Source: Bulatov et al. 2023 (arXiv:2304.11062), Rodkin et al. 2024 (arXiv:2407.04841).
 
@@ -58,15 +59,16 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
     model asks it for `segments` or lets it `crop` documents. `DocumentTrainer` does so by itself.
 
     Args:
-        stages: rising numbers of segments.
-        until: share of the steps after which documents are whole; the stages share it equally.
+        stages: rising numbers of segments; may be none with `most`.
+        until: share of the steps after which the stages are over; they share it equally.
         grow_at: score at an evaluation from which the next stage begins instead; None grows by steps.
         metric: name of that score.
         share_of_one: share of the steps that read single segments.
         seed: of the draws.
+        most: segments of a document at most, after the stages too; None reads whole documents then.
 
     Raises:
-        ValueError: stages that do not rise, or shares beyond 0 and 1.
+        ValueError: stages that do not rise, or go beyond `most`, or shares beyond 0 and 1.
     """
 
     def __init__(
@@ -77,19 +79,27 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
         metric: str = "eval_accuracy",
         share_of_one: float = 0.1,
         seed: int = 0,
+        most: int | None = None,
     ) -> None:
-        if not stages or any(low >= high for low, high in pairwise((0, *stages))):
+        if not (stages or most) or any(low >= high for low, high in pairwise((0, *stages))):
             raise ValueError(f"stages={list(stages)}: give rising numbers of segments, such as [1, 2, 4, 8]")
+        if most is not None and most < max((1, *stages)):
+            raise ValueError(f"most={most}: give at least 1 segment, and no fewer than stages={list(stages)} end with")
         if not (0.0 < until <= 1.0 and 0.0 <= share_of_one < 1.0):
             raise ValueError(f"until={until} and share_of_one={share_of_one} are shares; give numbers between 0 and 1")
         self.stages, self.until, self.grow_at, self.metric = list(stages), until, grow_at, metric
-        self.share_of_one, self.seed = share_of_one, seed
+        self.share_of_one, self.seed, self.most = share_of_one, seed, most
         self.stage, self.step = 0, 0
 
     @property
     def maximum(self) -> int | None:
-        """Segments that documents have at most in this stage; None once they are whole."""
-        return self.stages[self.stage] if self.stage < len(self.stages) else None
+        """Segments that documents have at most in this stage; None if they are whole."""
+        return self.most if self.over else self.stages[self.stage]
+
+    @property
+    def over(self) -> bool:
+        """Whether the last stage is over."""
+        return self.stage >= len(self.stages)
 
     @property
     def segments(self) -> int | None:
@@ -98,7 +108,7 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
         one, number = torch.rand(2, generator=generator).tolist()
         if one < self.share_of_one:
             return 1
-        return None if self.maximum is None else 1 + int(number * self.maximum)
+        return self.most if self.over else 1 + int(number * self.stages[self.stage])
 
     def crop(self, documents: Sequence[Tensor], tokens_per_segment: int) -> list[Tensor]:
         """A stretch of this step's length, from a random place, of every document's token ids (tokens,)."""
@@ -140,10 +150,10 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
             metrics = kwargs.get("metrics") or {}
             if self.metric not in metrics:
                 raise ValueError(f"no metric {self.metric!r} to grow by; this evaluation has {sorted(metrics)}")
-            self.stage += int(metrics[self.metric] >= self.grow_at and self.maximum is not None)
+            self.stage += int(metrics[self.metric] >= self.grow_at and not self.over)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        names = ("stages", "until", "grow_at", "metric", "share_of_one", "seed")
+        names = ("stages", "until", "grow_at", "metric", "share_of_one", "seed", "most")
         attributes = {"stage": self.stage, "step": self.step}
         return {"args": {name: getattr(self, name) for name in names}, "attributes": attributes}

@@ -35,6 +35,9 @@ class TrainingSettings:
         segment_curriculum: rising numbers of segments, such as "1,2,4,8": for the first 60 % of the steps documents are
             read in stretches of at most so many segments, stage by stage, then as a whole; a tenth of all steps reads
             single segments.
+        most_segments: read at most so many segments of a training document, from a random place, to the end of the
+            training; validation documents are whole, so that the epoch is chosen on longer documents than those trained
+            on. None reads training documents whole.
         shortest_first: read the training documents roughly in order of length in the first epoch.
         bf16: automatic mixed precision in bfloat16; pays on GPUs and on processors with bfloat16 instructions.
         activation_checkpointing: keep the activations of one group of segments only and compute the others again.
@@ -54,6 +57,7 @@ class TrainingSettings:
     max_gradient_norm: float = 1.0
     patience: int = 2
     segment_curriculum: str = ""
+    most_segments: int | None = None
     shortest_first: bool = False
     bf16: bool = False
     activation_checkpointing: bool = False
@@ -84,7 +88,12 @@ class TrainingSettings:
             )
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
-        self.curriculum_stages()
+        longest = max((1, *self.curriculum_stages()))
+        if self.most_segments is not None and self.most_segments < longest:
+            raise ValueError(
+                f"training setting most_segments={self.most_segments}: give at least {longest}, where "
+                f"segment_curriculum={self.segment_curriculum!r} ends, or leave it out"
+            )
 
     def curriculum_stages(self) -> tuple[int, ...]:
         """The stages of `segment_curriculum` as numbers.

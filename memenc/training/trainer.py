@@ -51,9 +51,8 @@ class DocumentTrainer(Trainer):
         self.settings, self.task, self.answered = settings, task, answered
         self.collate = partial(task.collate, model)
         self.tokens_per_segment = model.memenc.own_tokens_per_segment
-        stages = settings.curriculum_stages()
-        if stages:
-            self.add_callback(SegmentCurriculum(stages, seed=settings.seed))
+        if (curriculum := curriculum_of(settings)) is not None:
+            self.add_callback(curriculum)
 
     @property
     def curriculum(self) -> SegmentCurriculum | None:
@@ -157,6 +156,14 @@ class DocumentTrainer(Trainer):
                 )
             self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
         return self.optimizer
+
+
+def curriculum_of(settings: TrainingSettings) -> SegmentCurriculum | None:
+    """What cuts training documents, if anything does."""
+    stages, most = settings.curriculum_stages(), settings.most_segments
+    if stages:
+        return SegmentCurriculum(stages, seed=settings.seed, most=most)
+    return None if most is None else SegmentCurriculum([], share_of_one=0.0, seed=settings.seed, most=most)
 
 
 def parameter_groups(model: nn.Module, settings: Any) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def test_pairs_of_two_kinds_are_refused(memenc, backbone, folder_of, lines, tmp_
     assert "line 1: a pair without 'label'" in said
     curriculum = ["--segment-curriculum", "1,2"]
     said = memenc("train", "--train", lines(paired(10)), *common, *curriculum, code=1).err
-    assert "segment_curriculum cannot cut pairs" in said
+    assert "segment_curriculum and most_segments cannot cut pairs" in said
     said = memenc("train", "--train", lines(paired(10)), *common, "--temperature", "0", code=1, env={})
     assert "temperature=0.0" in said.err
     said = memenc("train", "--train", lines(paired(10)), *common, code=1, env={"WORLD_SIZE": "2"}).err

@@ -42,4 +42,4 @@ def test_a_curriculum_cannot_cut_where_answers_come_from_anywhere(memenc, backbo
     common = ["--train", lines(chosen(10)), "--backbone", backbone, "--output", tmp_path / "out"]
     curriculum = ["--segment-curriculum", "1,2"]
     said = memenc("train", *common, "--task", "multiple-choice", *SMALL, *FAST, *curriculum, code=1).err
-    assert "segment_curriculum cannot cut" in said
+    assert "segment_curriculum and most_segments cannot cut" in said

@@ -9,6 +9,8 @@ from memenc.training.curriculum import SegmentCurriculum, ShortestFirst
 from memenc.training.settings import TrainingSettings
 from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
 
+CAPACITY = TINY_MODEL["segment_length"] - 2
+
 
 def test_first_epoch_goes_from_short_to_long_and_later_ones_do_not():
     lengths = torch.randint(1, 10_000, (400,)).tolist()
@@ -48,6 +50,21 @@ def test_segments_grow_by_steps_at_random_with_single_ones_in_between():
         assert set(part) == set(range(1, most + 1)), f"stage {stage} draws {set(part)}"
     whole = drawn[8_000:]
     assert set(whole) == {1, None} and 0.05 < whole.count(1) / len(whole) < 0.16
+
+
+def test_documents_may_stay_cut_to_the_end():
+    drawn = trained(SegmentCurriculum([1, 2], until=0.5, most=5, seed=torch.initial_seed() % 1000), 4_000)
+    assert set(drawn[1_000:2_000]) == {1, 2} and set(drawn[2_000:]) == {1, 5}
+    assert set(trained(SegmentCurriculum([], share_of_one=0.0, most=3), 100)) == {3}
+
+
+def test_a_curriculum_that_grows_by_its_score_stays_at_the_most():
+    curriculum = SegmentCurriculum([1, 4], grow_at=0.9, most=6)
+    for wanted in (1, 4, 6, 6):
+        assert curriculum.maximum == wanted
+        curriculum.on_evaluate(None, TrainerState(), TrainerControl(), metrics={"eval_accuracy": 1.0})
+    again = SegmentCurriculum.from_state(curriculum.state())
+    assert (again.most, again.stage, again.maximum, again.over) == (6, 2, 6, True)
 
 
 def test_the_same_step_draws_the_same_after_a_restart():
@@ -93,6 +110,8 @@ def test_documents_are_cropped_to_stretches_of_themselves():
         ({"stages": [0, 2]}, "rising"),
         ({"stages": [1], "until": 0.0}, "shares"),
         ({"stages": [1], "share_of_one": 1.0}, "shares"),
+        ({"stages": [], "most": 0}, "rising"),
+        ({"stages": [1, 4], "most": 3}, "most=3"),
     ),
 )
 def test_refuses_what_is_no_curriculum(arguments, message):
@@ -106,22 +125,42 @@ def test_refuses_settings_that_are_no_stages(text):
         TrainingSettings(segment_curriculum=text)
 
 
-def test_the_trainer_reads_what_the_curriculum_says(tmp_path):
-    texts, labels = tiny_documents(24, (60, 90), seed=1)
-    backbone = save_tiny_backbone(tmp_path)
-    training = TINY_TRAINING | {"epochs": 4, "segment_curriculum": "1,2", "validation_share": 0.0}
+@pytest.mark.parametrize("settings", ({"most_segments": 0}, {"most_segments": 3, "segment_curriculum": "1,4"}))
+def test_refuses_settings_that_cut_to_less_than_is_read(settings):
+    with pytest.raises(ValueError, match=r"most_segments=.: give at least \d, where segment_curriculum="):
+        TrainingSettings(**settings)
+
+
+def read_while_fitting(folder, words, **settings):
+    """Own tokens of the longest document of every call, in training and in validation."""
+    texts, labels = tiny_documents(24, words, seed=1)
     classifier = LongDocumentClassifier(
-        backbone, memory_options=TINY_MEMORY, model_options=TINY_MODEL, training=training, random_state=3
+        save_tiny_backbone(folder),
+        memory_options=TINY_MEMORY,
+        model_options=TINY_MODEL,
+        training=TINY_TRAINING | settings,
+        random_state=3,
     )
-    read, forward = [], MemencModel.forward
+    trained_on, validated_on, forward = [], [], MemencModel.forward
 
     def recorded(self, input_ids, attention_mask=None, **arguments):
-        if self.training:
-            read.append(int(attention_mask.sum(1).max()))
+        (trained_on if self.training else validated_on).append(int(attention_mask.sum(1).max()))
         return forward(self, input_ids, attention_mask, **arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemencModel, "forward", recorded)
         classifier.fit(texts, labels)
-    capacity = TINY_MODEL["segment_length"] - 2
-    assert max(read[:3]) <= capacity and max(read[3:7]) <= 2 * capacity and max(read[8:]) >= 60
+    return trained_on, validated_on
+
+
+def test_the_trainer_reads_what_the_curriculum_says(tmp_path):
+    settings = {"epochs": 4, "segment_curriculum": "1,2", "validation_share": 0.0}
+    read, _ = read_while_fitting(tmp_path, (60, 90), **settings)
+    assert max(read[:3]) <= CAPACITY and max(read[3:7]) <= 2 * CAPACITY and max(read[8:]) >= 60
+
+
+@pytest.mark.parametrize("curriculum", ("", "1,2"))
+def test_checkpoints_are_chosen_on_documents_longer_than_trained(tmp_path, curriculum):
+    settings = {"epochs": 3, "segment_curriculum": curriculum, "most_segments": 3, "validation_share": 0.25}
+    trained_on, validated_on = read_while_fitting(tmp_path, (60, 90), **settings)
+    assert max(trained_on) == 3 * CAPACITY and min(validated_on) >= 60

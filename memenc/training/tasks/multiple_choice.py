@@ -141,7 +141,7 @@ class MultipleChoice(QuestionTask):
 
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows which part of the document an option rests on."""
-        raise ValueError("segment_curriculum cannot cut documents of multiple-choice; leave it out")
+        raise ValueError("segment_curriculum and most_segments cannot cut documents of multiple-choice; leave them out")
 
 
 def _check_options(questions: Sequence[AskedQuestion], options: Sequence[Sequence[Any]], where: str) -> None:

@@ -55,7 +55,7 @@ class PairTask(Task):
 
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows which part makes a pair what it is."""
-        raise ValueError("segment_curriculum cannot cut pairs of documents; leave it out")
+        raise ValueError("segment_curriculum and most_segments cannot cut pairs of documents; leave them out")
 
     @abstractmethod
     def _wanted(self, record: Record, source: str) -> Item:

@@ -269,7 +269,9 @@ class LabelQuestions(QuestionAnswering):
 
     def cut(self, item: Item, start: int, end: int) -> Item:
         """Refuse: nobody knows where a label comes from."""
-        raise ValueError("segment_curriculum cannot cut documents whose answers are labels; leave it out")
+        raise ValueError(
+            "segment_curriculum and most_segments cannot cut documents whose answers are labels; leave them out"
+        )
 
     def truth(self, item: Item) -> list[tuple[str, ...]]:
         """Texts of the right answers, where no answer is a label too."""

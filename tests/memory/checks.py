@@ -220,7 +220,7 @@ def check_state_has_constant_size(model):
     """I4: a state has the same tensors, of the same shapes, whatever was read."""
     fresh = model.initial_memory(2)
     kinds = {name: (tensor.shape, tensor.dtype) for name, tensor in fresh.tensors.items()}
-    for segments in (1, 2, 9):
+    for segments in (1, 5):
         memory = model(tokens(2, segments * CAPACITY + 1)).memory
         assert memory.nbytes == fresh.nbytes
         assert {name: (tensor.shape, tensor.dtype) for name, tensor in memory.tensors.items()} == kinds

@@ -19,10 +19,14 @@ def append(archive: Tensor, new: Tensor, filled: Tensor, bound: int | None) -> T
     new = new.to(archive.dtype)
     if bound is not None:
         return torch.cat([archive, new], dim=2)[:, :, -bound:]
-    missing = int(filled.max()) + new.shape[2] - archive.shape[2] if len(filled) else 0
-    longer = functional.pad(archive, (0, 0, 0, max(0, missing)))
+    longer = functional.pad(archive, (0, 0, 0, max(0, _longest(archive, filled) + new.shape[2] - archive.shape[2])))
     place = filled[:, None] + torch.arange(new.shape[2], device=new.device)
     return longer.scatter(2, place[:, None, :, None].expand_as(new), new)
+
+
+def _longest(archive: Tensor, filled: Tensor) -> int:
+    """Entries of the longest document; where there are no numbers, to count costs, as many as there are places."""
+    return archive.shape[2] if filled.is_meta or not len(filled) else int(filled.max())
 
 
 def filled_after(filled: Tensor, new: int, bound: int | None) -> Tensor:

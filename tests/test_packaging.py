@@ -25,7 +25,8 @@ def test_wheel_holds_only_our_packages(tmp_path):
     folders = {name.split("/")[0] for name in names}
     dist_info = wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"
     assert folders == {"memenc", "memenc_kernels", dist_info}
-    assert {"memenc/py.typed", "memenc/comparison/presets/smoke.yaml"} <= set(names)
+    typed = {"memenc/py.typed", "memenc_kernels/py.typed"}
+    assert {*typed, "memenc/comparison/presets/smoke.yaml"} <= set(names)
     assert f"{dist_info}/licenses/LICENSE" in names
 
 

@@ -116,8 +116,14 @@ def start_of_bias(initial_bias: float | None, sizes: LayerSizes, entries: int) -
 
     All entries together then weigh as much as 5 % of the segment's tokens: enough for gradient, too little to disturb
     a pre-trained encoder that never saw such keys (benchmarks/fresh_memory.py shows what other starts do).
+
+    Raises:
+        ValueError: no finite number.
     """
     if initial_bias is not None:
+        number = isinstance(initial_bias, int | float) and not isinstance(initial_bias, bool)
+        if not (number and math.isfinite(initial_bias)):
+            raise ValueError(f"memory option initial_bias={initial_bias!r}: give a finite number")
         return float(initial_bias)
     return 0.0 if sizes.sees_order or sizes.pools else math.log(START_SHARE * sizes.segment_length / entries)
 

@@ -183,6 +183,8 @@ def test_documents_of_different_length_share_an_archive():
         ("linear", {"initial_share": 1.0}, "between 0 and 1"),
         ("linear", {"initial_share": "abc"}, "initial_share='abc': give a number between 0 and 1"),
         ("nearest", {"initial_share": "abc"}, "initial_share='abc': give a number between 0 and 1"),
+        ("windowed", {"initial_bias": "abc"}, "initial_bias='abc': give a finite number"),
+        ("compressive", {"initial_bias": float("nan")}, "initial_bias=nan: give a finite number"),
         ("nearest", {"join": "add"}, "choose one of"),
         ("nearest", {"nearest": 0}, "at least 1"),
         ("nearest", {"store": "tape"}, "choose of"),

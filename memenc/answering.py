@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from memenc.data.collate import padded
 from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
 from memenc.state import MemoryState, fingerprint_of_weights
@@ -24,7 +25,6 @@ from memenc.tasks import MemencForMultipleChoice, ReadDocuments
 from memenc.tasks.spans import SpanLogits
 from memenc.training.tasks import TASKS
 from memenc.training.tasks.answers import AnswerFound, label_answer, span_answers
-from memenc.training.tasks.base import padded
 from memenc.training.tasks.questions import QuestionTask
 
 TOKENS_PER_CALL = 16_384

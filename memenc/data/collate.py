@@ -146,3 +146,13 @@ def labels_of(features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
 def round_up(number: int, multiple: int) -> int:
     """Return the smallest multiple that is not below `number`."""
     return -(-number // multiple) * multiple
+
+
+def padded(rows: Sequence[Sequence[int] | numpy.ndarray], value: int = 0) -> tuple[Tensor, Tensor]:
+    """Rows of whole numbers in one table (rows, longest), and where they are."""
+    longest = max([1, *map(len, rows)])
+    table, mask = torch.full((len(rows), longest), value), torch.zeros(len(rows), longest, dtype=torch.long)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = torch.as_tensor(numpy.asarray(row, dtype=numpy.int64))
+        mask[place, : len(row)] = 1
+    return table, mask

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from memenc.data.collate import padded
 from memenc.data.offsets import PlacedTokens
 from memenc.data.questions import AskedQuestion, called
 from memenc.tasks.spans import PADDING, SpanLogits, best_spans, spans_apart
-from memenc.training.tasks.base import padded
 from memenc.training.tasks.objective import Item
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -290,13 +289,3 @@ def documents_collator(model: Any) -> LongDocumentCollator:
     length = model.config.segment_length
     around = length - model.memenc.own_tokens_per_segment
     return LongDocumentCollator(model.memenc.encoder.special.padding, length, around)
-
-
-def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int = 0) -> tuple[Tensor, Tensor]:
-    """Rows of whole numbers in one table (rows, longest), and where they are."""
-    longest = max([1, *map(len, rows)])
-    table, mask = torch.full((len(rows), longest), value), torch.zeros(len(rows), longest, dtype=torch.long)
-    for place, row in enumerate(rows):
-        table[place, : len(row)] = torch.as_tensor(np.asarray(row, dtype=np.int64))
-        mask[place, : len(row)] = 1
-    return table, mask

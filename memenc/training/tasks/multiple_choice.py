@@ -13,13 +13,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
+from memenc.data.collate import padded
 from memenc.data.questions import AskedQuestion, QuestionsWithOptions, called, questions_of
 from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
 from memenc.tasks.final_reading import ReadDocuments
 from memenc.training.tasks.answers import Choice, evidence_of, evidence_positions, evidence_scores, highest, marked, top
-from memenc.training.tasks.base import TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.base import TaskOptions, documents_collator, parts
 from memenc.training.tasks.objective import Item
 from memenc.training.tasks.questions import QuestionTask
 

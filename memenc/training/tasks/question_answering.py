@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
+from memenc.data.collate import padded
 from memenc.data.offsets import PlacedTokens
 from memenc.data.questions import Answer, AskedQuestion, QuestionsWithAnswers, called, questions_of
 from memenc.data.records import Record, Understanding
@@ -29,7 +30,7 @@ from memenc.training.tasks.answers import (
     span_answers,
     spans_of,
 )
-from memenc.training.tasks.base import TaskOptions, documents_collator, padded, parts
+from memenc.training.tasks.base import TaskOptions, documents_collator, parts
 from memenc.training.tasks.objective import Item
 from memenc.training.tasks.questions import QuestionTask
 from memenc.training.tasks.sequence_classification import named_labels

@@ -16,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 
 from memenc.tasks.masked_lm import IGNORED
 from memenc.training.documents import TokenizedDocuments
-from memenc.training.settings import TrainingSettings, Way
+from memenc.training.settings import LORA_RANK, TrainingSettings, Way
 from memenc.training.tasks import Examples
 from memenc.training.tasks.base import documents_collator
 from memenc.training.tasks.objective import Item, Mean, Objective, Parts, Run, part_of_loss
@@ -28,6 +28,7 @@ class PretrainingSettings:
 
     Args:
         adapt: what is trained: full (everything), frozen (memory and the head), lora, bitfit.
+        lora_rank: of the additions that lora trains.
         epochs: passes over the documents.
         learning_rate: peak, of the backbone where all of it is trained.
         new_learning_rate: peak, of memory, and of what lora and bitfit train in the backbone.
@@ -43,6 +44,7 @@ class PretrainingSettings:
     """
 
     adapt: Way = "full"
+    lora_rank: int = LORA_RANK
     epochs: float = 1
     learning_rate: float = 5e-5
     new_learning_rate: float = 1e-3

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 from memenc.config import python_values
 
 Way = Literal["full", "frozen", "lora", "prefix", "bitfit"]
+# As in the paper's experiments on RoBERTa (Hu et al. 2021, arXiv:2106.09685).
+LORA_RANK = 8
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class TrainingSettings:
         adapt: what is trained: full (everything), frozen (memory, readout and head), lora (these, and low-rank
             additions to the backbone), prefix (the learned start of the memory, and the head; not with none, nor with
             an associative memory that was never trained), bitfit (memory, readout and head, and the backbone's biases).
+        lora_rank: of the additions that lora trains: more of them learn more, and take more memory.
         epochs: passes over the training documents.
         learning_rate: peak, of the backbone where all of it is trained.
         new_learning_rate: peak, of everything the backbone did not bring along: memory, readout, head; and of what lora
@@ -46,6 +49,7 @@ class TrainingSettings:
     """
 
     adapt: Way = "full"
+    lora_rank: int = LORA_RANK
     epochs: float = 3
     learning_rate: float = 5e-5
     new_learning_rate: float = 1e-3
@@ -66,6 +70,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name in (
+            "lora_rank",
             "epochs",
             "learning_rate",
             "new_learning_rate",
@@ -88,6 +93,11 @@ class TrainingSettings:
             )
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
+        if self.adapt != "lora" and self.lora_rank != LORA_RANK:
+            raise ValueError(
+                f"training setting lora_rank={self.lora_rank} changes nothing with adapt={self.adapt!r}; "
+                "choose adapt='lora', or leave it out"
+            )
         longest = max((1, *self.curriculum_stages()))
         if self.most_segments is not None and self.most_segments < longest:
             raise ValueError(

@@ -82,6 +82,23 @@ def test_trains_exactly_what_it_names(way):
     assert changed == expected
 
 
+@pytest.mark.parametrize("rank", (2, 8))
+def test_low_rank_additions_have_the_rank_that_was_asked_for(rank):
+    pytest.importorskip("peft")
+    model = classifier()
+    with adapted(model, "lora", rank):
+        added = {name: value.shape for name, value in model.named_parameters() if "lora_" in name}
+    assert {shape[0] for name, shape in added.items() if "lora_A" in name} == {rank}
+    assert {shape[1] for name, shape in added.items() if "lora_B" in name} == {rank}
+
+
+def test_a_rank_without_low_rank_additions_is_refused():
+    with pytest.raises(ValueError, match="lora_rank=4 changes nothing with adapt='frozen'"):
+        TrainingSettings(adapt="frozen", lora_rank=4)
+    with pytest.raises(ValueError, match="lora_rank=0: give a number above 0"):
+        TrainingSettings(adapt="lora", lora_rank=0)
+
+
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
     pytest.importorskip("peft")

@@ -14,6 +14,7 @@ from memenc.training.adaptation.frozen import frozen
 from memenc.training.adaptation.full import full
 from memenc.training.adaptation.lora import lora
 from memenc.training.adaptation.prefix import prefix
+from memenc.training.settings import LORA_RANK
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,21 @@ class Adaptation:
         trains: what is trained, in words.
         adapt: makes the model's other parameters constant for as long as the context lasts.
         model_options: fields of `MemencConfig` that it needs.
+        low_rank: `adapt` takes a rank besides.
     """
 
     trains: str
-    adapt: Callable[[PreTrainedModel], AbstractContextManager[None]]
+    adapt: Callable[..., AbstractContextManager[None]]
     model_options: Mapping[str, Any] = field(default_factory=dict)
+    low_rank: bool = False
 
 
 ADAPTATIONS: dict[str, Adaptation] = {
     "full": Adaptation("backbone, memory, readout and head", full),
     "frozen": Adaptation("memory, readout and head; the backbone stays as it is", frozen),
-    "lora": Adaptation("low-rank additions to every linear layer of the backbone; memory, readout and head", lora),
+    "lora": Adaptation(
+        "low-rank additions to every linear layer of the backbone; memory, readout and head", lora, low_rank=True
+    ),
     "prefix": Adaptation("the learned start of the memory, and the head", prefix, {"learned_start": True}),
     "bitfit": Adaptation("biases of the backbone; memory, readout and head", bitfit),
 }
@@ -68,15 +73,21 @@ def options_for(name: str, model_options: Mapping[str, Any] | None) -> dict[str,
 
 
 @contextmanager
-def adapted(model: PreTrainedModel, name: str) -> Iterator[None]:
+def adapted(model: PreTrainedModel, name: str, lora_rank: int = LORA_RANK) -> Iterator[None]:
     """Train `model` this way inside the context; behind it everything can be trained that could be before.
+
+    Args:
+        model: with a backbone.
+        name: one of `ADAPTATIONS`.
+        lora_rank: of low-rank additions; the other ways have none.
 
     Raises:
         ValueError: the model has nothing that this way trains.
     """
+    adaptation = adaptation_named(name)
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        with adaptation_named(name).adapt(model):
+        with adaptation.adapt(model, lora_rank) if adaptation.low_rank else adaptation.adapt(model):
             yield
     finally:
         for parameter, before in trainable:

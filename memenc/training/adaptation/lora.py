@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from transformers import PreTrainedModel
 
-# As in the paper's experiments on RoBERTa.
-RANK, ALPHA = 8, 16
+# The additions count twice, as in the paper's experiments on RoBERTa (rank 8, alpha 16), whatever the rank.
+ALPHA_PER_RANK = 2
 
 
 @contextmanager
-def lora(model: PreTrainedModel) -> Iterator[None]:
+def lora(model: PreTrainedModel, rank: int) -> Iterator[None]:
     """Train low-rank additions to all linear layers of the backbone; memory, readout and head.
 
     All linear layers, as in Dettmers et al. 2023 (arXiv:2305.14314): their names need not be known, so it works for
@@ -20,6 +20,10 @@ def lora(model: PreTrainedModel) -> Iterator[None]:
     adapter as a file of its own, use `peft.get_peft_model` and transformers' Trainer.
 
     Source: Hu et al. 2021, LoRA (arXiv:2106.09685).
+
+    Args:
+        model: with a backbone.
+        rank: of each addition.
 
     Raises:
         ValueError: PEFT is not installed.
@@ -31,7 +35,7 @@ def lora(model: PreTrainedModel) -> Iterator[None]:
     # Around the backbone alone: PEFT makes constant whatever it was given.
     tuner = LoraModel(
         model.base_model.encoder.backbone,  # pyright: ignore[reportArgumentType,reportAttributeAccessIssue]
-        LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear"),
+        LoraConfig(r=rank, lora_alpha=ALPHA_PER_RANK * rank, target_modules="all-linear"),
         "default",
     )
     try:

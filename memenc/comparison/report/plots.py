@@ -18,10 +18,10 @@ from memenc.storage.pictures import write_picture
 if TYPE_CHECKING:
     from memenc.comparison.run import Comparison
 
-# Okabe and Ito 2008: eight colours that colour-blind people can tell apart; beyond eight, markers and dashes differ.
+# Okabe and Ito 2008: eight colours that colour-blind people can tell apart; the next eight have other dashes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C7A00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = {"memory": "-", "baseline": "--", "published": ":"}
+DASHES = ("-", "--", ":", "-.")
 HEIGHT, DOTS = 4.2, 110
 
 
@@ -93,7 +93,8 @@ def save_bytes(scores: Sequence[Score], names: Sequence[str], path: Path, thresh
     axes = figure.add_subplot()
     bytes_panel(axes, scores, names, threshold)
     title = f"{scores[0].task}: what a state of so many bytes holds"
-    axes.set(xlabel="state bytes per document", ylabel="effective length (segments)", title=title)
+    held = "effective length (segments); designs of a band lie one below the other"
+    axes.set(xlabel="state bytes per document", ylabel=held, title=title)
     legend(axes)
     write_picture(path, figure, DOTS)
 
@@ -156,10 +157,10 @@ def run_only(scores: Sequence[Score]) -> list[Score]:
 
 def style_of(name: str, kind: str, names: Sequence[str]) -> dict[str, Any]:
     """The same colour, marker and dashes for a contender in every plot; markers of baselines are hollow."""
-    place = names.index(name)
-    colour, marker = COLOURS[place % len(COLOURS)], MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
+    turn, place = divmod(names.index(name), len(COLOURS))
+    colour, marker = COLOURS[place], MARKERS[(place + turn) % len(MARKERS)]
     filled = {"markerfacecolor": "white"} if kind != "memory" else {}
-    return {"color": colour, "marker": marker, "markersize": 6.5, "linestyle": DASHES[kind], **filled}
+    return {"color": colour, "marker": marker, "markersize": 6.5, "linestyle": DASHES[turn % len(DASHES)], **filled}
 
 
 def panel_height(entries: int) -> float:

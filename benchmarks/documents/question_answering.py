@@ -209,6 +209,7 @@ def measure(cell: Row, arguments: argparse.Namespace) -> list[Row]:
     row = {
         **scores,
         "validation_f1": round(100 * chosen, 2),
+        "validation_questions": len(validation),
         "test_questions": len(test),
         "test_tokens": sum(examples[2].lengths),
         "trained_on": len(training),

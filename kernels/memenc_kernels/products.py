@@ -1,7 +1,7 @@
 """Products with weights on a CPU whose wide vector unit torch's usual library leaves half idle.
 
 torch multiplies float32 matrices with MKL, which uses AVX-512 on processors of its own maker only. oneDNN, which torch
-carries too, uses it on any: about 2.2 times as many operations per second, forth and back (benchmarks/products.py).
+carries too, uses it on any: about twice as many operations per second, forth and back (benchmarks/products.py).
 """
 
 from __future__ import annotations

@@ -255,6 +255,23 @@ def check_gradient_ends_at_the_horizon(model, segments_per_call):
         assert (norms[max(begin, segment - 1) : segment + 1] > 0).all(), "no gradient within the horizon"
 
 
+def check_gradient_reaches_every_parameter(model):
+    """I5: every parameter has a finite gradient, and those beside the backbone one that is not zero."""
+    found = gradients(model, model.train()(tokens(2, 6 * CAPACITY + 5)))
+    for name, gradient in found.items():
+        assert gradient is not None and gradient.isfinite().all(), name
+        assert ".backbone." in name or gradient.abs().max() > 0, f"{name} gets no gradient"
+
+
+@torch.no_grad()
+def change_without_memory(model):
+    """I5: relative change of the token states of a segment when the memory of those before is knocked out."""
+    before, ids = tokens(1, 4 * CAPACITY), tokens(1, CAPACITY)
+    with_memory = model(ids, memory=model(before).memory).last_hidden_state
+    without = model(ids, memory=model.initial_memory(1)).last_hidden_state
+    return float((with_memory - without).norm() / without.norm())
+
+
 @torch.no_grad()
 def check_no_token_is_lost(model):
     """I10: tokens seen are tokens given, and each has a state."""

@@ -43,7 +43,7 @@ versions:  ## run the core of the tests with the oldest supported and the newest
 	done; rm -rf $(VENV)-versions
 
 clean:  ## remove caches and outputs, keep .venv
-	rm -rf build dist demo-output *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist demo-output *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # torch goes first and alone, at the pinned version: with an open range, pip may choose a newer and far larger

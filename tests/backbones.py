@@ -38,11 +38,12 @@ TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes a tiny configuration of one kind, and what the dry run must find in it."""
+    """What makes a tiny configuration of one kind, and what must be found in it."""
 
     options: dict = field(default_factory=dict)
     causal: bool = False
     rotary: bool = False
+    biases: bool = True
     key_value_heads: int = HEADS
     sliding_windows: tuple = (None, None)
     # Gemma normalises, and takes its softmax, in float32 whatever the type of its weights.
@@ -70,18 +71,20 @@ BACKBONES = {
             "sep_token_id": 2,
         },
         rotary=True,
+        biases=False,
         # Four tokens to either side and the token itself.
         sliding_windows=(None, 5, None),
     ),
-    "eurobert": Kind({**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, key_value_heads=2),
+    "eurobert": Kind({**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, biases=False, key_value_heads=2),
     "gte": Kind(rotary=True),
     "nomic_bert": Kind(rotary=True),
-    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, key_value_heads=2),
-    "qwen3": Kind({**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, key_value_heads=2),
+    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, biases=False, key_value_heads=2),
+    "qwen3": Kind({**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, biases=False, key_value_heads=2),
     "mistral": Kind(
         {**TOKENS, **GROUPED, "sliding_window": 6},
         causal=True,
         rotary=True,
+        biases=False,
         key_value_heads=2,
         sliding_windows=(6, 6),
     ),
@@ -89,6 +92,7 @@ BACKBONES = {
         {**TOKENS, **GROUPED, "head_dim": 8, "sliding_window": 6, "attn_logit_softcapping": None},
         causal=True,
         rotary=True,
+        biases=False,
         key_value_heads=2,
         sliding_windows=(6, None),
         precision=torch.float32,

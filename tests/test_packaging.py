@@ -1,14 +1,48 @@
 """What is installed, and how it lives beside Hugging Face's package `kernels`."""
 
+import ast
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.test_imports_point_one_way import imported_modules, sources
 
 ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NEEDED, EXTRAS = PROJECT["dependencies"], PROJECT["optional-dependencies"]
+
+
+def names_of(lines):
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_what_is_imported_is_declared():
+    declared = names_of([*NEEDED, *(line for extra, lines in EXTRAS.items() if extra != "dev" for line in lines)])
+    found = {
+        module.partition(".")[0]
+        for path, source in sources()
+        for _, module in imported_modules(ast.parse(source), Path(path).parts[:-1])
+    }
+    distributions = metadata.packages_distributions()
+    for module in found - sys.stdlib_module_names - {"memenc", "memenc_kernels"}:
+        # What is not installed here is called as it is imported.
+        names = {canonicalize_name(name) for name in distributions.get(module, [module])}
+        assert names & declared, f"{module} is imported, and none of {names} is among the dependencies"
+
+
+def test_direct_dependencies_are_pinned():
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines())
+    pinned = names_of(filter(None, lines))
+    assert names_of([*NEEDED, *EXTRAS["dev"], *EXTRAS["demo"]]) <= pinned
+    assert pinned <= names_of([*NEEDED, *(line for lines in EXTRAS.values() for line in lines)])
 
 
 def test_kernels_folder_is_no_package():

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel
 
-from memenc import MemencConfig, MemencModel, MemoryState
+from memenc import MemencConfig, MemencModel, MemoryState, available_memories
 
 SEGMENT, VOCABULARY = 8, 24
 SIZES = {
@@ -84,7 +84,14 @@ def tokens(count: int, first: int) -> torch.Tensor:
 
 @torch.no_grad()
 def write(folder: Path) -> None:
-    """Write state and description of every design."""
+    """Write state and description of every design.
+
+    Raises:
+        ValueError: a memory of this version is in no design.
+    """
+    recorded = {memory for design in DESIGNS for memory in design.split("+")}
+    if missing := [memory for memory in available_memories() if memory not in recorded]:
+        raise ValueError(f"no golden state of {', '.join(missing)}: give it a row in DESIGNS, with small options")
     folder.mkdir(parents=True, exist_ok=True)
     for design in DESIGNS:
         config = configuration(design)

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from typer.main import get_command
 
 from memenc.cli import doctor
+from memenc.cli.main import app
 from memenc.cli.options import ModelOptions
 from memenc.cli.spread import argument_help
 from memenc.training.settings import TrainingSettings
 from tests.cli.documents import SMALL, reviews
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("train", "evaluate", "predict", "encode", "compare", "probe", "doctor", "demo")
+COMMANDS = tuple(get_command(app).commands)
 
 
 def test_version(memenc):

@@ -18,7 +18,9 @@ from tests.memory.checks import (
     assert_states_close,
     assert_states_equal,
     build,
+    change_without_memory,
     check_empty_documents_touch_nobody,
+    check_gradient_reaches_every_parameter,
     check_no_token_is_lost,
     check_pieces_equal_the_whole,
     check_schedules_agree,
@@ -26,7 +28,6 @@ from tests.memory.checks import (
     documents_of,
     feed,
     gradient_by_segment,
-    gradients,
     ragged,
     tokens,
 )
@@ -142,25 +143,14 @@ def test_gradient_reaches_every_segment_in_reach_and_none_beyond(design):
 
 
 @every_design
-def test_gradient_reaches_every_memory_parameter(design):
-    model = build(design).train()
-    found = gradients(model, model(tokens(2, 6 * CAPACITY + 5)))
-    for name, gradient in found.items():
-        if "word_embeddings" not in name:
-            assert gradient is not None and gradient.isfinite().all(), name
-        if ".backbone." not in name:
-            assert gradient.abs().max() > 0, f"{name} gets no gradient"
+def test_gradient_reaches_every_parameter(design):
+    check_gradient_reaches_every_parameter(build(design))
 
 
 @every_memory
-@torch.no_grad()
 def test_knocking_the_memory_out_changes_what_is_read(design):
     for lively, least in ((False, 0.0), (True, 1e-3)):
-        model = build(design, lively=lively)
-        before, ids = tokens(1, 4 * CAPACITY), tokens(1, CAPACITY)
-        with_memory = model(ids, memory=model(before).memory).last_hidden_state
-        without = model(ids, memory=model.initial_memory(1)).last_hidden_state
-        change = (with_memory - without).norm() / without.norm()
+        change = change_without_memory(build(design, lively=lively))
         assert change == 0 if DESIGNS[design].asleep and not lively else change > least
 
 

@@ -14,8 +14,10 @@ from tests.memory.checks import (
     SPECIAL,
     assert_close,
     build,
+    change_without_memory,
     check_empty_documents_touch_nobody,
     check_gradient_ends_at_the_horizon,
+    check_gradient_reaches_every_parameter,
     check_nan_in_padding_stays_there,
     check_no_token_is_lost,
     check_padding_is_nothing,
@@ -91,6 +93,18 @@ def test_gradient_reaches_every_segment_in_reach_and_none_beyond(kind, design):
     assert norms.isfinite().all() and (norms[segments - 1 - near :].norm(dim=1) > 0).all()
     layers = len(model.encoder.memories)
     assert not norms[: max(0, segments - 1 - layers * near)].any(), "gradient from beyond the reach"
+
+
+@every_backbone
+@one_of_each_kind
+def test_gradient_reaches_every_parameter(kind, design):
+    check_gradient_reaches_every_parameter(reaching(design, kind))
+
+
+@every_backbone
+@one_of_each_kind
+def test_knocking_the_memory_out_changes_what_is_read(kind, design):
+    assert change_without_memory(reaching(design, kind)) > 1e-3
 
 
 @every_backbone

@@ -1,7 +1,9 @@
 """R22: states that earlier versions saved are read as they were meant, or refused with the version they need.
 
-`python -m benchmarks.reliability.golden tests/golden/VERSION` writes those of a version before it is released. Files of
-released versions stay. Where one cannot be read any more, its folder moves to REFUSED with the words of the refusal.
+`python -m benchmarks.reliability.golden tests/golden/VERSION` writes those of a version before it is released, and
+refuses where a memory of that version is left out; then the version gets its line in RECORDED. A new design needs none
+until then. Files of released versions stay. Where one cannot be read any more, its folder moves to REFUSED with the
+words of the refusal.
 """
 
 import json
@@ -10,19 +12,34 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.reliability.golden import DESIGNS, NEXT, READ, model_of, tokens
-from memenc import MemoryState, available_memories
+from benchmarks.reliability import golden
+from benchmarks.reliability.golden import NEXT, READ, model_of, tokens
+from memenc import MemoryState
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+# Folder of a version -> the designs that it recorded.
+RECORDED = {
+    "0.1.0": "none windowed moving_average compressive pyramid global nearest linear gated tokens summary associative "
+    "windowed+linear"
+}
 # Folder of a version -> what loading its states says.
 REFUSED = {}
 FILES = sorted(GOLDEN.glob("*/*.safetensors"))
 
 
-def test_every_design_has_a_golden_file():
-    assert {path.stem for path in FILES} == set(DESIGNS)
-    assert {part for name in DESIGNS for part in name.split("+")} == set(available_memories())
+def test_every_recorded_design_has_a_golden_file():
+    assert {path.name for path in GOLDEN.iterdir()} == set(RECORDED)
+    for version, designs in RECORDED.items():
+        for ending in ("safetensors", "json"):
+            assert {path.stem for path in (GOLDEN / version).glob(f"*.{ending}")} == set(designs.split())
     assert sum(path.stat().st_size for path in GOLDEN.rglob("*.*")) < 400_000
+
+
+def test_a_version_is_recorded_with_all_its_memories(tmp_path, monkeypatch):
+    monkeypatch.delitem(golden.DESIGNS, "pyramid")
+    with pytest.raises(ValueError, match=r"no golden state of pyramid.*: give it a row in DESIGNS"):
+        golden.write(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")

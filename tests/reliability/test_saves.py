@@ -1,6 +1,6 @@
 """R21 in small: stopped while saving, by SIGTERM or SIGKILL, a process leaves what was saved last.
 
-A full disk has its tests in tests/test_files.py; `python -m benchmarks.reliability` stops more often.
+A full disk has its tests in tests/storage/test_files.py; `python -m benchmarks.reliability` stops more often.
 """
 
 import pytest

@@ -6,44 +6,19 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from memenc import LongDocumentClassifier, MemencForSequenceClassification, MemencModel
+from memenc import LongDocumentClassifier, MemencModel
 from memenc.storage.files import check_sealed, checksums, seal
 from memenc.training.adaptation import ADAPTATIONS, adapted
 from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import train_classifier
 from memenc.training.settings import TrainingSettings, Way
-from tests.backbones import BACKBONES, SEGMENT, tiny_backbone
-from tests.memory.checks import SPECIAL, tokens
+from tests.backbones import BACKBONES, SEGMENT
+from tests.memory.checks import tokens
 from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
+from tests.training.adapting import classifier, part_of
 
 every_way = pytest.mark.parametrize("way", ADAPTATIONS)
-WITHOUT_BIASES = ("modernbert", "eurobert", "llama", "qwen3", "mistral", "gemma2")
-
-
-def classifier(kind="bert", memory="compressive", memory_options=TINY_MEMORY, **options):
-    options = {"learned_start": True, "segment_length": SEGMENT, "memory_layers": "all", **options}
-    return MemencForSequenceClassification.from_backbone(
-        tiny_backbone(kind),
-        memory=memory,
-        memory_options=memory_options,
-        special_tokens=SPECIAL,
-        num_labels=2,
-        **options,
-    )
-
-
-def part_of(name):
-    if ".backbone." in name:
-        low_rank = "lora_" in name
-        return "low-rank" if low_rank else "biases" if name.endswith(".bias") else "weights"
-    if not name.startswith("memenc."):
-        return "head"
-    if name.endswith(("start_keys", "start_values")):
-        return "start"
-    return "readout" if ".readout." in name else "memory"
-
-
 NEW = {"head", "start", "memory", "readout"}
 TRAINED = {
     "full": {"weights", "biases", *NEW},
@@ -122,7 +97,7 @@ def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_biases_are_found_or_their_absence_is_said(kind):
     model = classifier(kind)
-    if kind in WITHOUT_BIASES:
+    if not BACKBONES[kind].biases:
         with pytest.raises(ValueError, match="has no biases; use lora"), adapted(model, "bitfit"):
             pass
         assert all(parameter.requires_grad for parameter in model.parameters())
@@ -130,77 +105,6 @@ def test_biases_are_found_or_their_absence_is_said(kind):
     with adapted(model, "bitfit"):
         trained = [name for name, p in model.named_parameters() if p.requires_grad and ".backbone." in name]
     assert trained and all(name.endswith(".bias") for name in trained)
-
-
-# A fresh associative memory projects every value by zero: whatever it starts with, nothing is written.
-WITHOUT_START = [
-    ("none", {}, True, "memory='none' keeps nothing: choose another"),
-    ("none", {}, False, "memory='none' keeps nothing: choose another"),
-    ("windowed", {"window": 8}, False, "learned_start=False: give learned_start=True"),
-    ("associative", {"tokens": 2}, True, "fresh and writes nothing, .* in another way first"),
-]
-
-
-@pytest.mark.parametrize("memory, options, learned_start, message", WITHOUT_START)
-def test_prefix_needs_a_memory_that_can_start(memory, options, learned_start, message):
-    model = classifier(memory=memory, memory_options=options, learned_start=learned_start)
-    with pytest.raises(ValueError, match=f"{message}.*Every other memory has a start"), adapted(model, "prefix"):
-        pass
-
-
-def test_prefix_takes_an_associative_memory_that_was_trained():
-    model = classifier(memory="associative", memory_options={"tokens": 2})
-    with torch.no_grad():
-        for memory in model.memenc.encoder.memories[1:]:
-            memory.memory.value_weight.normal_()
-    with adapted(model, "prefix"):
-        trained = {part_of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert trained == {"start", "head"}
-
-
-# Their learned tokens stand in the row before anything was read.
-OF_ROWS = {
-    "tokens": ({"tokens": 3}, {"row_tokens.start"}),
-    "summary": ({"tokens": 2}, {"row_tokens.summarise"}),
-    "windowed+tokens": (
-        {"windowed": {"window": 8}, "tokens": {"tokens": 2}},
-        {"row_tokens.start", "memories.0.start_keys", "memories.0.start_values"}
-        | {"memories.1.start_keys", "memories.1.start_values"},
-    ),
-}
-
-
-@pytest.mark.parametrize("memory", OF_ROWS)
-@pytest.mark.parametrize("kind", ("bert", "albert", "llama"))
-def test_prefix_trains_memory_tokens(memory, kind):
-    options, wanted = OF_ROWS[memory]
-    model = classifier(kind, memory, options).double().eval()
-    ids, labels = tokens(4, 3 * SEGMENT), torch.tensor([0, 1, 0, 1])
-    with adapted(model, "prefix"):
-        before = model(ids, labels=labels).loss
-        before.backward()
-        learned = {name: p for name, p in model.named_parameters() if p.requires_grad and "classifier" not in name}
-        with torch.no_grad():
-            for parameter in learned.values():
-                # However small the gradient is, a small step against it is one down.
-                parameter -= 1e-4 * parameter.grad / parameter.grad.norm()
-            after = model(ids, labels=labels).loss
-    assert {name.removeprefix("memenc.encoder.") for name in learned} == wanted
-    assert after < before and all(parameter.grad is None or name in learned for name, parameter in others(model))
-
-
-def others(model):
-    """Parameters that do not belong to the head."""
-    return [(name, parameter) for name, parameter in model.named_parameters() if "classifier" not in name]
-
-
-def test_prefix_trains_anchors_too():
-    model = classifier(
-        memory="global", memory_options={"keep": "learned", "pinned": 3, "window": 8}, learned_start=False
-    )
-    with adapted(model, "prefix"):
-        trained = {name.rpartition(".")[2] for name, p in model.named_parameters() if p.requires_grad}
-    assert trained == {"anchor_keys", "anchor_values", "weight", "bias"}
 
 
 @pytest.mark.parametrize("way, dropout", [("full", True), ("frozen", False), ("prefix", False), ("bitfit", True)])

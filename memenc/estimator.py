@@ -265,8 +265,6 @@ def check_texts(texts: Any) -> list[str]:
     Raises:
         ValueError: one text instead of several, none at all, or something that is not text, named with its place.
     """
-    if isinstance(texts, str):
-        raise ValueError("received one text; give a list of texts, [text]")
     found = checked_texts(texts)
     if not found:
         raise ValueError("received no texts (0 samples); give at least one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, cast
 
@@ -244,6 +245,9 @@ class MemencModel(MemencPreTrainedModel):
             tokenizer: of the backbone.
             documents_per_call: texts read side by side, at most.
             tokens_per_call: tokens read at once, padding included; bounds the memory.
+
+        Raises:
+            ValueError: something other than texts.
         """
         return encode_texts(self, texts, tokenizer, documents_per_call, tokens_per_call)[0]
 
@@ -264,6 +268,11 @@ class MemencModel(MemencPreTrainedModel):
     def _checked_state(self, memory: MemoryState | None, batch: int) -> dict[str, Tensor]:
         if memory is None:
             return self.encoder.initial_state(batch)
+        if not isinstance(memory, MemoryState):
+            raise ValueError(
+                f"memory={reprlib.repr(memory)} is no MemoryState; give `output.memory` of an earlier call, or "
+                "MemoryState.load(path) for one that was saved"
+            )
         if memory.fingerprint != self.fingerprint:
             raise ValueError(
                 f"this memory was written by another model or configuration ({memory.fingerprint}, this model is "

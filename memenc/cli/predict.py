@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any, TextIO
 
 import typer
+from transformers import set_seed
 
 from memenc.cli import console, options
 from memenc.cli.outputs import check_output_file
@@ -50,11 +51,13 @@ def predict(
     ] = 1,
     task: options.TrainedTask = None,
     instruction: options.Instruction = None,
+    seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Label documents, or answer questions about them: any number of them, each of any length."""
     if output != STANDARD_OUTPUT:
         check_output_file(output)
+    set_seed(seed)
     trained = load_trained(model, options.chosen_device(device), task, instruction)
     if label_column is not None and not trained.task.predicts_from_labels:
         said = f"--label-column {label_column}"

@@ -101,9 +101,11 @@ def test_the_console_has_its_encoding_again_afterwards():
 def test_evaluate(memenc, model, lines, tmp_path):
     rows = reviews(10, seed=5)
     path, output = lines(rows), tmp_path / "scores.json"
-    said = memenc("evaluate", "--model", model, "--data", path, "--output", output).out
+    said = memenc("evaluate", "--model", model, "--data", path, "--output", output, "--seed", 7).out
     assert "accuracy" in said and "tokens per second" in said
-    (record,) = json.loads(output.read_text())["records"]
+    written = json.loads(output.read_text())
+    (record,) = written["records"]
+    assert written["seed"] == 7
     right = [entry["label"] for entry in memenc("predict", "--model", model, "--data", path).lines]
     assert record["accuracy"] == numpy.mean([row["label"] == label for row, label in zip(rows, right, strict=True)])
     assert record["documents"] == 10

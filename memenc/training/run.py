@@ -107,7 +107,7 @@ def fine_tune(
     encoder.checkpointing = settings.activation_checkpointing
     with (
         tempfile.TemporaryDirectory() as temporary,
-        adapted(model, settings.adapt, settings.lora_rank),
+        adapted(model, settings),
         cached_lower_layers(encoder, temporary) if task.same_every_epoch else nullcontext(0) as constant,
     ):
         if constant and not quiet:

@@ -18,6 +18,7 @@ from tests.memory.checks import SPECIAL, tokens
 from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
 
 every_way = pytest.mark.parametrize("way", ADAPTATIONS)
+WAYS = {way: TrainingSettings(adapt=way) for way in ADAPTATIONS}
 WITHOUT_BIASES = ("modernbert", "eurobert", "llama", "qwen3", "mistral", "gemma2")
 
 
@@ -66,7 +67,7 @@ def test_trains_exactly_what_it_names(way):
         pytest.importorskip("peft")
     model = classifier()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    with adapted(model, way):
+    with adapted(model, WAYS[way]):
         named = dict(model.named_parameters())
         assert {part_of(name) for name, parameter in named.items() if parameter.requires_grad} == TRAINED[way]
         optimizer = torch.optim.SGD([p for p in named.values() if p.requires_grad], lr=10.0)
@@ -86,7 +87,7 @@ def test_trains_exactly_what_it_names(way):
 def test_low_rank_additions_have_the_rank_that_was_asked_for(rank):
     pytest.importorskip("peft")
     model = classifier()
-    with adapted(model, "lora", rank):
+    with adapted(model, TrainingSettings(adapt="lora", lora_rank=rank)):
         added = {name: value.shape for name, value in model.named_parameters() if "lora_" in name}
     assert {shape[0] for name, shape in added.items() if "lora_A" in name} == {rank}
     assert {shape[1] for name, shape in added.items() if "lora_B" in name} == {rank}
@@ -104,7 +105,7 @@ def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
     pytest.importorskip("peft")
     model, ids = classifier(kind).eval(), tokens(2, 60)
     fresh = model(ids).logits
-    with adapted(model, "lora"):
+    with adapted(model, WAYS["lora"]):
         assert torch.equal(model.eval()(ids).logits, fresh)
         added = [name for name, parameter in model.named_parameters() if "lora_B" in name]
         with torch.no_grad():
@@ -123,11 +124,11 @@ def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
 def test_biases_are_found_or_their_absence_is_said(kind):
     model = classifier(kind)
     if kind in WITHOUT_BIASES:
-        with pytest.raises(ValueError, match="has no biases; use lora"), adapted(model, "bitfit"):
+        with pytest.raises(ValueError, match="has no biases; use lora"), adapted(model, WAYS["bitfit"]):
             pass
         assert all(parameter.requires_grad for parameter in model.parameters())
         return
-    with adapted(model, "bitfit"):
+    with adapted(model, WAYS["bitfit"]):
         trained = [name for name, p in model.named_parameters() if p.requires_grad and ".backbone." in name]
     assert trained and all(name.endswith(".bias") for name in trained)
 
@@ -144,7 +145,7 @@ WITHOUT_START = [
 @pytest.mark.parametrize("memory, options, learned_start, message", WITHOUT_START)
 def test_prefix_needs_a_memory_that_can_start(memory, options, learned_start, message):
     model = classifier(memory=memory, memory_options=options, learned_start=learned_start)
-    with pytest.raises(ValueError, match=f"{message}.*Every other memory has a start"), adapted(model, "prefix"):
+    with pytest.raises(ValueError, match=f"{message}.*Every other memory has a start"), adapted(model, WAYS["prefix"]):
         pass
 
 
@@ -153,7 +154,7 @@ def test_prefix_takes_an_associative_memory_that_was_trained():
     with torch.no_grad():
         for memory in model.memenc.encoder.memories[1:]:
             memory.memory.value_weight.normal_()
-    with adapted(model, "prefix"):
+    with adapted(model, WAYS["prefix"]):
         trained = {part_of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {"start", "head"}
 
@@ -176,7 +177,7 @@ def test_prefix_trains_memory_tokens(memory, kind):
     options, wanted = OF_ROWS[memory]
     model = classifier(kind, memory, options).double().eval()
     ids, labels = tokens(4, 3 * SEGMENT), torch.tensor([0, 1, 0, 1])
-    with adapted(model, "prefix"):
+    with adapted(model, WAYS["prefix"]):
         before = model(ids, labels=labels).loss
         before.backward()
         learned = {name: p for name, p in model.named_parameters() if p.requires_grad and "classifier" not in name}
@@ -198,7 +199,7 @@ def test_prefix_trains_anchors_too():
     model = classifier(
         memory="global", memory_options={"keep": "learned", "pinned": 3, "window": 8}, learned_start=False
     )
-    with adapted(model, "prefix"):
+    with adapted(model, WAYS["prefix"]):
         trained = {name.rpartition(".")[2] for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {"anchor_keys", "anchor_values", "weight", "bias"}
 
@@ -209,7 +210,7 @@ def test_a_backbone_that_is_not_trained_has_no_dropout(way, dropout):
     for module in model.memenc.backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    with adapted(model, way):
+    with adapted(model, WAYS[way]):
         model.train()
         assert torch.equal(model(ids).logits, model(ids).logits) != dropout
 

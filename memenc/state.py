@@ -48,7 +48,7 @@ class MemoryState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors together; does not depend on how much was read."""
+        """Bytes of all tensors together; they grow with the text where the design says so (`nearest`, `summary`)."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @property

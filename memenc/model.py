@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,14 +15,14 @@ from memenc.config import MemencConfig
 from memenc.encoder.encoded import Keep, token_states_at
 from memenc.encoder.places import choose_sizes
 from memenc.encoder.schedule import resolve_segments_per_call
-from memenc.encoder.segment_encoder import SegmentEncoder, part_of
+from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.lead import Question
 from memenc.lockstep import plus, refuse_replica, zero_of
 from memenc.output import MemencOutput
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.segments import Segments, cut_into_segments
-from memenc.state import MemoryState, fingerprint_of
+from memenc.state import MemoryState, fingerprint_of, part_of
 from memenc.texts import encode_texts
 
 
@@ -281,3 +281,14 @@ class MemencModel(MemencPreTrainedModel):
         if len(memory) != batch:
             raise ValueError(f"memory holds {len(memory)} documents, input_ids {batch}; use memory.select(...)")
         return memory.to(self.device).tensors
+
+
+class HasMemenc(Protocol):
+    """A head model: the encoder is its `memenc`."""
+
+    memenc: MemencModel
+
+
+def memenc_of(model: MemencPreTrainedModel | HasMemenc) -> MemencModel:
+    """The encoder itself, or the one inside a head model."""
+    return model if isinstance(model, MemencModel) else cast(HasMemenc, model).memenc

@@ -26,6 +26,7 @@ RANKS = [
     ["baselines"],
     ["diagnostics"],
     ["estimator"],
+    ["trained"],
     ["answering"],
     ["answerer"],
     ["comparison"],

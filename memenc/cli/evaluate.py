@@ -11,11 +11,12 @@ import typer
 from transformers import set_seed
 
 from memenc.cli import console, options
+from memenc.cli.corpus import chunks_of
 from memenc.cli.outputs import check_output_file
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
-from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.storage.results import write_results
+from memenc.trained import Trained, load_trained
 
 
 @spread

@@ -23,13 +23,12 @@ from memenc.data.decisive_sentence import filler_chunks, filler_of_split
 from memenc.data.records import Record
 from memenc.data.token_buffer import TokenBuffer
 from memenc.data.tokens import stream_token_ids, tokenize_document
-from memenc.diagnostics.knockout import memenc_of
 from memenc.diagnostics.probing.facts import Facts
 from memenc.diagnostics.probing.probe import Probe, ProbeSettings
 from memenc.diagnostics.probing.probe import probe as measured
 from memenc.diagnostics.probing.reading import Told
 from memenc.diagnostics.probing.report import save_report
-from memenc.model import MemencModel
+from memenc.model import MemencModel, memenc_of
 from memenc.saved import load_whole, require_folder
 from memenc.tasks import MemencForSequenceClassification
 

@@ -8,7 +8,7 @@ import numpy
 import pytest
 from rich.console import Console
 
-from memenc.cli import progress, trained
+from memenc.cli import corpus, progress
 from memenc.cli.progress import DocumentProgress, document_progress, said, time_left
 from tests.cli.documents import reviews
 
@@ -118,7 +118,7 @@ def told(monkeypatch):
             super().advance(documents, tokens, share)
 
     monkeypatch.setattr(progress, "DocumentProgress", Told)
-    monkeypatch.setattr(trained, "DOCUMENTS_PER_CHUNK", 2)
+    monkeypatch.setattr(corpus, "DOCUMENTS_PER_CHUNK", 2)
     return found
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import HasMemenc, Place, content, memenc_of, places_of
+from memenc.diagnostics.knockout import Place, content, places_of
 from memenc.memory.values import Entries
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.state import MemoryState
 from memenc.tasks import MemencForSequenceClassification
 

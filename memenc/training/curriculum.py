@@ -12,6 +12,9 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+# Lengths are compared after being multiplied by a random factor between 1 / SPREAD and SPREAD.
+SPREAD = 2.0
+
 
 class ShortestFirst(Sampler[int]):
     """Documents in order of length in the first epoch, roughly, and in random order in all others.
@@ -22,11 +25,10 @@ class ShortestFirst(Sampler[int]):
     Args:
         lengths: own tokens of every document.
         seed: of the random order.
-        spread: lengths are compared after being multiplied by a random factor between 1 / spread and spread.
     """
 
-    def __init__(self, lengths: Sequence[int], seed: int, spread: float = 2.0) -> None:
-        self.lengths, self.seed, self.spread = list(lengths), seed, spread
+    def __init__(self, lengths: Sequence[int], seed: int) -> None:
+        self.lengths, self.seed = list(lengths), seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -41,7 +43,7 @@ class ShortestFirst(Sampler[int]):
         if self.epoch > 0:
             yield from torch.randperm(len(self.lengths), generator=generator).tolist()
             return
-        factors = self.spread ** (2 * torch.rand(len(self.lengths), generator=generator) - 1)
+        factors = SPREAD ** (2 * torch.rand(len(self.lengths), generator=generator) - 1)
         yield from (factors * (torch.tensor(self.lengths) + 1)).argsort().tolist()
 
 

@@ -102,11 +102,9 @@ def read(model: MemencModel | HasMemenc, documents: Tensor, memory: MemoryState 
     return MemoryState.cat(after)
 
 
-def read_along(
-    model: MemencModel | HasMemenc, documents: Tensor, stops: Sequence[int], memory: MemoryState | None = None
-) -> Iterator[MemoryState]:
+def read_along(model: MemencModel | HasMemenc, documents: Tensor, stops: Sequence[int]) -> Iterator[MemoryState]:
     """States of documents (documents, segments, tokens) after so many of their segments, in rising order."""
-    done = 0
+    memory, done = None, 0
     for stop in stops:
         memory = read(model, documents[:, done:stop], memory)
         done = stop

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = [
     ["memenc_kernels"],
-    ["config", "storage"],
+    ["config", "storage", "progress"],
     ["lead"],
     ["segments", "state"],
     ["lockstep", "output"],

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import overload
 
 import torch
-from transformers import AutoTokenizer
 
-from memenc.answering import Answering, AnsweringFromMemory, AnsweringFromText, Trained
+from memenc.answering import Answering, AnsweringFromMemory, AnsweringFromText
 from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
-from memenc.saved import kept_beside, load_whole
 from memenc.storage.files import check_sealed, whole_folder
-from memenc.tasks import MemencForMultipleChoice, MemencForQuestionAnswering
-from memenc.training.tasks import TASKS
+from memenc.trained import load_trained
 from memenc.training.tasks.answers import AnswerFound
+from memenc.training.tasks.question_answering import SpanQuestions
+from memenc.training.tasks.questions import QuestionTask
 
 
 class QuestionAnswerer:
@@ -34,19 +33,14 @@ class QuestionAnswerer:
     """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        kept = kept_beside(path)
-        head = TASKS[kept["task"]].head if kept.get("task") in TASKS else None
-        if head not in (MemencForQuestionAnswering, MemencForMultipleChoice):
-            raise ValueError(
-                f"{path} holds a model for {kept.get('task', 'sequence-classification')}, not for questions"
-            )
-        model = load_whole(head, path)
-        model.to(torch.device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
-        trained = Trained(model, AutoTokenizer.from_pretrained(path), kept)
-        spans = kept.get("question_position") == "every_segment"
-        nothing = PlacedTokens.of("", trained.tokenizer) if spans else None
+        trained = load_trained(path, torch.device(device))
+        if not isinstance(trained.task, QuestionTask):
+            raise ValueError(f"{path} holds a model for {trained.task.name}, not for questions; use memenc predict")
+        self._task = trained.task
         self._fresh: Answering = (
-            AnsweringFromMemory(trained) if nothing is None else AnsweringFromText(trained, nothing)
+            AnsweringFromText(trained, PlacedTokens.of("", trained.tokenizer))
+            if isinstance(trained.task, SpanQuestions)
+            else AnsweringFromMemory(trained)
         )
         self._answering: Answering | None = None
 
@@ -132,14 +126,15 @@ class QuestionAnswerer:
         if isinstance(options, str):
             raise ValueError(f"options must be a list of texts, received one text: {options[:40]!r}")
         read, trained = self._read(), self._fresh.trained
-        count = trained.task.giving(1 if answers is None else answers).number_of_answers
+        count = self._task.giving(1 if answers is None else answers).number_of_answers
+        room = self._task.question_room(trained.model)
         for question in questions:
             if not isinstance(question, str) or not question.strip():
                 raise ValueError(f"a question must be a text that is not empty, received {question!r}")
             tokens = len(tokenize_document(question, trained.tokenizer))
-            if tokens > trained.room:
+            if tokens > room:
                 raise ValueError(
-                    f"the question {question[:40]!r} has {tokens} tokens, but a segment has room for {trained.room}; "
+                    f"the question {question[:40]!r} has {tokens} tokens, but a segment has room for {room}; "
                     "shorten it, or train with a longer --segment-length"
                 )
         return [found.best_first() for found in read.ask(list(questions), options, count)]

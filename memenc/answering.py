@@ -5,68 +5,34 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-from memenc.data.collate import padded
 from memenc.data.offsets import PlacedTokens
 from memenc.data.tokens import tokenize_document
-from memenc.state import MemoryState, fingerprint_of_weights
+from memenc.model import memenc_of
+from memenc.state import MemoryState
 from memenc.storage.files import write_whole
 from memenc.tasks import MemencForMultipleChoice, ReadDocuments
 from memenc.tasks.spans import SpanLogits
-from memenc.training.tasks import TASKS
+from memenc.trained import Trained
 from memenc.training.tasks.answers import AnswerFound, label_answer, span_answers
-from memenc.training.tasks.questions import QuestionTask
+from memenc.training.tasks.question_answering import LabelQuestions, SpanQuestions
 
 TOKENS_PER_CALL = 16_384
 QUESTIONS_PER_CALL = 16
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What every way of answering needs: model, tokenizer, and what the folder remembers of the task."""
-
-    model: Any
-    tokenizer: PreTrainedTokenizerBase
-    kept: dict[str, Any]
-
-    @cached_property
-    def task(self) -> QuestionTask:
-        """What the model was trained for."""
-        task = TASKS[self.kept["task"]].restored(self.kept)
-        assert isinstance(task, QuestionTask)
-        return task
-
-    @cached_property
-    def room(self) -> int:
-        """Tokens of the longest question."""
-        room = self.task.question_room(self.model)
-        assert room is not None
-        return room
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of the kind of model and every weight."""
-        return fingerprint_of_weights(type(self.model).__name__, self.model.state_dict())
-
-    def ids(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask (texts, tokens) of short texts, on the model's device."""
-        table, mask = padded([tokenize_document(text, self.tokenizer) for text in texts])
-        return table.to(self.model.device), mask.to(self.model.device)
-
-    def pieces(self, ids: np.ndarray, tokens: int) -> list[Tensor]:
-        """Own tokens (1, tokens) of one document in pieces, on the model's device; an empty one has one."""
-        table = torch.from_numpy(ids.astype(np.int64)).to(self.model.device)[None]
-        return list(table.split(max(1, tokens), 1)) if table.shape[1] else [table]
+def pieces_of(trained: Trained, ids: np.ndarray, tokens: int) -> list[Tensor]:
+    """Own tokens (1, tokens) of one document in pieces, on the model's device; an empty one has one."""
+    table = torch.from_numpy(ids.astype(np.int64)).to(trained.model.device)[None]
+    return list(table.split(max(1, tokens), 1)) if table.shape[1] else [table]
 
 
 class Answering(ABC):
@@ -111,21 +77,22 @@ class AnsweringFromText(Answering):
         return [self._ask(question, answers) for question in questions]
 
     def _ask(self, question: str, answers: int) -> AnswerFound:
-        model, (ids, _) = self.trained.model, self.trained.ids([question])
+        model, task = cast(Any, self.trained.model), cast(SpanQuestions, self.trained.task)
+        ids, _ = self.trained.ids([question])
         count = len(tokenize_document(question, self.trained.tokenizer))
         room = model.memenc.own_tokens_beside(count)
         memory, starts, ends = None, [], []
         # Pieces of whole segments: the states of their tokens are final.
         tokens = max(1, TOKENS_PER_CALL // max(1, room)) * max(1, room)
         output = None
-        for piece in self.trained.pieces(self.placed.ids, tokens):
+        for piece in pieces_of(self.trained, self.placed.ids, tokens):
             output = model(piece, question_ids=ids[:, :count], memory=memory)
             memory = output.memory
             starts.append(output.start_logits)
             ends.append(output.end_logits)
         assert output is not None
         logits = SpanLogits(torch.cat(starts, 1), torch.cat(ends, 1), output.no_answer_logits)
-        (found,) = span_answers(logits, [self.placed], [room], self.trained.kept["max_answer_tokens"], answers)
+        (found,) = span_answers(logits, [self.placed], [room], task.options.max_answer_tokens, answers)
         return found
 
     def save(self, folder: Path) -> None:
@@ -151,9 +118,9 @@ class AnsweringFromMemory(Answering):
     @torch.no_grad()
     def read(self, text: str) -> Answering:
         """Read, or read on; texts are tokenised apart."""
-        kept = self.kept
-        for piece in self.trained.pieces(tokenize_document(text, self.trained.tokenizer), TOKENS_PER_CALL):
-            kept = self.trained.model.read(piece, before=kept)
+        kept, ids = self.kept, tokenize_document(text, self.trained.tokenizer)
+        for piece in pieces_of(self.trained, ids, TOKENS_PER_CALL):
+            kept = cast(Any, self.trained.model).read(piece, before=kept)
         return replace(self, kept=kept)
 
     @torch.no_grad()
@@ -181,12 +148,13 @@ class AnsweringFromMemory(Answering):
     def _ask(self, questions: Sequence[str], options: Sequence[str] | None, answers: int) -> list[AnswerFound]:
         assert self.kept is not None
         read, asked = self.kept.select([0] * len(questions)), self.trained.ids(questions)
+        model = cast(Any, self.trained.model)
         if options is None:
-            output, names = self.trained.model.ask(read, *asked), self.trained.kept["names"]
+            output, names = model.ask(read, *asked), cast(LabelQuestions, self.trained.task).names
             evidence = [[weights] * len(names) for weights in output.evidence.tolist()]
         else:
             table = [each.expand(len(questions), -1, -1) for each in self.trained.ids(options)]
-            output, names = self.trained.model.ask(read, *asked, *table), options
+            output, names = model.ask(read, *asked, *table), options
             evidence = output.evidence.tolist()
         found = zip(output.logits.softmax(-1).tolist(), evidence, strict=True)
         return [label_answer(names, *each, answers) for each in found]
@@ -208,6 +176,6 @@ class AnsweringFromMemory(Answering):
             written = (file.metadata() or {}).get("model")
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 - no mapping
         # Weights count too: a model that was trained further reads another meaning into the same numbers.
-        if memory.fingerprint != self.trained.model.memenc.fingerprint or written != self.trained.fingerprint:
+        if memory.fingerprint != memenc_of(self.trained.model).fingerprint or written != self.trained.fingerprint:
             raise ValueError(f"{folder} was written by another model; read the document again")
         return replace(self, kept=ReadDocuments(memory.to(device), **tensors))

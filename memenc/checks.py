@@ -49,7 +49,7 @@ def checked_mask(input_ids: Tensor, attention_mask: Tensor | None, token_type_id
             f"{tuple(input_ids.shape)}"
         )
     if len(input_ids) == 0:
-        raise ValueError("received a batch of no documents")
+        raise ValueError(f"received input_ids {tuple(input_ids.shape)}, a batch of no documents; give at least one")
     if token_type_ids is not None and bool(token_type_ids.any()):
         raise ValueError("token_type_ids other than 0 received: memenc reads documents, not pairs of texts")
     if attention_mask is None:

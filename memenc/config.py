@@ -39,7 +39,7 @@ class MemencConfig(PreTrainedConfig):
         backbone: configuration of the backbone, as transformers writes it, with its `model_type`.
         attention_layers: one entry per attention call of the backbone, found by a dry run: heads, key_value_heads,
             head_dim, sliding_window, rotary.
-        memory: name of the design, see `available_memories()`, or names joined by a plus sign.
+        memory: name of the design, see `available_memories()`, or names joined by plus signs.
         memory_options: keyword arguments of the design; ``{"budget_bytes": n}`` instead of its sizes chooses them so
             that the state of one document stays within n bytes (float32, all memories together, without the document
             memory and the unfinished segment).

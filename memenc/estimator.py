@@ -32,7 +32,7 @@ from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import Cost, CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.run import predict_logits, train_classifier
-from memenc.training.settings import TrainingSettings
+from memenc.training.settings import TrainingSettings, Way
 
 DEFAULT_BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_TASK = "sequence-classification"
@@ -201,7 +201,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"training setting validation_share={share!r}: give a number from 0 to below 1")
         return TrainingSettings.of(given).with_seed(drawn_seed(self.random_state)), float(share)
 
-    def _new_model(self, adapt: str) -> MemencForSequenceClassification:
+    def _new_model(self, adapt: Way) -> MemencForSequenceClassification:
         return MemencForSequenceClassification.from_backbone(
             self.backbone,
             self.memory,
@@ -265,8 +265,6 @@ def check_texts(texts: Any) -> list[str]:
     Raises:
         ValueError: one text instead of several, none at all, or something that is not text, named with its place.
     """
-    if isinstance(texts, str):
-        raise ValueError("received one text; give a list of texts, [text]")
     found = checked_texts(texts)
     if not found:
         raise ValueError("received no texts (0 samples); give at least one")

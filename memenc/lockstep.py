@@ -50,7 +50,7 @@ def gathers_weights(module: nn.Module) -> bool:
 
     sharded = (FSDPModule, FullyShardedDataParallel)
     return any(isinstance(part, sharded) for part in module.modules()) or any(
-        hasattr(parameter, "ds_id") for parameter in module.parameters()
+        "ds_id" in vars(parameter) for parameter in module.parameters()
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,14 +15,14 @@ from memenc.config import MemencConfig
 from memenc.encoder.encoded import Keep, token_states_at
 from memenc.encoder.places import choose_sizes
 from memenc.encoder.schedule import resolve_segments_per_call
-from memenc.encoder.segment_encoder import SegmentEncoder, part_of
+from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.lead import Question
 from memenc.lockstep import plus, refuse_replica, zero_of
 from memenc.output import MemencOutput
 from memenc.pretrained import MemencPreTrainedModel, leave_weights_alone
 from memenc.readout import FinalMemory, build_readout
 from memenc.segments import Segments, cut_into_segments
-from memenc.state import MemoryState, fingerprint_of
+from memenc.state import MemoryState, fingerprint_of, part_of
 from memenc.texts import encode_texts
 
 
@@ -244,6 +245,9 @@ class MemencModel(MemencPreTrainedModel):
             tokenizer: of the backbone.
             documents_per_call: texts read side by side, at most.
             tokens_per_call: tokens read at once, padding included; bounds the memory.
+
+        Raises:
+            ValueError: something other than texts.
         """
         return encode_texts(self, texts, tokenizer, documents_per_call, tokens_per_call)[0]
 
@@ -264,6 +268,11 @@ class MemencModel(MemencPreTrainedModel):
     def _checked_state(self, memory: MemoryState | None, batch: int) -> dict[str, Tensor]:
         if memory is None:
             return self.encoder.initial_state(batch)
+        if not isinstance(memory, MemoryState):
+            raise ValueError(
+                f"memory={reprlib.repr(memory)} is no MemoryState; give `output.memory` of an earlier call, or "
+                "MemoryState.load(path) for one that was saved"
+            )
         if memory.fingerprint != self.fingerprint:
             raise ValueError(
                 f"this memory was written by another model or configuration ({memory.fingerprint}, this model is "
@@ -272,3 +281,14 @@ class MemencModel(MemencPreTrainedModel):
         if len(memory) != batch:
             raise ValueError(f"memory holds {len(memory)} documents, input_ids {batch}; use memory.select(...)")
         return memory.to(self.device).tensors
+
+
+class HasMemenc(Protocol):
+    """A head model: the encoder is its `memenc`."""
+
+    memenc: MemencModel
+
+
+def memenc_of(model: MemencPreTrainedModel | HasMemenc) -> MemencModel:
+    """The encoder itself, or the one inside a head model."""
+    return model if isinstance(model, MemencModel) else cast(HasMemenc, model).memenc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class MemoryState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors together; does not depend on how much was read."""
+        """Bytes of all tensors together; they grow with the text where the design says so (`nearest`, `summary`)."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @property
@@ -58,8 +58,7 @@ class MemoryState:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Tensors below one name: ``part("document")`` or ``part("layers.0")``."""
-        prefix = name + "."
-        return {key[len(prefix) :]: value for key, value in self.tensors.items() if key.startswith(prefix)}
+        return part_of(self.tensors, name)
 
     def select(self, indices: Sequence[int] | Tensor) -> MemoryState:
         """Documents at these indices, in this order, repeated if an index is; or those where a mask is true."""
@@ -157,6 +156,11 @@ class MemoryState:
         return MemoryState({name: function(tensor) for name, tensor in self.tensors.items()}, self.fingerprint)
 
 
+def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Tensors whose names start with `name` and a dot, without it."""
+    return {key[len(name) + 1 :]: tensor for key, tensor in tensors.items() if key.startswith(name + ".")}
+
+
 def fingerprint_of(description: dict) -> str:
     """Short stable hash of a JSON-able description of a configuration."""
     text = json.dumps(description, sort_keys=True, default=str)
@@ -194,6 +198,12 @@ def grown(tensor: Tensor, shape: Sequence[int]) -> Tensor:
         return tensor
     missing = [(0, wanted - present) for wanted, present in zip(shape, tensor.shape, strict=True)]
     return functional.pad(tensor, [number for pair in reversed(missing) for number in pair])
+
+
+def same_shape(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with zeros behind them where one is longer: states that grow hold room for their neighbours' entries."""
+    shape = [max(sizes) for sizes in zip(left.shape, right.shape, strict=True)]
+    return grown(left, shape), grown(right, shape)
 
 
 def _cat(tensors: Sequence[Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,17 +22,21 @@ from memenc.state import MemoryState
 CHARACTERS_PER_TOKEN = 4
 
 
-def checked_texts(texts: Iterable[Any]) -> list[str]:
+def checked_texts(texts: Any) -> list[str]:
     """Texts as a list.
 
     Raises:
-        ValueError: something that is not text, named with its place.
+        ValueError: one text or something else that is no collection of them; something in it that is not text, named
+            with its place.
     """
-    texts = list(texts)
-    for index, text in enumerate(texts):
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        one = "one text, " if isinstance(texts, str) else ""
+        raise ValueError(f"received {one}{reprlib.repr(texts)}; give a list of texts: [text] for one")
+    found = list(texts)
+    for place, text in enumerate(found):
         if not isinstance(text, str):
-            raise ValueError(f"document {index} is {type(text).__name__}, not text")
-    return [str(text) for text in texts]
+            raise ValueError(f"document {place} is {reprlib.repr(text)}, not text; make it a str, or leave it out")
+    return [str(text) for text in found]
 
 
 @torch.no_grad()

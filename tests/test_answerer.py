@@ -8,14 +8,22 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from memenc import MemencForMultipleChoice, MemencForQuestionAnswering, QuestionAnswerer, answering
+from memenc import (
+    MemencForMultipleChoice,
+    MemencForQuestionAnswering,
+    MemencForSequenceClassification,
+    QuestionAnswerer,
+    answering,
+)
 from memenc.cli.main import app
-from memenc.cli.trained import Trained, save_trained
+from memenc.data.labels import SINGLE, Labels
 from memenc.data.records import Record
 from memenc.saved import find_tokenizer
+from memenc.trained import Trained, save_trained
 from memenc.training.tasks import TaskOptions
 from memenc.training.tasks.multiple_choice import MultipleChoice
 from memenc.training.tasks.question_answering import LabelQuestions, SpanQuestions
+from memenc.training.tasks.sequence_classification import SequenceClassification
 from tests.cli.documents import write_lines
 from tests.data.tiny_tokenizers import tiny_tokenizer
 from tests.memory.checks import enliven
@@ -257,9 +265,18 @@ def test_a_damaged_reading_is_refused(kind, request, tmp_path):
 
 
 def test_a_classifier_answers_no_questions(tmp_path):
-    (tmp_path / "memenc_estimator.json").write_text('{"classes": ["a", "b"]}')
-    with pytest.raises(ValueError, match="holds a model for sequence-classification"):
-        QuestionAnswerer(tmp_path)
+    task = SequenceClassification(Labels.infer(["high", "low"], SINGLE))
+    folder = untrained(MemencForSequenceClassification, task, tmp_path)
+    with pytest.raises(ValueError, match="holds a model for sequence-classification, not for questions; use memenc"):
+        QuestionAnswerer(folder)
+
+
+def test_a_damaged_folder_is_named(labels):
+    kept = json.loads((labels / "memenc_estimator.json").read_text())
+    (labels / "memenc_estimator.json").write_text(json.dumps(kept | {"names": 3}))
+    (labels / "checksums.json").unlink()
+    with pytest.raises(ValueError, match=r"memenc_estimator.json is damaged"):
+        QuestionAnswerer(labels)
 
 
 def test_torch_keeps_no_graph(labels):

@@ -155,7 +155,7 @@ def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
         assert torch.equal(encoder.encode(given, tokenizer), many)
     one = encoder.encode(" ".join(texts), tokenizer)
     assert torch.allclose(encoder.encode(iter([texts[0], " ", texts[1], " ", texts[2]]), tokenizer), one, atol=1e-6)
-    with pytest.raises(ValueError, match="document 1 is NoneType, not text"):
+    with pytest.raises(ValueError, match="document 1 is None, not text; make it a str, or leave it out"):
         encoder.encode([texts[0], None], tokenizer)
     with pytest.raises(ValueError, match="received list; give one text"):
         fitted.explain(texts)
@@ -191,9 +191,10 @@ def test_works_in_cross_validation_and_pipeline(backbone):
 @pytest.mark.parametrize(
     ("texts", "labels", "message"),
     [
-        ("one text", ["a"], "list of texts"),
+        ("one text", ["a"], "received one text, 'one text'; give a list of texts"),
+        (None, ["a"], "received None; give a list of texts"),
         ([], [], "no texts"),
-        (["a", None], ["x", "y"], "document 1 is NoneType"),
+        (["a", None], ["x", "y"], "document 1 is None"),
         (["a", "b"], ["x"], "2 texts but 1 labels"),
         (["a", "b"], ["x", "x"], "class"),
         (["a", "b"], [0.5, 1.0], r"Unknown label type: y has quantities \(continuous\), 0.5 first"),

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = [
     ["memenc_kernels"],
-    ["config", "storage"],
+    ["config", "storage", "progress"],
     ["lead"],
     ["segments", "state"],
     ["lockstep", "output"],
@@ -26,6 +26,7 @@ RANKS = [
     ["baselines"],
     ["diagnostics"],
     ["estimator"],
+    ["trained"],
     ["answering"],
     ["answerer"],
     ["comparison"],

@@ -71,7 +71,11 @@ def test_masks_of_any_type(dtype):
 
 
 BAD_INPUTS = {
-    "no documents": (lambda: {"input_ids": tokens(0, 20)}, "received a batch of no documents"),
+    "no documents": (lambda: {"input_ids": tokens(0, 20)}, r"\(0, 20\), a batch of no documents; give at least one"),
+    "path of a memory": (
+        lambda: {"input_ids": tokens(2, 9), "memory": "contract.memory"},
+        r"memory='contract.memory' is no MemoryState; .* MemoryState.load\(path\)",
+    ),
     "float ids": (lambda: {"input_ids": torch.rand(2, 9)}, "whole numbers"),
     "one dimension": (lambda: {"input_ids": tokens(9)}, "batch, tokens"),
     "three dimensions": (lambda: {"input_ids": tokens(2, 3, 9)}, "batch, tokens"),
@@ -211,6 +215,9 @@ def test_texts_are_encoded_as_their_tokens_are(tokenizer):
     pieces = (TEXT[start : start + 9] for start in range(0, len(TEXT), 9))
     assert_close(model.encode(pieces, tokenizer), vectors[:1], 1e-5, "pieces of one text")
     assert model.encode([], tokenizer).shape == (0, HIDDEN)
+    for given in (5, None, b"dog"):
+        with pytest.raises(ValueError, match=rf"received {given}; give a list of texts: \[text\] for one"):
+            model.encode(given, tokenizer)
 
 
 @torch.no_grad()

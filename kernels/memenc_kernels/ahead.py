@@ -79,10 +79,10 @@ def work(everyday: bool, functions: Iterable[str] = FUNCTIONS) -> list[tuple[Bui
     ]
 
 
-def compile_all(work: Sequence[tuple[Build, Architecture]], processes: int | None = None) -> Iterator[Compiled]:
+def compile_all(work: Sequence[tuple[Build, Architecture]]) -> Iterator[Compiled]:
     """Compile in parallel; what was compiled comes in the order of the work, as soon as it is there."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes or os.cpu_count(), context, _prepare_worker) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), context, _prepare_worker) as pool:
         yield from pool.map(compile_build, *zip(*work, strict=True)) if work else ()
 
 

@@ -52,11 +52,6 @@ class BaselineReport:
     rows: list[Row]
     verdict: str
 
-    def as_records(self) -> list[dict[str, Any]]:
-        """Plain values, one dictionary per model."""
-        names = ("name", "accuracy", "error", "macro_f1", "training_seconds")
-        return [{name: getattr(row, name) for name in names} for row in self.rows]
-
     def __str__(self) -> str:
         lines = [f"{'model':28} {'accuracy':>18} {'macro F1':>9} {'training':>10}"]
         for row in self.rows:

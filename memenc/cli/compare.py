@@ -19,6 +19,7 @@ from memenc.comparison import Comparison, ComparisonSettings, presets
 from memenc.comparison import compare as run_comparison
 from memenc.comparison.cells import Cell, cells_of
 from memenc.comparison.store import CellStore
+from memenc.progress import NowAndThen, TimeLeftColumn, left
 
 
 def compare(
@@ -75,10 +76,6 @@ def show(comparison: Comparison, output: Path) -> None:
         raise typer.Exit(1)
 
 
-# Between two lines in a file, where nothing moves.
-SECONDS_BETWEEN_LINES = 60.0
-
-
 class Watcher:
     """Shows how far a comparison is, and how long it will take.
 
@@ -88,12 +85,12 @@ class Watcher:
 
     def __init__(self, missing: Sequence[Cell]) -> None:
         self.shares = dict.fromkeys((cell.identity for cell in missing), 0.0)
-        self.started = self.spoke = time.monotonic()
-        columns = (TextColumn("comparing"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        columns = (*columns, TextColumn("{task.fields[left]}"))
-        self.silent = not console.err().is_terminal
-        self.progress = Progress(*columns, console=console.err(), transient=True, disable=self.silent)
-        self.line = self.progress.add_task("comparing", total=len(missing), left="")
+        self.started = time.monotonic()
+        columns = (TextColumn("comparing"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeLeftColumn())
+        silent = not console.err().is_terminal
+        self.progress = Progress(*columns, console=console.err(), transient=True, disable=silent)
+        self.line = self.progress.add_task("comparing", total=len(missing), share=None, told=0.0)
+        self.lines = NowAndThen(self.progress.console)
 
     @contextmanager
     def shown(self) -> Iterator[Watcher]:
@@ -109,20 +106,10 @@ class Watcher:
     def __call__(self, cell: Cell, share: float) -> None:
         """Take note of a cell's share."""
         self.shares[cell.identity] = share
-        self.progress.update(self.line, completed=sum(self.shares.values()), left=self.time_left())
-        if share >= 1.0:
-            self._say(f"{self.finished}/{len(self.shares)} {cell.title} {self.time_left()}")
-        elif self.silent and time.monotonic() - self.spoke >= SECONDS_BETWEEN_LINES:
-            self._say(f"{sum(self.shares.values()) / len(self.shares):.0%} {self.time_left()}")
-
-    def _say(self, line: str) -> None:
-        self.spoke = time.monotonic()
-        self.progress.console.print(line.strip(), highlight=False, markup=False, soft_wrap=True)
-
-    def time_left(self) -> str:
-        """An estimate from what was done so far."""
         done, seconds = sum(self.shares.values()), time.monotonic() - self.started
-        if not 0 < done < len(self.shares):
-            return ""
-        left = seconds / done * (len(self.shares) - done)
-        return f"(about {left / 60:,.0f} min left)" if left >= 90 else f"(about {left:,.0f} s left)"
+        whole = done / len(self.shares)
+        self.progress.update(self.line, completed=done, share=whole, told=seconds)
+        if share >= 1.0:
+            self.lines.say(f"{self.finished}/{len(self.shares)} {cell.title}", left(whole, seconds, seconds))
+        else:
+            self.lines.tell(f"{whole:.0%}", left(whole, seconds, seconds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,14 @@ from memenc.cli import console
 from memenc.cli.options import BadRecord, DocumentOptions, TaskName
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import given_options
-from memenc.cli.trained import chunks_of
-from memenc.data.records import Record
+from memenc.data.records import Record, batches_of
 from memenc.estimator import split_places
 from memenc.training.tasks import Examples, Task, TaskOptions, task_named
 from memenc.training.tasks.base import ProblemType, QuestionPosition
+
+# What is held at a time when a file is read in a stream: so many documents, or so many characters.
+DOCUMENTS_PER_CHUNK = 256
+CHARACTERS_PER_CHUNK = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,11 @@ class Corpus:
         if problems and not len(found):
             raise ValueError(f"{source}: not one of {len(problems):,} records can be used. {problems[0]}")
         return found
+
+
+def chunks_of(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Records in lists that can be held at a time."""
+    return batches_of(records, DOCUMENTS_PER_CHUNK, CHARACTERS_PER_CHUNK)
 
 
 def texts_of(records: Sequence[Record]) -> list[str]:

@@ -14,11 +14,10 @@ import typer
 from transformers import AutoConfig
 
 from memenc.cli import console, options
-from memenc.cli.corpus import texts_of
+from memenc.cli.corpus import chunks_of, texts_of
 from memenc.cli.outputs import check_output_file, check_output_folder
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import given_options, spread
-from memenc.cli.trained import chunks_of
 from memenc.config import MemencConfig
 from memenc.corpus_encoding import DocumentEncoder, EndlessDocument, NewMemory, Shard, ShardWork, folder_status
 from memenc.corpus_encoding.endless import BYTES_PER_BLOCK

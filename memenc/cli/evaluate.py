@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from transformers import set_seed
 
 from memenc.cli import console, options
+from memenc.cli.corpus import chunks_of
 from memenc.cli.outputs import check_output_file
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
-from memenc.cli.trained import Trained, chunks_of, load_trained
 from memenc.storage.results import write_results
+from memenc.trained import Trained, load_trained
 
 
 @spread
@@ -33,6 +35,7 @@ def evaluate(
     ] = None,
     task: options.TrainedTask = None,
     instruction: options.Instruction = None,
+    seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Score a trained model on labelled documents."""
@@ -40,6 +43,7 @@ def evaluate(
     if path is not None:
         for suffix in (".json", ".csv"):
             check_output_file(path.with_name(path.name + suffix))
+    set_seed(seed)
     trained = load_trained(model, options.chosen_device(device), task, instruction)
     result = evaluated(trained, documents, label_column)
     console.out().print(console.facts(f"{model} on {documents.data}", result))
@@ -48,7 +52,8 @@ def evaluate(
             "text_column": documents.text_column or trained.task.text_column,
             "label_column": label_column or trained.task.label_column,
         }
-        write_results(path, [result], model=model, options=asdict(documents) | columns, instruction=instruction)
+        facts = {"options": asdict(documents) | columns, "instruction": instruction}
+        write_results(path, [result], model=model, seed=seed, **facts)
 
 
 def evaluated(trained: Trained, documents: options.DocumentOptions, label_column: str | None) -> dict[str, Any]:

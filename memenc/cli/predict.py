@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import IO, Annotated, Any, TextIO
 
 import typer
+from transformers import set_seed
 
 from memenc.cli import console, options
+from memenc.cli.corpus import chunks_of
 from memenc.cli.outputs import check_output_file
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
-from memenc.cli.trained import Trained, chunks_of, load_trained
+from memenc.trained import Trained, load_trained
 from memenc.training.tasks import Examples, Task
 from memenc.training.tasks.base import seen
 from memenc.training.tasks.questions import QuestionTask
@@ -50,11 +52,13 @@ def predict(
     ] = 1,
     task: options.TrainedTask = None,
     instruction: options.Instruction = None,
+    seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:
     """Label documents, or answer questions about them: any number of them, each of any length."""
     if output != STANDARD_OUTPUT:
         check_output_file(output)
+    set_seed(seed)
     trained = load_trained(model, options.chosen_device(device), task, instruction)
     if label_column is not None and not trained.task.predicts_from_labels:
         said = f"--label-column {label_column}"

@@ -23,13 +23,13 @@ from memenc.data.decisive_sentence import filler_chunks, filler_of_split
 from memenc.data.records import Record
 from memenc.data.token_buffer import TokenBuffer
 from memenc.data.tokens import stream_token_ids, tokenize_document
-from memenc.diagnostics.knockout import memenc_of
 from memenc.diagnostics.probing.facts import Facts
 from memenc.diagnostics.probing.probe import Probe, ProbeSettings
 from memenc.diagnostics.probing.probe import probe as measured
 from memenc.diagnostics.probing.reading import Told
 from memenc.diagnostics.probing.report import save_report
-from memenc.model import MemencModel
+from memenc.model import MemencModel, memenc_of
+from memenc.progress import NowAndThen
 from memenc.saved import load_whole, require_folder
 from memenc.tasks import MemencForSequenceClassification
 
@@ -193,12 +193,18 @@ def own_facts(tokenizer: PreTrainedTokenizerBase, source: str) -> Facts:
 
 @contextmanager
 def progress() -> Iterator[Told]:
-    """A line that says what is being measured."""
+    """A line that says what is being measured, or in a file one now and then."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     # Written to a file, a line that moves would leave empty lines behind.
     with Progress(*columns, console=console.err(), transient=True, disable=not console.err().is_terminal) as shown:
         task = shown.add_task("reading", total=None)
-        yield lambda message: shown.update(task, description=message)
+        lines = NowAndThen(shown.console)
+
+        def told(message: str) -> None:
+            shown.update(task, description=message)
+            lines.tell(message)
+
+        yield told
 
 
 def show(found: Probe) -> None:

@@ -1,21 +1,20 @@
-"""One line that moves while documents are read: how many, how fast, and how long it takes."""
+"""While documents are read: how many, how fast, and how long it takes, on a line that moves or on one now and then."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
-from rich.text import Text
 
 from memenc.cli.console import err
+from memenc.progress import NowAndThen, TimeLeftColumn, left
 
 
 class DocumentProgress:
-    """What was read so far, shown on a line; it fails no one, whatever becomes of the line.
+    """What was read so far, on a line that moves, or in a file on one now and then; it fails no one, whatever comes.
 
     Args:
         description: of what is done.
@@ -36,6 +35,7 @@ class DocumentProgress:
         # Written to a file, a line that moves would leave empty lines behind.
         self.line = Progress(*columns, console=console, transient=True, disable=not console.is_terminal, get_time=clock)
         self.task = self.line.add_task(description, total=None, read="", share=None, told=0.0)
+        self.description, self.lines = description, NowAndThen(console, self.line.get_time)
         self.documents = self.tokens = self.passed_over = 0
 
     def advance(self, documents: int = 0, tokens: int = 0, share: float | None = None) -> None:
@@ -53,6 +53,7 @@ class DocumentProgress:
             read = said(self.documents, self.tokens, self.tokens - self.passed_over, seconds)
             whole = None if share is None else 1.0
             self.line.update(self.task, total=whole, completed=share, read=read, share=share, told=seconds)
+            self.lines.tell(f"{self.description}:", read, left(share, seconds, seconds))
 
     def pass_over(self, tokens: int) -> None:
         """Count tokens that were read before this line was there: they say nothing of the speed."""
@@ -61,22 +62,6 @@ class DocumentProgress:
 
     def _seconds(self) -> float:
         return self.line.tasks[0].elapsed or 0.0
-
-
-class TimeLeftColumn(ProgressColumn):
-    """The time left, where a task says in its fields `share` how much is done, and in `told` (seconds) since when."""
-
-    def render(self, task: Task) -> Text:
-        """Hours, minutes and seconds, or nothing."""
-        left = time_left(task.fields["share"], task.fields["told"], task.elapsed or 0.0)
-        return Text("" if left is None else f"{timedelta(seconds=round(left))} left", style="progress.remaining")
-
-
-def time_left(share: float | None, told: float, now: float) -> float | None:
-    """Seconds left at the same pace if a share was done after `told` seconds and it is `now`; None if nobody knows."""
-    if not share or told <= 0:
-        return None
-    return max(0.0, told / share - now)
 
 
 def said(documents: int, tokens: int, timed: int, seconds: float) -> str:
@@ -88,7 +73,7 @@ def said(documents: int, tokens: int, timed: int, seconds: float) -> str:
 
 @contextmanager
 def document_progress(description: str = "reading") -> Iterator[DocumentProgress]:
-    """A line on standard error, if that is a terminal, as long as the block lasts."""
+    """Progress on standard error as long as the block lasts."""
     progress = DocumentProgress(description, err())
     with suppress(Exception):
         progress.line.start()

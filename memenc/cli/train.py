@@ -14,7 +14,6 @@ from memenc.cli.corpus import Corpus, CorpusOptions
 from memenc.cli.outputs import check_output_folder
 from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
-from memenc.cli.trained import Trained, save_trained
 from memenc.data.report import corpus_report
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
@@ -22,6 +21,7 @@ from memenc.lockstep import is_first_process
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.saved import require_folder_or_name
 from memenc.storage.results import plain, write_results
+from memenc.trained import Trained, save_trained
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import CostCallback
 from memenc.training.run import fine_tune

@@ -25,6 +25,8 @@ Tell = Callable[[float], None]
 Work = Callable[[Cell, Tell], dict[str, Any]]
 # Told that a cell is done by this share.
 Watch = Callable[[Cell, float], None]
+# From one word of a process about its share to the next.
+SECONDS_BETWEEN_WORDS = 0.5
 
 
 @dataclass
@@ -152,13 +154,13 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def now_and_then(tell: Tell, seconds: float = 0.5) -> Tell:
+def now_and_then(tell: Tell) -> Tell:
     """Tell the share that is done, but not at every step."""
     last = time.monotonic()
 
     def tell_rarely(share: float) -> None:
         nonlocal last
-        if time.monotonic() - last >= seconds:
+        if time.monotonic() - last >= SECONDS_BETWEEN_WORDS:
             last = time.monotonic()
             tell(share)
 

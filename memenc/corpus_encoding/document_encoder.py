@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from memenc.corpus_encoding.identity import model_hash
 from memenc.corpus_encoding.loading import NewMemory, load_encoder
 from memenc.model import MemencModel
-from memenc.texts import encode_texts
+from memenc.texts import checked_texts, encode_texts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -74,7 +74,7 @@ class DocumentEncoder:
         """Context vectors (texts, hidden), float32, in the order of the texts.
 
         Raises:
-            ValueError: one of them is no text.
+            ValueError: one text instead of several, or something that is not text, named with its place.
         """
         return self.encode_counted(texts)[0]
 
@@ -82,12 +82,9 @@ class DocumentEncoder:
         """What `encode` gives, and how many tokens were read of every text, (texts,); of an empty one 0.
 
         Raises:
-            ValueError: one of them is no text.
+            ValueError: as `encode` does.
         """
-        for place, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"document {place} of the batch is {text!r}, not text; leave it out beforehand")
-        vectors, tokens = encode_texts(self.model, list(texts), self.tokenizer)
+        vectors, tokens = encode_texts(self.model, checked_texts(texts), self.tokenizer)
         return vectors.float().cpu().numpy(), np.array(tokens, dtype=np.int64)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,5 +101,5 @@ class DocumentEncoder:
             there = ", ".join(map(repr, columns)) or "none"
             raise ValueError(f"the batch has no column {self.text_column!r}; its columns are: {there}")
         # Texts are large: an engine that keeps what comes back would move all of them once more.
-        vectors = self.encode(list(columns.pop(self.text_column)))
+        vectors = self.encode(columns.pop(self.text_column))
         return columns | {self.vector_column: vectors}

@@ -108,15 +108,11 @@ def _prose_sentences(paragraph: str) -> Iterator[str]:
 
 
 @functools.cache
-def _docstring_sentences() -> tuple[str, ...]:
+def docstring_sentences() -> tuple[str, ...]:
+    """Distinct sentences of prose in the docstrings of scipy and scikit-learn, in a fixed order."""
     docstrings = (inspect.getdoc(member) or "" for member in _documented_objects())
     paragraphs = itertools.chain.from_iterable(map(_paragraphs, docstrings))
     return tuple(dict.fromkeys(itertools.chain.from_iterable(map(_prose_sentences, paragraphs))))
-
-
-def filler_sentences_from_docstrings() -> list[str]:
-    """Distinct sentences of prose in the docstrings of scipy and scikit-learn, in a fixed order."""
-    return list(_docstring_sentences())
 
 
 def filler_chunks_from_text(texts: Iterable[str], words_per_chunk: int = WORDS_PER_CHUNK) -> list[str]:
@@ -142,7 +138,7 @@ def filler_chunks_from_text(texts: Iterable[str], words_per_chunk: int = WORDS_P
 
 @functools.cache
 def _docstring_chunks(words_per_chunk: int) -> tuple[str, ...]:
-    return tuple(filler_chunks_from_text([" ".join(_docstring_sentences())], words_per_chunk))
+    return tuple(filler_chunks_from_text([" ".join(docstring_sentences())], words_per_chunk))
 
 
 def filler_chunks(words_per_chunk: int = WORDS_PER_CHUNK) -> list[str]:

@@ -12,6 +12,8 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from memenc.data.cuts import Encode, Tokens, Window, read_on, tokenize_in_chunks, unread_tokens
 
 BLOCK_CHARACTERS = 4_096
+# Tokenized at a time.
+CHUNK_CHARACTERS = 65_536
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -64,7 +66,7 @@ def pair_tokens_of(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int] 
 
 
 def stream_token_ids(
-    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = 65_536
+    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = CHUNK_CHARACTERS
 ) -> Iterator[list[int]]:
     """Yield the ids of a text of any length, without special tokens, in lists of about one chunk.
 
@@ -84,7 +86,7 @@ def stream_token_ids(
 
 
 def stream_tokens_with_offsets(
-    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = 65_536
+    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = CHUNK_CHARACTERS
 ) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
     """Yield (ids, [(start, end), ...]) as `stream_token_ids` does, offsets in characters of the whole text.
 
@@ -100,7 +102,7 @@ def stream_tokens_with_offsets(
 
 
 def tokenize_document(
-    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = 65_536
+    text: str | Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk_characters: int = CHUNK_CHARACTERS
 ) -> numpy.ndarray:
     """Return all ids of `stream_token_ids` as one int32 array (tokens,).
 
@@ -139,19 +141,15 @@ class ArrivingText:
     Args:
         tokenizer: a transformers tokenizer.
         window: what another process was left with, to go on from there.
-        chunk_characters: characters tokenized at a time.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, window: Window | None = None, chunk_characters: int = 65_536
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, window: Window | None = None) -> None:
         self.window = Window() if window is None else window
         self._encode = _encoder(tokenizer, with_offsets=False)
-        self._chunk_characters = chunk_characters
 
     def read(self, block: str) -> list[int]:
         """The ids that are certain now, whatever follows; `window` holds the text of those that are not."""
-        found, self.window = read_on(self.window.followed_by(block), self._encode, self._chunk_characters)
+        found, self.window = read_on(self.window.followed_by(block), self._encode, CHUNK_CHARACTERS)
         return [token for tokens in found for token in tokens.ids]
 
     def rest(self) -> list[int]:

@@ -14,17 +14,11 @@ from memenc.memory import LayerMemory
 from memenc.memory.composite import CompositeMemory
 from memenc.memory.learned_start import LearnedStart
 from memenc.model import MemencModel
-from memenc.state import MemoryState, grown
+from memenc.state import MemoryState, same_shape
 
 # Relative change of token states below which a knock-out shows rounding and nothing else.
 ROUNDING = 1e-5
 LARGEST_COUNT = 2**20
-
-
-class HasMemenc(Protocol):
-    """A head model: the encoder is its `memenc`."""
-
-    memenc: MemencModel
 
 
 class HasPrefix(Protocol):
@@ -59,11 +53,6 @@ class Effect:
 
     tokens: float
     vector: float
-
-
-def memenc_of(model: MemencModel | HasMemenc) -> MemencModel:
-    """The encoder itself, or the one inside a head model."""
-    return model if isinstance(model, MemencModel) else model.memenc
 
 
 def places_of(model: MemencModel) -> tuple[Place, ...]:
@@ -229,7 +218,7 @@ def carried(model: MemencModel, documents: Tensor, places: Sequence[Place]) -> d
 def state_change(state: MemoryState, other: MemoryState, place: HasPrefix) -> float:
     """Relative difference of what two states hold in a place."""
     contents, others = content(state, place), other.part(place.prefix)
-    pairs = [_same_shape(x, others[name]) for name, x in contents.items()]
+    pairs = [same_shape(x, others[name]) for name, x in contents.items()]
     if not pairs:
         return 0.0
     return change(*(torch.cat([pair[side].flatten().double() for pair in pairs]) for side in (0, 1)), of=0)
@@ -250,8 +239,3 @@ def change(new: Tensor, old: Tensor, of: Literal[0, 1] = 1) -> float:
     """Norm of the difference relative to that of `old`, or with ``of=0`` to that of `new`."""
     new, old = new.detach().double(), old.detach().double()
     return float((new - old).norm() / (new, old)[of].norm().clamp(min=1e-300))
-
-
-def _same_shape(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    shape = [max(sizes) for sizes in zip(left.shape, right.shape, strict=True)]
-    return grown(left, shape), grown(right, shape)

@@ -21,11 +21,11 @@ from memenc.diagnostics.gates import Gate, gates_of, memory_parameters
 from memenc.diagnostics.gradient_reach import Gradients, gradients
 from memenc.diagnostics.horizon import Horizon, at_horizon
 from memenc.diagnostics.integrity import Readings
-from memenc.diagnostics.knockout import Effect, HasMemenc, Knockout, Place, memenc_of, places_of
+from memenc.diagnostics.knockout import Effect, Knockout, Place, places_of
 from memenc.diagnostics.liveness_table import table_of
 from memenc.diagnostics.liveness_verdict import problems_of, silent_parts
 from memenc.memory.base import GATES
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 
 
 @dataclass(frozen=True)

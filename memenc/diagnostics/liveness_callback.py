@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from memenc.diagnostics.knockout import effect_of_all, measured, memenc_of, places_of, whole_segments
+from memenc.diagnostics.knockout import effect_of_all, measured, places_of, whole_segments
 from memenc.diagnostics.liveness_verdict import NOTHING
+from memenc.model import memenc_of
 
 # What is kept aside of a training set, and how often it is looked at: some hundredths of the training's time.
 WATCHED_DOCUMENTS, WATCHED_SEGMENTS, LOGS_BETWEEN = 4, 4, 20

@@ -27,6 +27,7 @@ from memenc.memory.document import DocumentMemory
 from memenc.memory.none import NoMemory
 from memenc.memory.scan import detached
 from memenc.segments import Pending, Segments
+from memenc.state import part_of
 from memenc_kernels.dispatch import as_asked_now
 from memenc_kernels.products import fast_products
 
@@ -286,11 +287,6 @@ def _over_the_top(states: Tensor, extra: SegmentGroup | None) -> SegmentGroup:
     """States of the last layer (batch, segments, tokens, hidden) as segments of one head."""
     one_head = rearrange(states, "batch segments tokens hidden -> batch segments 1 tokens hidden")
     return SegmentGroup(one_head, one_head, one_head, extra)
-
-
-def part_of(tensors: Tensors, name: str) -> Tensors:
-    """Tensors whose names start with `name` and a dot, without it."""
-    return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
 
 
 def _prefixed(name: str, tensors: Tensors) -> Tensors:

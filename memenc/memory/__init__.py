@@ -122,7 +122,7 @@ def designs_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str,
 
 def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:
     if name not in MEMORIES:
-        raise ValueError(f"unknown memory {name!r}; available: {', '.join(MEMORIES)}, and any two joined by +")
+        raise ValueError(f"unknown memory {name!r}; available: {', '.join(MEMORIES)}, and several joined by +")
     known = MEMORIES[name].options
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -23,7 +23,9 @@ GATES = ("_bias", "_logits")
 
 
 class LayerMemory(nn.Module, ABC):
-    """Memory of one attention layer: a function of its state alone, per document, of constant size.
+    """Memory of one attention layer: a function of its state alone, per document.
+
+    A state has one size however much was read, except in designs that say that it grows.
 
     A design offers entries to attend to (`read`, with `positions`), or looks up by itself what a query wants
     (`retrieve`), or both. `write` receives full segments only; documents that end earlier keep their state, which the

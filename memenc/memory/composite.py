@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory
 from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
+from memenc.state import part_of
 
 
 @final
@@ -43,7 +44,7 @@ class CompositeMemory(LayerMemory):
 
     def write(self, state: State, segment: Segment) -> State:
         """Write every part."""
-        return self._joined(lambda name, part: part.write(_of(name, state), segment))
+        return self._joined(lambda name, part: part.write(part_of(state, name), segment))
 
     def reset_parameters(self) -> None:
         """Every part to its own start."""
@@ -52,7 +53,7 @@ class CompositeMemory(LayerMemory):
 
     def read(self, state: State) -> Entries | None:
         """Entries of all parts, one behind the other."""
-        return _side_by_side([part.read(_of(name, state)) for name, part in self.memories.items()])
+        return _side_by_side([part.read(part_of(state, name)) for name, part in self.memories.items()])
 
     def positions(self, device: torch.device) -> Tensor | None:
         """Positions of all entries."""
@@ -66,12 +67,12 @@ class CompositeMemory(LayerMemory):
     def retrieve(self, state: State, queries: Tensor) -> tuple[Retrieved, ...]:
         """What the parts look up, in their order."""
         return tuple(
-            found for name, part in self.memories.items() for found in part.retrieve(_of(name, state), queries)
+            found for name, part in self.memories.items() for found in part.retrieve(part_of(state, name), queries)
         )
 
     def scan(self, state: State, segments: SegmentGroup, plan: WritePlan) -> Scanned:
         """Run every part along the group in its own way."""
-        scanned = {name: part.scan(_of(name, state), segments, plan) for name, part in self.memories.items()}
+        scanned = {name: part.scan(part_of(state, name), segments, plan) for name, part in self.memories.items()}
         losses = [each.loss for each in scanned.values() if each.loss is not None]
         return Scanned(
             tuple(line for each in scanned.values() for line in each.lines),
@@ -86,10 +87,6 @@ class CompositeMemory(LayerMemory):
             for name, part in self.memories.items()
             for key, tensor in state_of(name, part).items()
         }
-
-
-def _of(name: str, state: State) -> State:
-    return {key[len(name) + 1 :]: tensor for key, tensor in state.items() if key.startswith(name + ".")}
 
 
 def _side_by_side(found: list[Entries | None]) -> Entries | None:

@@ -7,10 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
+
+# Lengths are compared after being multiplied by a random factor between 1 / SPREAD and SPREAD.
+SPREAD = 2.0
 
 
 class ShortestFirst(Sampler[int]):
@@ -22,11 +24,10 @@ class ShortestFirst(Sampler[int]):
     Args:
         lengths: own tokens of every document.
         seed: of the random order.
-        spread: lengths are compared after being multiplied by a random factor between 1 / spread and spread.
     """
 
-    def __init__(self, lengths: Sequence[int], seed: int, spread: float = 2.0) -> None:
-        self.lengths, self.seed, self.spread = list(lengths), seed, spread
+    def __init__(self, lengths: Sequence[int], seed: int) -> None:
+        self.lengths, self.seed = list(lengths), seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -41,7 +42,7 @@ class ShortestFirst(Sampler[int]):
         if self.epoch > 0:
             yield from torch.randperm(len(self.lengths), generator=generator).tolist()
             return
-        factors = self.spread ** (2 * torch.rand(len(self.lengths), generator=generator) - 1)
+        factors = SPREAD ** (2 * torch.rand(len(self.lengths), generator=generator) - 1)
         yield from (factors * (torch.tensor(self.lengths) + 1)).argsort().tolist()
 
 
@@ -56,13 +57,11 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
     Source: Bulatov et al. 2023 (arXiv:2304.11062), Rodkin et al. 2024 (arXiv:2407.04841).
 
     As a callback of any transformers Trainer it follows the steps, also through a resumed training; what feeds the
-    model asks it for `segments` or lets it `crop` documents. `DocumentTrainer` does so by itself.
+    model asks it for the `stretches` of documents to read. `DocumentTrainer` does so by itself.
 
     Args:
         stages: rising numbers of segments; may be none with `most`.
         until: share of the steps after which the stages are over; they share it equally.
-        grow_at: score at an evaluation from which the next stage begins instead; None grows by steps.
-        metric: name of that score.
         share_of_one: share of the steps that read single segments.
         seed: of the draws.
         most: segments of a document at most, after the stages too; None reads whole documents then.
@@ -75,8 +74,6 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
         self,
         stages: Sequence[int],
         until: float = 0.6,
-        grow_at: float | None = None,
-        metric: str = "eval_accuracy",
         share_of_one: float = 0.1,
         seed: int = 0,
         most: int | None = None,
@@ -87,19 +84,9 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
             raise ValueError(f"most={most}: give at least 1 segment, and no fewer than stages={list(stages)} end with")
         if not (0.0 < until <= 1.0 and 0.0 <= share_of_one < 1.0):
             raise ValueError(f"until={until} and share_of_one={share_of_one} are shares; give numbers between 0 and 1")
-        self.stages, self.until, self.grow_at, self.metric = list(stages), until, grow_at, metric
+        self.stages, self.until = list(stages), until
         self.share_of_one, self.seed, self.most = share_of_one, seed, most
         self.stage, self.step = 0, 0
-
-    @property
-    def maximum(self) -> int | None:
-        """Segments that documents have at most in this stage; None if they are whole."""
-        return self.most if self.over else self.stages[self.stage]
-
-    @property
-    def over(self) -> bool:
-        """Whether the last stage is over."""
-        return self.stage >= len(self.stages)
 
     @property
     def segments(self) -> int | None:
@@ -108,12 +95,8 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
         one, number = torch.rand(2, generator=generator).tolist()
         if one < self.share_of_one:
             return 1
-        return self.most if self.over else 1 + int(number * self.stages[self.stage])
-
-    def crop(self, documents: Sequence[Tensor], tokens_per_segment: int) -> list[Tensor]:
-        """A stretch of this step's length, from a random place, of every document's token ids (tokens,)."""
-        stretches = self.stretches([len(document) for document in documents], tokens_per_segment)
-        return [document[start:end] for document, (start, end) in zip(documents, stretches, strict=True)]
+        over = self.stage >= len(self.stages)
+        return self.most if over else 1 + int(number * self.stages[self.stage])
 
     def stretches(self, lengths: Sequence[int], tokens_per_segment: int, before: int = 0) -> list[tuple[int, int]]:
         """First token of the stretch that this step reads of every document, and the token behind its last.
@@ -140,20 +123,11 @@ class SegmentCurriculum(TrainerCallback, ExportableState):
     ) -> None:
         """Follow the steps."""
         self.step = state.global_step
-        if self.grow_at is None:
-            done = state.global_step / max(1, state.max_steps)
-            self.stage = min(len(self.stages), int(done / self.until * len(self.stages)))
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Go to the next stage if this one is learned."""
-        if self.grow_at is not None:
-            metrics = kwargs.get("metrics") or {}
-            if self.metric not in metrics:
-                raise ValueError(f"no metric {self.metric!r} to grow by; this evaluation has {sorted(metrics)}")
-            self.stage += int(metrics[self.metric] >= self.grow_at and not self.over)
+        done = state.global_step / max(1, state.max_steps)
+        self.stage = min(len(self.stages), int(done / self.until * len(self.stages)))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        names = ("stages", "until", "grow_at", "metric", "share_of_one", "seed", "most")
+        names = ("stages", "until", "share_of_one", "seed", "most")
         attributes = {"stage": self.stage, "step": self.step}
         return {"args": {name: getattr(self, name) for name in names}, "attributes": attributes}

@@ -1,4 +1,4 @@
-"""One progress line for training: step, loss, tokens per second, time left; and the validation score of every epoch."""
+"""How training goes: step, loss, tokens per second, time left; and the validation score of every epoch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from memenc.progress import NowAndThen, TimeLeftColumn, left
 
 
 class ProgressLine(TrainerCallback):
-    """Shows how training goes.
+    """Shows how training goes: on a line that moves, or in a file on one now and then.
 
     Args:
         tokens_per_epoch: tokens of the training documents, for the speed.
@@ -22,7 +24,6 @@ class ProgressLine(TrainerCallback):
         self.tokens_per_epoch = tokens_per_epoch
         self.console = console or Console(stderr=True)
         self.progress: Progress | None = None
-        self.started = 0.0
         self.loss = "-"
 
     def on_train_begin(
@@ -34,21 +35,28 @@ class ProgressLine(TrainerCallback):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[tokens_per_second]} tokens/s  loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
+            TimeLeftColumn(),
         )
         silent = not self.console.is_terminal
         self.progress = Progress(*columns, console=self.console, transient=True, disable=silent)
-        self.task = self.progress.add_task("training", total=state.max_steps, tokens_per_second="-", loss="-")
+        nothing_yet = {"tokens_per_second": "-", "loss": "-", "share": None, "told": 0.0}
+        self.task = self.progress.add_task("training", total=state.max_steps, **nothing_yet)
         self.progress.start()
+        self.lines = NowAndThen(self.console)
         self.started, self.first_step = time.monotonic(), state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the line."""
         if self.progress is None or not state.max_steps:
             return
-        share = (state.global_step - self.first_step) / state.max_steps * (state.num_train_epochs or 1)
-        speed = share * self.tokens_per_epoch / max(1e-9, time.monotonic() - self.started)
-        self.progress.update(self.task, completed=state.global_step, tokens_per_second=f"{speed:,.0f}", loss=self.loss)
+        steps, seconds = state.global_step - self.first_step, time.monotonic() - self.started
+        epochs = steps / state.max_steps * (state.num_train_epochs or 1)
+        speed = f"{epochs * self.tokens_per_epoch / max(1e-9, seconds):,.0f}"
+        share = steps / max(1, state.max_steps - self.first_step)
+        shown = {"tokens_per_second": speed, "loss": self.loss, "share": share, "told": seconds}
+        self.progress.update(self.task, completed=state.global_step, **shown)
+        done = f"training: step {state.global_step:,} of {state.max_steps:,}"
+        self.lines.tell(done, f"{speed} tokens/s", f"loss {self.loss}", left(share, seconds, seconds))
 
     def on_log(
         self,

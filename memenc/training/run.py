@@ -22,7 +22,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from memenc.data.batches import parts_of
 from memenc.data.labels import REGRESSION, SINGLE, Labels
 from memenc.lockstep import is_first_process, number_of_processes
-from memenc.model import MemencModel
+from memenc.model import memenc_of
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.tasks import MemencForSequenceClassification
 from memenc.tasks.final_reading import ReadDocuments
@@ -107,7 +107,7 @@ def fine_tune(
     encoder.checkpointing = settings.activation_checkpointing
     with (
         tempfile.TemporaryDirectory() as temporary,
-        adapted(model, settings.adapt, settings.lora_rank),
+        adapted(model, settings),
         cached_lower_layers(encoder, temporary) if task.same_every_epoch else nullcontext(0) as constant,
     ):
         if constant and not quiet:
@@ -163,16 +163,16 @@ def answers_of(model: MemencPreTrainedModel, task: Task, examples: Examples) -> 
     predictions = dict(zip(rest, found, strict=True))
     model.eval()
     for each in again:
-        document = part_of(model, task, examples[each[0]])
+        document = arguments_of(model, task, examples[each[0]])
         read: ReadDocuments = cast(Any, model).read(document["input_ids"], document["attention_mask"])
         for place in each:
-            output = task.ask(model, read, part_of(model, task, examples[place]))
+            output = task.ask(model, read, arguments_of(model, task, examples[place]))
             (predictions[place],) = task.predictions(model, output, [examples[place]])
     return [predictions[place] for place in range(len(examples))]
 
 
-def part_of(model: MemencPreTrainedModel, task: Task, item: Item) -> dict[str, Tensor]:
-    """One item as arguments of the model, where it computes."""
+def arguments_of(model: MemencPreTrainedModel, task: Task, item: Item) -> dict[str, Tensor]:
+    """One item as arguments of the model, on its device."""
     return {name: value.to(model.device) for name, value in task.collate(model, [item]).items()}
 
 
@@ -232,11 +232,6 @@ def _documents_per_process(documents_per_step: int) -> int:
             f"documents_per_step={documents_per_step} cannot be shared by {processes} processes: give a multiple of it"
         )
     return documents_per_step // processes
-
-
-def memenc_of(model: Any) -> MemencModel:
-    """The encoder inside a head model."""
-    return model.memenc
 
 
 def _arguments(

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer
 
 from memenc import MemencForSequenceClassification, MemencModel
-from memenc.cli import trained
+from memenc.cli import corpus
 from tests.cli.documents import SMALL, reviews
 
 
@@ -28,7 +28,7 @@ def expected_vectors(model, texts):
 
 
 def test_trained_model_in_every_format(encode, model, lines, monkeypatch):
-    monkeypatch.setattr(trained, "DOCUMENTS_PER_CHUNK", 4)
+    monkeypatch.setattr(corpus, "DOCUMENTS_PER_CHUNK", 4)
     rows = [*reviews(5), {"text": ""}]
     path, names = lines(rows), [row["id"] for row in rows[:5]] + ["6"]
     expected = expected_vectors(model, [row["text"] for row in rows])

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from memenc import LongDocumentClassifier
-from memenc.cli import trained
+from memenc.cli import corpus
 from memenc.cli.main import app
 from memenc.cli.predict import utf8
 from tests.cli.documents import reviews
@@ -37,7 +37,7 @@ def test_predict_writes_one_line_per_document(memenc, model, lines, tmp_path):
 def test_predict_in_chunks_is_the_same(memenc, model, lines, monkeypatch):
     path = lines(reviews(9, seed=4))
     whole = memenc("predict", "--model", model, "--data", path).lines
-    monkeypatch.setattr(trained, "DOCUMENTS_PER_CHUNK", 2)
+    monkeypatch.setattr(corpus, "DOCUMENTS_PER_CHUNK", 2)
     parts = memenc("predict", "--model", model, "--data", path).lines
     assert [entry["label"] for entry in parts] == [entry["label"] for entry in whole]
     assert [entry["line"] for entry in parts] == [entry["line"] for entry in whole]
@@ -65,7 +65,7 @@ def test_predict_skips_bad_lines_and_names_them(memenc, model, lines):
 
 
 def test_predictions_have_their_name_only_when_complete(memenc, model, lines, tmp_path, monkeypatch):
-    monkeypatch.setattr(trained, "DOCUMENTS_PER_CHUNK", 2)
+    monkeypatch.setattr(corpus, "DOCUMENTS_PER_CHUNK", 2)
     output = tmp_path / "predictions.jsonl"
     path = lines([*reviews(3), "{]"])
     memenc("predict", "--model", model, "--data", path, "--output", output, code=1)
@@ -101,9 +101,11 @@ def test_the_console_has_its_encoding_again_afterwards():
 def test_evaluate(memenc, model, lines, tmp_path):
     rows = reviews(10, seed=5)
     path, output = lines(rows), tmp_path / "scores.json"
-    said = memenc("evaluate", "--model", model, "--data", path, "--output", output).out
+    said = memenc("evaluate", "--model", model, "--data", path, "--output", output, "--seed", 7).out
     assert "accuracy" in said and "tokens per second" in said
-    (record,) = json.loads(output.read_text())["records"]
+    written = json.loads(output.read_text())
+    (record,) = written["records"]
+    assert written["seed"] == 7
     right = [entry["label"] for entry in memenc("predict", "--model", model, "--data", path).lines]
     assert record["accuracy"] == numpy.mean([row["label"] == label for row, label in zip(rows, right, strict=True)])
     assert record["documents"] == 10

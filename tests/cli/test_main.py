@@ -17,7 +17,7 @@ from memenc.training.settings import TrainingSettings
 from tests.cli.documents import SMALL, reviews
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = tuple(get_command(app).commands)
+COMMANDS = get_command(app).commands
 
 
 def test_version(memenc):
@@ -33,9 +33,9 @@ def test_runs_as_a_module():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(memenc, command):
-    said = memenc(command, "--help").out
-    assert "--output" in said
+def test_every_command_explains_itself_and_takes_seed_and_output(memenc, command):
+    assert {"--seed", "--output"} <= {name for parameter in COMMANDS[command].params for name in parameter.opts}
+    assert "--output" in memenc(command, "--help").out
 
 
 def test_every_setting_is_an_option_with_its_help(memenc):

@@ -8,8 +8,9 @@ import numpy
 import pytest
 from rich.console import Console
 
-from memenc.cli import progress, trained
-from memenc.cli.progress import DocumentProgress, document_progress, said, time_left
+from memenc.cli import corpus, progress
+from memenc.cli.progress import DocumentProgress, document_progress, said
+from memenc.progress import time_left
 from tests.cli.documents import reviews
 
 
@@ -46,6 +47,22 @@ def test_a_line_says_how_much_how_fast_and_how_long():
     clock.now += 6
     line.advance(1_000, 150_000, 1.0)
     assert "1,256 documents 10,000 tokens/s 0:00:20 0:00:00 left" in shown(line)
+
+
+def test_a_file_gets_a_line_once_a_minute_and_a_terminal_none():
+    clock, file = Clock(), io.StringIO()
+    line, moving = DocumentProgress("reading [/data]", Console(file=file, width=40), clock), terminal()
+    other = DocumentProgress("reading", moving, clock)
+    for seconds, share in ((30, 0.1), (29, 0.2), (1, 0.3), (59, 0.4), (1, 0.5)):
+        clock.now += seconds
+        for each in (line, other):
+            each.advance(100, 6_000, share)
+    # After 60 and 120 seconds, on one line however narrow the file is.
+    assert file.getvalue().splitlines() == [
+        "reading [/data]:  300 documents 300 tokens/s  0:02:20 left",
+        "reading [/data]:  500 documents 250 tokens/s  0:02:00 left",
+    ]
+    assert moving.file.getvalue() == ""
 
 
 def test_nothing_is_said_of_what_nobody_knows():
@@ -118,7 +135,7 @@ def told(monkeypatch):
             super().advance(documents, tokens, share)
 
     monkeypatch.setattr(progress, "DocumentProgress", Told)
-    monkeypatch.setattr(trained, "DOCUMENTS_PER_CHUNK", 2)
+    monkeypatch.setattr(corpus, "DOCUMENTS_PER_CHUNK", 2)
     return found
 
 

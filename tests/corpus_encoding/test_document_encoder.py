@@ -71,8 +71,11 @@ def test_hash_of_a_model(encoder, model, tmp_path):
 def test_user_errors(encoder, model):
     with pytest.raises(ValueError, match="no column 'text'; its columns are: 'body'"):
         encoder({"body": ["word1"]})
-    with pytest.raises(ValueError, match="document 1 of the batch is None"):
+    with pytest.raises(ValueError, match="document 1 is None, not text; make it a str, or leave it out"):
         encoder({"text": ["word1", None]})
+    for one in (lambda: encoder.encode("word1 word2 word3"), lambda: encoder({"text": "word1 word2 word3"})):
+        with pytest.raises(ValueError, match=r"received one text, 'word1 .*word3'; give a list of texts: \[text\]"):
+            one()
     with pytest.raises(ValueError, match="choose one of float32"):
         DocumentEncoder(model, dtype="int8")
 

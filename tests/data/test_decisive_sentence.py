@@ -11,10 +11,10 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from memenc.data.decisive_sentence import (
     LONGEST_SENTENCE,
     WORDS_PER_CHUNK,
+    docstring_sentences,
     filler_chunks,
     filler_chunks_from_text,
     filler_of_split,
-    filler_sentences_from_docstrings,
     generate,
 )
 from memenc.data.decisive_templates import DISTRACTORS, OUTCOMES, TEMPLATES, VOCABULARY
@@ -51,7 +51,7 @@ def test_docstrings_give_thousands_of_chunks_of_prose() -> None:
     assert len(chunks) >= 2500
     assert len(set(chunks)) == len(chunks)
     assert {len(chunk.split()) for chunk in chunks} == {WORDS_PER_CHUNK}
-    for sentence in filler_sentences_from_docstrings():
+    for sentence in docstring_sentences():
         assert sentence[0].isupper() and sentence[-1] == "."
         assert not re.search(r">>>|::|`|\[\d+\]_|-----", sentence), sentence
 

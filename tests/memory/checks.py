@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 
 from memenc import MemencModel, MemoryState
-from memenc.state import grown
+from memenc.state import same_shape
 from tests.backbones import FIRST_ID, SEGMENT, VOCABULARY, tiny_backbone
 from tests.memory.designs import DESIGNS
 
@@ -85,12 +85,6 @@ def difference(left, right):
 def assert_close(left, right, tolerance, what=""):
     found = difference(left, right)
     assert found <= tolerance, f"{what} differs by {found:.2e}, allowed {tolerance:.0e}; seed {torch.initial_seed()}"
-
-
-def same_shape(left, right):
-    """Both with zeros behind them where one is longer: states that grow hold room for their neighbours' entries."""
-    shape = [max(sizes) for sizes in zip(left.shape, right.shape, strict=True)]
-    return grown(left, shape), grown(right, shape)
 
 
 def assert_states_close(left, right, tolerance):

@@ -71,6 +71,9 @@ DESIGNS = {
     "gated+compressive": Design(
         "gated+compressive", {"gated": {"slots": 2}, "compressive": {"window": 8, "slots": 4, "rate": 4}}, None, 2 + 12
     ),
+    "windowed+gated+linear": Design(
+        "windowed+gated+linear", {"windowed": {"window": 8}, "gated": {"slots": 2}}, None, 8 + 2
+    ),
 }
 
 # What the suites over all backbones take: one of every way to keep and place entries.

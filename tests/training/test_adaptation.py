@@ -19,6 +19,7 @@ from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbon
 from tests.training.adapting import classifier, part_of
 
 every_way = pytest.mark.parametrize("way", ADAPTATIONS)
+WAYS = {way: TrainingSettings(adapt=way) for way in ADAPTATIONS}
 NEW = {"head", "start", "memory", "readout"}
 TRAINED = {
     "full": {"weights", "biases", *NEW},
@@ -41,7 +42,7 @@ def test_trains_exactly_what_it_names(way):
         pytest.importorskip("peft")
     model = classifier()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    with adapted(model, way):
+    with adapted(model, WAYS[way]):
         named = dict(model.named_parameters())
         assert {part_of(name) for name, parameter in named.items() if parameter.requires_grad} == TRAINED[way]
         optimizer = torch.optim.SGD([p for p in named.values() if p.requires_grad], lr=10.0)
@@ -61,7 +62,7 @@ def test_trains_exactly_what_it_names(way):
 def test_low_rank_additions_have_the_rank_that_was_asked_for(rank):
     pytest.importorskip("peft")
     model = classifier()
-    with adapted(model, "lora", rank):
+    with adapted(model, TrainingSettings(adapt="lora", lora_rank=rank)):
         added = {name: value.shape for name, value in model.named_parameters() if "lora_" in name}
     assert {shape[0] for name, shape in added.items() if "lora_A" in name} == {rank}
     assert {shape[1] for name, shape in added.items() if "lora_B" in name} == {rank}
@@ -79,7 +80,7 @@ def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
     pytest.importorskip("peft")
     model, ids = classifier(kind).eval(), tokens(2, 60)
     fresh = model(ids).logits
-    with adapted(model, "lora"):
+    with adapted(model, WAYS["lora"]):
         assert torch.equal(model.eval()(ids).logits, fresh)
         added = [name for name, parameter in model.named_parameters() if "lora_B" in name]
         with torch.no_grad():
@@ -98,11 +99,11 @@ def test_low_rank_additions_fit_every_backbone_and_keep_its_memory(kind):
 def test_biases_are_found_or_their_absence_is_said(kind):
     model = classifier(kind)
     if not BACKBONES[kind].biases:
-        with pytest.raises(ValueError, match="has no biases; use lora"), adapted(model, "bitfit"):
+        with pytest.raises(ValueError, match="has no biases; use lora"), adapted(model, WAYS["bitfit"]):
             pass
         assert all(parameter.requires_grad for parameter in model.parameters())
         return
-    with adapted(model, "bitfit"):
+    with adapted(model, WAYS["bitfit"]):
         trained = [name for name, p in model.named_parameters() if p.requires_grad and ".backbone." in name]
     assert trained and all(name.endswith(".bias") for name in trained)
 
@@ -113,7 +114,7 @@ def test_a_backbone_that_is_not_trained_has_no_dropout(way, dropout):
     for module in model.memenc.backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
-    with adapted(model, way):
+    with adapted(model, WAYS[way]):
         model.train()
         assert torch.equal(model(ids).logits, model(ids).logits) != dropout
 

@@ -18,6 +18,7 @@ from tests.backbones import BACKBONES, SEGMENT, tiny_backbone
 from tests.memory.checks import SPECIAL, assert_close, documents_of, ragged, tokens
 
 WINDOW = {"window": 12}
+FROZEN = TrainingSettings(adapt="frozen")
 
 
 def classifier(kind="bert", memory="windowed", seed=0, **options):
@@ -74,7 +75,7 @@ def test_training_gives_the_same_weights_with_fewer_tokens(way, memory, monkeypa
 def test_nothing_is_cached_where_the_backbone_learns(way, tmp_path):
     pytest.importorskip("peft")
     model = classifier()
-    with adapted(model, way), cached_lower_layers(model.memenc.encoder, tmp_path) as constant:
+    with adapted(model, TrainingSettings(adapt=way)), cached_lower_layers(model.memenc.encoder, tmp_path) as constant:
         assert constant == 0
     assert not list(tmp_path.iterdir())
 
@@ -93,7 +94,7 @@ def test_nothing_is_cached_where_the_backbone_learns(way, tmp_path):
 )
 def test_layers_below_the_first_memory_are_constant(options, constant, tmp_path):
     model = classifier(**options)
-    with adapted(model, "frozen"), cached_lower_layers(model.memenc.encoder, tmp_path) as found:
+    with adapted(model, FROZEN), cached_lower_layers(model.memenc.encoder, tmp_path) as found:
         assert found == constant
 
 
@@ -104,7 +105,7 @@ def test_every_backbone_reads_the_same_from_the_cache(kind, memory, tmp_path):
     for parameter in model.memenc.encoder.memories.parameters():
         torch.nn.init.zeros_(parameter)
     ids, mask = ragged(documents_of(50, 14, 0, 3, 80), pad="interior")
-    with torch.no_grad(), adapted(model, "frozen"):
+    with torch.no_grad(), adapted(model, FROZEN):
         wanted = model(ids, mask).logits
         with cached_lower_layers(model.memenc.encoder, tmp_path) as constant:
             first, again = model(ids, mask).logits, model(ids, mask).logits
@@ -127,7 +128,7 @@ def test_questions_and_instructions_are_read_from_the_cache_too(memory, tmp_path
         return encoder(ids, question_ids=question_ids).pooler_output
 
     ways = ({}, {"question_ids": questions}, {"question_ids": questions.flip(0)}, {"instruction": [7, 8]})
-    with torch.no_grad(), adapted(model, "frozen"):
+    with torch.no_grad(), adapted(model, FROZEN):
         wanted = [vectors(**way) for way in ways]
         with cached_lower_layers(encoder.encoder, tmp_path):
             first = [vectors(**way) for way in ways]
@@ -144,7 +145,7 @@ def test_a_disk_without_room_changes_nothing(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2 * 3 * SEGMENT * 32 * 8))
     model, ids = classifier().eval(), tokens(2, 5 * SEGMENT)
-    with torch.no_grad(), adapted(model, "frozen"):
+    with torch.no_grad(), adapted(model, FROZEN):
         wanted = model(ids).logits
         with cached_lower_layers(model.memenc.encoder, tmp_path):
             assert_close(model(ids).logits, wanted, 1e-12)
@@ -155,7 +156,7 @@ def test_a_disk_without_room_changes_nothing(tmp_path, monkeypatch):
 def test_layers_are_what_they_were_afterwards(tmp_path):
     model, ids = classifier(), tokens(2, 60)
     backbone = model.memenc.backbone
-    with pytest.raises(KeyError), adapted(model, "frozen"), cached_lower_layers(model.memenc.encoder, tmp_path):
+    with pytest.raises(KeyError), adapted(model, FROZEN), cached_lower_layers(model.memenc.encoder, tmp_path):
         model.eval()(ids)
         raise KeyError
     assert not any("forward" in vars(part) for part in (backbone, *layers_of(backbone)))

@@ -58,48 +58,26 @@ def test_documents_may_stay_cut_to_the_end():
     assert set(trained(SegmentCurriculum([], share_of_one=0.0, most=3), 100)) == {3}
 
 
-def test_a_curriculum_that_grows_by_its_score_stays_at_the_most():
-    curriculum = SegmentCurriculum([1, 4], grow_at=0.9, most=6)
-    for wanted in (1, 4, 6, 6):
-        assert curriculum.maximum == wanted
-        curriculum.on_evaluate(None, TrainerState(), TrainerControl(), metrics={"eval_accuracy": 1.0})
-    again = SegmentCurriculum.from_state(curriculum.state())
-    assert (again.most, again.stage, again.maximum, again.over) == (6, 2, 6, True)
-
-
 def test_the_same_step_draws_the_same_after_a_restart():
     first, again = SegmentCurriculum([2, 50], seed=5), SegmentCurriculum([2, 50], seed=5)
     assert trained(first, 300) == trained(again, 300)
     kept = first.state()
     restarted = SegmentCurriculum.from_state(kept)
     assert (restarted.stage, restarted.segments, restarted.stages) == (first.stage, first.segments, [2, 50])
+    assert SegmentCurriculum.from_state(SegmentCurriculum([1, 4], most=6).state()).most == 6
 
 
-def test_it_can_grow_when_a_stage_is_learned():
-    curriculum, nothing = SegmentCurriculum([1, 4], grow_at=0.9), (None, TrainerState(), TrainerControl())
-    stages = []
-    for accuracy in (0.5, 0.95, 0.89, 0.9, 1.0):
-        curriculum.on_evaluate(*nothing, metrics={"eval_accuracy": accuracy})
-        stages.append(curriculum.maximum)
-    assert stages == [1, 4, 4, None, None]
-    with pytest.raises(ValueError, match="no metric 'eval_accuracy'"):
-        curriculum.on_evaluate(*nothing, metrics={"eval_loss": 1.0})
-
-
-def test_documents_are_cropped_to_stretches_of_themselves():
+def test_stretches_lie_within_their_documents():
     curriculum = SegmentCurriculum([3], share_of_one=0.0, seed=torch.initial_seed() % 1000)
-    documents = [torch.arange(length) for length in (0, 5, 29, 30, 31, 400)]
-    starts = set()
+    lengths, starts = (0, 5, 29, 30, 31, 400), set()
     for step in range(200):
         curriculum.step = step
-        length = curriculum.segments * 10
-        for document, cropped in zip(documents, curriculum.crop(documents, 10), strict=True):
-            assert len(cropped) == min(length, len(document))
-            assert len(cropped) < 2 or bool((cropped.diff() == 1).all())
-        starts.add(int(cropped[0]))
+        for length, (start, end) in zip(lengths, curriculum.stretches(lengths, 10), strict=True):
+            assert 0 <= start <= end <= length and end - start == min(curriculum.segments * 10, length)
+        starts.add(start)
     assert len(starts) > 50
     curriculum.stage = 1
-    assert all(map(torch.equal, curriculum.crop(documents, 10), documents))
+    assert curriculum.stretches(lengths, 10) == [(0, length) for length in lengths]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from memenc.training.adaptation import adapted
+from memenc.training.settings import TrainingSettings
 from tests.backbones import SEGMENT
 from tests.memory.checks import tokens
 from tests.training.adapting import classifier, part_of
+
+PREFIX = TrainingSettings(adapt="prefix")
 
 # A fresh associative memory projects every value by zero: whatever it starts with, nothing is written.
 WITHOUT_START = [
@@ -20,7 +23,7 @@ WITHOUT_START = [
 @pytest.mark.parametrize("memory, options, learned_start, message", WITHOUT_START)
 def test_prefix_needs_a_memory_that_can_start(memory, options, learned_start, message):
     model = classifier(memory=memory, memory_options=options, learned_start=learned_start)
-    with pytest.raises(ValueError, match=f"{message}.*Every other memory has a start"), adapted(model, "prefix"):
+    with pytest.raises(ValueError, match=f"{message}.*Every other memory has a start"), adapted(model, PREFIX):
         pass
 
 
@@ -29,7 +32,7 @@ def test_prefix_takes_an_associative_memory_that_was_trained():
     with torch.no_grad():
         for memory in model.memenc.encoder.memories[1:]:
             memory.memory.value_weight.normal_()
-    with adapted(model, "prefix"):
+    with adapted(model, PREFIX):
         trained = {part_of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {"start", "head"}
 
@@ -52,7 +55,7 @@ def test_prefix_trains_memory_tokens(memory, kind):
     options, wanted = OF_ROWS[memory]
     model = classifier(kind, memory, options).double().eval()
     ids, labels = tokens(4, 3 * SEGMENT), torch.tensor([0, 1, 0, 1])
-    with adapted(model, "prefix"):
+    with adapted(model, PREFIX):
         before = model(ids, labels=labels).loss
         before.backward()
         learned = {name: p for name, p in model.named_parameters() if p.requires_grad and "classifier" not in name}
@@ -74,6 +77,6 @@ def test_prefix_trains_anchors_too():
     model = classifier(
         memory="global", memory_options={"keep": "learned", "pinned": 3, "window": 8}, learned_start=False
     )
-    with adapted(model, "prefix"):
+    with adapted(model, PREFIX):
         trained = {name.rpartition(".")[2] for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {"anchor_keys", "anchor_values", "weight", "bias"}

@@ -3,8 +3,10 @@
 import shutil
 
 import pytest
+import torch
 import transformers
 
+from memenc import lockstep
 from memenc.training.checkpoints import check_checkpoint
 from tests.training.processes import run, sharded_gradients, trained
 
@@ -31,6 +33,14 @@ def test_sharded_weights_give_the_gradients_of_one_process(design, options, tmp_
     (wanted,) = run(sharded_gradients, tmp_path / "one", design, options, processes=1)
     for found in run(sharded_gradients, tmp_path, design, options):
         assert_same(found, wanted, 1e-6)
+
+
+def test_weights_that_deepspeed_has_shared_out_are_gathered(monkeypatch):
+    monkeypatch.setattr(lockstep.distributed, "is_initialized", lambda: True)
+    module = torch.nn.Linear(2, 2)
+    assert not lockstep.gathers_weights(module)
+    module.bias.ds_id = 7
+    assert lockstep.gathers_weights(module)
 
 
 def test_trainings_on_two_processes_are_those_on_one(tmp_path):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memenc_kernels.checks import require_alike, require_bool, require_shape
 from memenc_kernels.dispatch import Implementation, choose
-from memenc_kernels.memory_attention import operator, reference
+from memenc_kernels.memory_attention import operators, reference
 from memenc_kernels.memory_attention.gather import gathered
 from memenc_kernels.memory_attention.line import Line
 
@@ -81,7 +81,7 @@ def memory_attention(
     """
     call = _checked(queries, keys, values, valid, lines, scaling, causal, sliding_window, memory_in_sliding_window)
     if _chosen(call, implementation, dropout) == "triton":
-        return operator.attend(**vars(call))[0]
+        return operators.attend(**vars(call))[0]
     return reference.attention(queries, keys, values, **call.rows(), dropout=dropout)
 
 
@@ -109,7 +109,7 @@ def memory_attention_with_log_weight(
     """
     call = _checked(queries, keys, values, valid, lines, scaling, causal, sliding_window, memory_in_sliding_window)
     if _chosen(call, implementation, dropout) == "triton":
-        return operator.attend(**vars(call))
+        return operators.attend(**vars(call))
     rows = call.rows()
     attended = reference.attention(queries, keys, values, **rows, dropout=dropout)
     rows.pop("memory_values", None)
@@ -117,7 +117,7 @@ def memory_attention_with_log_weight(
 
 
 def _chosen(call: _Call, implementation: Implementation, dropout: float) -> str:
-    refusal = operator.refusal(call.queries, len(call.lines), dropout)
+    refusal = operators.refusal(call.queries, len(call.lines), dropout)
     return choose("memory_attention", implementation, call.queries.device, refusal)
 
 

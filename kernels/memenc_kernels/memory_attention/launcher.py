@@ -24,7 +24,7 @@ def forward(tensors: Sequence[Any], lines: Sequence[Line], results: Sequence[Ten
     Args:
         tensors: queries, keys, values, valid.
         lines: of which `positions` say what is out of the window.
-        results: as `memenc_kernels.memory_attention.operator.results_like` makes them.
+        results: as `memenc_kernels.memory_attention.operators.results_like` makes them.
         options: scaling, causal, sliding_window.
     """
     queries, *_ = tensors
@@ -53,7 +53,7 @@ def backward(
         tensors: as in the forward pass.
         lines: likewise.
         given: output, log weight and ranges of the forward pass, and the gradients of the first two, or None.
-        gradients: in the order of `memenc_kernels.memory_attention.operator.gradients_like`.
+        gradients: in the order of `memenc_kernels.memory_attention.operators.gradients_like`.
         options: as in the forward pass.
     """
     queries, keys, *_ = tensors

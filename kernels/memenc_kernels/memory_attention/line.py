@@ -35,20 +35,13 @@ class Line:
     positions: Tensor | None = None
 
     @classmethod
-    def of_rows(
-        cls,
-        keys: Tensor,
-        values: Tensor,
-        valid: Tensor | None = None,
-        bias: Tensor | None = None,
-        positions: Tensor | None = None,
-    ) -> Line:
+    def of_rows(cls, keys: Tensor, values: Tensor, valid: Tensor | None = None, bias: Tensor | None = None) -> Line:
         """The line of entries that every segment has to itself: keys and values (batch, segments, heads, entries, dim).
 
         Others as in the class; nothing is copied.
         """
         body_keys, body_values = (None, None) if keys.shape[1] == 1 else (keys[:, 1:], values[:, 1:])
-        return cls(keys[:, 0], values[:, 0], body_keys, body_values, valid, bias, positions)
+        return cls(keys[:, 0], values[:, 0], body_keys, body_values, valid, bias)
 
     @property
     def entries(self) -> int:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
+from memenc.diagnostics.knockout import measured
 from memenc.diagnostics.probing.facts import Facts, filler, planted
 from memenc.diagnostics.probing.linear_probe import Score, probe_right
 from memenc.diagnostics.probing.reading import Told, features, parts_of, read, silence
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 
 # Each fact says one of two things.
 CHANCE = 0.5

@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from memenc.diagnostics.attribution import without_writes_of
-from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
+from memenc.diagnostics.knockout import measured
 from memenc.diagnostics.probing.reading import Told, answers_of, silence
 from memenc.encoder.encoded import Keep
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.state import MemoryState, grown
 
 Scored = Callable[[Tensor], Tensor]

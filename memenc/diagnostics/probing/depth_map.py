@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
+from memenc.diagnostics.knockout import measured
 from memenc.diagnostics.probing.fact_loss import OWN_ANSWER, VECTOR_PROBE, own_classes, right_answers
 from memenc.diagnostics.probing.facts import Facts, filler, planted
 from memenc.diagnostics.probing.linear_probe import Score
 from memenc.diagnostics.probing.reading import Told, read, silence
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 
 
 @dataclass(frozen=True)

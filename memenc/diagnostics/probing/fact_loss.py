@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import HasMemenc, measured, memenc_of
+from memenc.diagnostics.knockout import measured
 from memenc.diagnostics.probing.facts import Facts, filler, planted
 from memenc.diagnostics.probing.linear_probe import Score, probe_right
 from memenc.diagnostics.probing.reading import Part, Told, answers_of, features, parts_of, read_along, silence
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.state import MemoryState
 from memenc.tasks import MemencForSequenceClassification
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from memenc.diagnostics.drift import usage
-from memenc.diagnostics.knockout import HasMemenc, HasPrefix, content, measured, memenc_of
+from memenc.diagnostics.knockout import HasPrefix, content, measured
 from memenc.diagnostics.probing.facts import filler
 from memenc.diagnostics.probing.reading import Part, Told, parts_of, read, silence
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.state import MemoryState, grown
 
 SEGMENTS_PER_CALL = 16

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from memenc.diagnostics.knockout import HasMemenc, memenc_of
 from memenc.diagnostics.probing.capacity import Capacity, capacity
 from memenc.diagnostics.probing.contributions import Contributions, contributions
 from memenc.diagnostics.probing.depth_map import DepthMap, depth_map
@@ -22,7 +21,7 @@ from memenc.diagnostics.probing.linear_probe import FOLDS
 from memenc.diagnostics.probing.long_reading import LongReading, long_reading
 from memenc.diagnostics.probing.reading import Told, silence
 from memenc.diagnostics.probing.retention import Retention, retention
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.storage.results import plain
 from memenc.tasks import MemencForSequenceClassification
 

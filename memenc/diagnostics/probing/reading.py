@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import HasMemenc, Place, content, memenc_of, places_of
+from memenc.diagnostics.knockout import Place, content, places_of
 from memenc.memory.values import Entries
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.state import MemoryState
 from memenc.tasks import MemencForSequenceClassification
 
@@ -102,11 +102,9 @@ def read(model: MemencModel | HasMemenc, documents: Tensor, memory: MemoryState 
     return MemoryState.cat(after)
 
 
-def read_along(
-    model: MemencModel | HasMemenc, documents: Tensor, stops: Sequence[int], memory: MemoryState | None = None
-) -> Iterator[MemoryState]:
+def read_along(model: MemencModel | HasMemenc, documents: Tensor, stops: Sequence[int]) -> Iterator[MemoryState]:
     """States of documents (documents, segments, tokens) after so many of their segments, in rising order."""
-    done = 0
+    memory, done = None, 0
     for stop in stops:
         memory = read(model, documents[:, done:stop], memory)
         done = stop

@@ -9,16 +9,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from memenc.diagnostics.knockout import (
-    HasMemenc,
-    content,
-    measured,
-    memenc_of,
-    replaced,
-    whole_segments,
-)
+from memenc.diagnostics.knockout import content, measured, replaced, whole_segments
 from memenc.diagnostics.probing.reading import Part, Told, long_enough, parts_of, read, silence
-from memenc.model import MemencModel
+from memenc.model import HasMemenc, MemencModel, memenc_of
 from memenc.state import MemoryState
 
 

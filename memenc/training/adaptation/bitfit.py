@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from transformers import PreTrainedModel
 
 from memenc.training.adaptation.parts import in_backbone, train_only
+from memenc.training.settings import TrainingSettings
 
 
 @contextmanager
-def bitfit(model: PreTrainedModel) -> Iterator[None]:
+def bitfit(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
     """Train the backbone's biases, those of its norms included; memory, readout and head.
 
     Source: Ben Zaken et al. 2022, BitFit (arXiv:2106.10199).

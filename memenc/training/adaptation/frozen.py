@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from transformers import PreTrainedModel
 
 from memenc.training.adaptation.parts import in_backbone, train_only
+from memenc.training.settings import TrainingSettings
 
 
 @contextmanager
-def frozen(model: PreTrainedModel) -> Iterator[None]:
+def frozen(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
     """Train memory, readout and head. The backbone reads without dropout, as in prediction.
 
     Source: feature extraction, Peters et al. 2019 (arXiv:1903.05987).

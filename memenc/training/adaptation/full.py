@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 from transformers import PreTrainedModel
 
+from memenc.training.settings import TrainingSettings
+
 
 @contextmanager
-def full(model: PreTrainedModel) -> Iterator[None]:
+def full(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
     """Train everything."""
     yield

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 
 from transformers import PreTrainedModel
 
+from memenc.training.settings import TrainingSettings
+
 # The additions count twice, as in the paper's experiments on RoBERTa (rank 8, alpha 16), whatever the rank.
 ALPHA_PER_RANK = 2
 
 
 @contextmanager
-def lora(model: PreTrainedModel, rank: int) -> Iterator[None]:
+def lora(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
     """Train low-rank additions to all linear layers of the backbone; memory, readout and head.
 
     All linear layers, as in Dettmers et al. 2023 (arXiv:2305.14314): their names need not be known, so it works for
@@ -23,7 +25,7 @@ def lora(model: PreTrainedModel, rank: int) -> Iterator[None]:
 
     Args:
         model: with a backbone.
-        rank: of each addition.
+        settings: with the rank of each addition.
 
     Raises:
         ValueError: PEFT is not installed.
@@ -32,6 +34,7 @@ def lora(model: PreTrainedModel, rank: int) -> Iterator[None]:
         from peft import LoraConfig, LoraModel
     except ImportError:
         raise ValueError("adapt='lora' needs PEFT: pip install 'memenc[peft]'") from None
+    rank = settings.lora_rank
     # Around the backbone alone: PEFT makes constant whatever it was given.
     tuner = LoraModel(
         model.base_model.encoder.backbone,  # pyright: ignore[reportArgumentType,reportAttributeAccessIssue]

@@ -13,13 +13,14 @@ from memenc.encoder.places import holds_something
 from memenc.memory import RowTokens
 from memenc.memory.learned_start import LearnedStart
 from memenc.training.adaptation.parts import in_head, train_only
+from memenc.training.settings import TrainingSettings
 
 # Learned entries of `global`, which stay; those of `LearnedStart` move on like any segment.
 ANCHORS = (".anchor_keys", ".anchor_values")
 
 
 @contextmanager
-def prefix(model: PreTrainedModel) -> Iterator[None]:
+def prefix(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
     """Train what memory starts with, and the head; backbone, memory and readout stay as they are.
 
     That is the learned start of every layer's memory, the anchors of `global`, and the learned tokens of `tokens` and

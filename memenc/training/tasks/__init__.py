@@ -1,4 +1,4 @@
-"""Tasks by name. This table is the only list of them: a new one costs its file and its line."""
+"""Tasks by name. `TaskName` of the command line repeats the names, and a test compares the two."""
 
 from __future__ import annotations
 

@@ -18,6 +18,9 @@ from memenc.data.questions import AskedQuestion, called
 from memenc.tasks.spans import PADDING, SpanLogits, best_spans, spans_apart
 from memenc.training.tasks.objective import Item
 
+# Segments of a label's evidence that are named, those with the most weight.
+EVIDENCE_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class AnswerFound:
@@ -245,7 +248,7 @@ def top(evidence: Sequence[float]) -> int | None:
     return int(np.argmax(evidence)) if any(evidence) else None
 
 
-def ranked(evidence: Sequence[float], most: int = 5) -> list[list[float]]:
+def ranked(evidence: Sequence[float]) -> list[list[float]]:
     """The segments with the most weight, best first: [segment, weight]."""
-    order = sorted(range(len(evidence)), key=lambda segment: -evidence[segment])[:most]
+    order = sorted(range(len(evidence)), key=lambda segment: -evidence[segment])[:EVIDENCE_SHOWN]
     return [[segment, round(evidence[segment], 6)] for segment in order if evidence[segment] > 0]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Self, cast, final
 
 import numpy as np
-import torch
 from sklearn import metrics
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -19,10 +18,10 @@ from memenc.data.records import Record, Understanding
 from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForMultipleChoice
 from memenc.tasks.final_reading import ReadDocuments
-from memenc.training.tasks.answers import Choice, evidence_of, evidence_positions, evidence_scores, highest, marked, top
-from memenc.training.tasks.base import TaskOptions, documents_collator, parts
+from memenc.training.tasks.answers import Choice, evidence_of, evidence_scores, highest, marked, top
+from memenc.training.tasks.base import TaskOptions, parts
 from memenc.training.tasks.objective import Item
-from memenc.training.tasks.questions import QuestionTask
+from memenc.training.tasks.questions import QuestionTask, collate_read_once
 
 # Questions put to one reading of a document; each of their options holds a copy of its state while it is scored.
 QUESTIONS_PER_READING = 8
@@ -87,19 +86,11 @@ class MultipleChoice(QuestionTask):
 
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
         """Documents, their questions below each other, and a table of options."""
-        documents = documents_collator(model)([{"input_ids": item["input_ids"]} for item in items])
-        asked, mask = padded([ids for item in items for ids in item["question_ids"]])
-        rows = torch.tensor([row for row, item in enumerate(items) for _ in item["question_ids"]])
         table = [options for item in items for options in item["option_ids"]]
         most = max(map(len, table))
         filled = [options[place] if place < len(options) else () for options in table for place in range(most)]
         option_ids, option_mask = (each.unflatten(0, (len(table), most)) for each in padded(filled))
-        found = {**documents, "question_ids": asked, "question_mask": mask, "question_documents": rows}
-        found |= {"option_ids": option_ids, "option_mask": option_mask}
-        if "labels" in items[0]:
-            found["labels"] = torch.tensor([label for item in items for label in item["labels"]])
-            found |= evidence_positions(items)
-        return found
+        return collate_read_once(model, items) | {"option_ids": option_ids, "option_mask": option_mask}
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[Choice]]:
         """The options of the highest scores for every question."""

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self, cast, final
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
@@ -23,7 +22,6 @@ from memenc.training.answer_metrics import answer_scores
 from memenc.training.tasks.answers import (
     AnswerFound,
     evidence_of,
-    evidence_positions,
     evidence_scores,
     label_answer,
     marked,
@@ -32,7 +30,7 @@ from memenc.training.tasks.answers import (
 )
 from memenc.training.tasks.base import TaskOptions, documents_collator, parts
 from memenc.training.tasks.objective import Item
-from memenc.training.tasks.questions import QuestionTask
+from memenc.training.tasks.questions import QuestionTask, collate_read_once
 from memenc.training.tasks.sequence_classification import named_labels
 
 
@@ -239,14 +237,7 @@ class LabelQuestions(QuestionAnswering):
 
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
         """Documents, and their questions below each other."""
-        documents = documents_collator(model)([{"input_ids": item["input_ids"]} for item in items])
-        asked, mask = padded([ids for item in items for ids in item["question_ids"]])
-        rows = torch.tensor([row for row, item in enumerate(items) for _ in item["question_ids"]])
-        found = {**documents, "question_ids": asked, "question_mask": mask, "question_documents": rows}
-        if "labels" in items[0]:
-            found["labels"] = torch.tensor([label for item in items for label in item["labels"]])
-            found |= evidence_positions(items)
-        return found
+        return collate_read_once(model, items)
 
     def predictions(self, model: Any, output: ModelOutput, items: Sequence[Item]) -> list[list[AnswerFound]]:
         """The most probable labels of every question, and what they rest on."""

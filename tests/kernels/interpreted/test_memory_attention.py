@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memenc_kernels import memory_attention, memory_attention_with_log_weight
-from memenc_kernels.memory_attention import launcher, operator
+from memenc_kernels.memory_attention import launcher, operators
 from tests.kernels.compare import EXACT
 from tests.kernels.guards import Guards, far_apart, guarded_results, reversed_programs
 from tests.kernels.lines import (
@@ -176,9 +176,9 @@ def test_guards_notice_one_token_too_many(monkeypatch):
 
 def flat_arguments(arguments):
     """Positional arguments of the operator."""
-    parts = [getattr(each, name) for each in arguments["lines"] for name in operator.PARTS]
+    parts = [getattr(each, name) for each in arguments["lines"] for name in operators.PARTS]
     flat = [arguments[name] for name in ("queries", "keys", "values", "valid")] + parts
-    return (*flat, *[None] * (operator._COUNT - len(flat)), 0.25, False, 5)
+    return (*flat, *[None] * (operators._COUNT - len(flat)), 0.25, False, 5)
 
 
 def test_the_operator_is_one_that_torch_can_trace():

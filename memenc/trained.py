@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from memenc.data.records import Record, batches_of
-from memenc.data.tokens import instruction_tokens, tokenizer_to_save
+from memenc.data.collate import padded
+from memenc.data.records import Record
+from memenc.data.tokens import instruction_tokens, tokenize_document, tokenizer_to_save
 from memenc.estimator import DEFAULT_TASK
+from memenc.model import memenc_of
 from memenc.pretrained import MemencPreTrainedModel
 from memenc.saved import ESTIMATOR_FILE, damaged, kept_beside, load_whole
+from memenc.state import fingerprint_of_weights
 from memenc.storage.files import whole_folder
-from memenc.training.run import answers_of, memenc_of
+from memenc.training.run import answers_of
 from memenc.training.tasks import Examples, Task, task_named
-
-# What is held at a time when a file is read in a stream: so many documents, or so many characters.
-DOCUMENTS_PER_CHUNK = 256
-CHARACTERS_PER_CHUNK = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Trained:
         """Tokens of the documents that were read for examples; one that is asked again is not read again."""
         return sum(examples.document_lengths if self.task.asks_again else examples.read_lengths)
 
+    def ids(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (texts, tokens) of short texts, on the model's device."""
+        table, mask = padded([tokenize_document(text, self.tokenizer) for text in texts])
+        return table.to(self.model.device), mask.to(self.model.device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the kind of model and every weight."""
+        return fingerprint_of_weights(type(self.model).__name__, self.model.state_dict())
+
 
 def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> None:
     """Write a folder that transformers reads too, without a pickle; LongDocumentClassifier reads it if it classifies.
@@ -66,7 +77,9 @@ def save_trained(path: Path, trained: Trained, parameters: dict[str, Any]) -> No
         (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
 
-def load_trained(path: Path, device: torch.device, task: str | None = None, instruction: str | None = None) -> Trained:
+def load_trained(
+    path: str | Path, device: torch.device, task: str | None = None, instruction: str | None = None
+) -> Trained:
     """Read a folder written by `memenc train` or LongDocumentClassifier.save_pretrained.
 
     Args:
@@ -92,8 +105,3 @@ def load_trained(path: Path, device: torch.device, task: str | None = None, inst
     if instruction is not None:
         memenc_of(model).instruct(instruction_tokens(instruction, tokenizer))
     return Trained(model, tokenizer, restored)
-
-
-def chunks_of(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Records in lists that can be held at a time."""
-    return batches_of(records, DOCUMENTS_PER_CHUNK, CHARACTERS_PER_CHUNK)

@@ -275,7 +275,12 @@ def check_labels(labels: Any, expected: int) -> list[Any]:
     """A list of labels, one per text."""
     if labels is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    values = np.asarray(labels).tolist() if not isinstance(labels, list) else list(labels)
+    if isinstance(labels, list):
+        values = list(labels)
+    else:
+        array = np.asarray(labels)
+        # A table of one column, too.
+        values = (array.ravel() if array.shape[1:] == (1,) else array).tolist()
     if len(values) != expected:
         raise ValueError(f"{expected} texts but {len(values)} labels (inconsistent numbers of samples)")
     kind = looks_like(values) if values else SINGLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -32,6 +32,11 @@ def checked_texts(texts: Any) -> list[str]:
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         one = "one text, " if isinstance(texts, str) else ""
         raise ValueError(f"received {one}{reprlib.repr(texts)}; give a list of texts: [text] for one")
+    # A table would be read as the names of its columns, and a mapping as its keys.
+    if isinstance(texts, Mapping | Set) or len(getattr(texts, "shape", ())) > 1:
+        raise ValueError(
+            f"received a {type(texts).__name__}; give a list of texts, such as one of its columns: table['text']"
+        )
     found = list(texts)
     for place, text in enumerate(found):
         if not isinstance(text, str):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.base import clone
@@ -159,6 +160,8 @@ def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
         encoder.encode([texts[0], None], tokenizer)
     with pytest.raises(ValueError, match="received list; give one text"):
         fitted.explain(texts)
+    _, labels = tiny_documents(3, (5, 20), seed=9)
+    assert fitted.score(texts, pandas.DataFrame({"label": labels})) == fitted.score(texts, labels)
 
 
 def test_nothing_is_said_of_a_memory_that_is_not_there(backbone):
@@ -193,6 +196,14 @@ def test_works_in_cross_validation_and_pipeline(backbone):
     [
         ("one text", ["a"], "received one text, 'one text'; give a list of texts"),
         (None, ["a"], "received None; give a list of texts"),
+        ({"a": 1, "b": 2}, ["x", "y"], r"received a dict; give a list of texts, such as .*table\['text'\]"),
+        ({"a", "b"}, ["x", "y"], "received a set; give a list of texts"),
+        (
+            pandas.DataFrame({"a": ["c", "d"], "b": ["e", "f"]}),
+            ["x", "y"],
+            "received a DataFrame; give a list of texts",
+        ),
+        (np.array([["a"], ["b"]]), ["x", "y"], "received a ndarray; give a list of texts"),
         ([], [], "no texts"),
         (["a", None], ["x", "y"], "document 1 is None"),
         (["a", "b"], ["x"], "2 texts but 1 labels"),

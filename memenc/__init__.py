@@ -14,7 +14,7 @@ from memenc.answerer import QuestionAnswerer
 from memenc.config import MemencConfig
 from memenc.data import LongDocumentCollator
 from memenc.estimator import LongDocumentClassifier
-from memenc.memory import available_memories
+from memenc.memory import available_memories, register_memory
 from memenc.model import MemencModel, MemencOutput
 from memenc.state import MemoryState
 from memenc.tasks import (
@@ -52,4 +52,5 @@ __all__ = [
     "QuestionAnswerer",
     "__version__",
     "available_memories",
+    "register_memory",
 ]

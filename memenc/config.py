@@ -120,6 +120,11 @@ class MemencConfig(PreTrainedConfig):
         Raises:
             ValueError: there is one.
         """
+        if not isinstance(self.memory, str):
+            raise ValueError(
+                f'memory={self.memory!r}: give the name of a design, such as "compressive"; a class of your own gets '
+                "one by memenc.register_memory(name, class)"
+            )
         self._check_numbers()
         self._check_layers()
         self._check_tokens()

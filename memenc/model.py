@@ -13,7 +13,7 @@ from memenc.backbones.loading import backbone_from_config, find_attention_layers
 from memenc.checks import check_readout_layers, check_segment_length, checked_mask
 from memenc.config import MemencConfig
 from memenc.encoder.encoded import Keep, token_states_at
-from memenc.encoder.places import choose_sizes
+from memenc.encoder.places import choose_sizes, try_designs
 from memenc.encoder.schedule import resolve_segments_per_call
 from memenc.encoder.segment_encoder import SegmentEncoder
 from memenc.lead import Question
@@ -40,6 +40,7 @@ class MemencModel(MemencPreTrainedModel):
 
     def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
+        new = backbone is not None
         if backbone is None:
             backbone = backbone_from_config(config.backbone_config())
         else:
@@ -50,6 +51,8 @@ class MemencModel(MemencPreTrainedModel):
         check_segment_length(config, backbone)
         check_readout_layers(config)
         choose_sizes(config, backbone.config.hidden_size)
+        if new:
+            try_designs(config, backbone.config.hidden_size)
         self.encoder = SegmentEncoder(config, backbone)
         self._check_room_for_documents()
         hidden = backbone.config.hidden_size

@@ -7,13 +7,12 @@ import torch
 import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-VOCABULARY = 60
+from memenc.testing import documents
+
+VOCABULARY, SEGMENT, FIRST_ID = documents.VOCABULARY, documents.SEGMENT, documents.FIRST_ID
 HIDDEN = 32
 HEADS = 4
 LAYERS = 2
-SEGMENT = 16
-# Ids below are special in one configuration or another; documents of the tests do without them.
-FIRST_ID = 5
 
 SIZES = {
     "vocab_size": VOCABULARY,

@@ -6,7 +6,11 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import importlib
 import random
+import re
+import sys
+from pathlib import Path
 
 import numpy
 import pytest
@@ -53,6 +57,26 @@ def _seeded(request):
     # Again: a test draws the same numbers whether or not a shared fixture was made just before it. Another
     # seed, so that it does not draw the numbers of that fixture.
     seed_everything(request.config.option.seed + 1)
+
+
+@pytest.fixture
+def own_design(tmp_path, monkeypatch):
+    """The memory of CONTRIBUTING.md as decayed_mean.py in the working directory; what a test registers goes with it."""
+    from memenc.memory import MEMORIES
+
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    path = tmp_path / "decayed_mean.py"
+    path.write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    monkeypatch.chdir(tmp_path)
+    # A file that is changed within a second would be taken for what was compiled.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    known, places = dict(MEMORIES), list(sys.path)
+    importlib.invalidate_caches()
+    yield path
+    MEMORIES.clear()
+    MEMORIES.update(known)
+    sys.path[:] = places
+    sys.modules.pop("decayed_mean", None)
 
 
 @pytest.hookimpl(wrapper=True)

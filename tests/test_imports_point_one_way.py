@@ -20,6 +20,7 @@ RANKS = [
     ["saved"],
     ["pretrained"],
     ["model"],
+    ["testing"],
     ["tasks"],
     ["corpus_encoding"],
     ["training"],

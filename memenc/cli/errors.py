@@ -14,9 +14,8 @@ class UserErrors(TyperGroup):
     """The group of all commands: ValueError and OSError become one line and exit code 1, unless --debug is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take --debug wherever it stands, also behind the command."""
-        rest = [argument for argument in args if argument != "--debug"]
-        return super().parse_args(ctx, rest if len(rest) == len(args) else ["--debug", *rest])
+        """Take --debug and --import wherever they stand, also behind the command."""
+        return super().parse_args(ctx, shared_first(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -29,6 +28,19 @@ class UserErrors(TyperGroup):
                 raise
             note(f"error: {one_line(error)}", style="bold red")
             raise typer.Exit(1) from error
+
+
+def shared_first(args: list[str]) -> list[str]:
+    """The same arguments with those in front that all commands share."""
+    shared, rest, left = [], [], iter(args)
+    for argument in left:
+        if argument == "--debug" or argument.startswith("--import="):
+            shared.append(argument)
+        elif argument == "--import" and (module := next(left, None)) is not None:
+            shared += [argument, module]
+        else:
+            rest.append(argument)
+    return [*shared, *rest]
 
 
 def one_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from memenc.cli.predict import predict
 from memenc.cli.pretrain import pretrain
 from memenc.cli.probe import probe
 from memenc.cli.train import train
+from memenc.memory.outside import import_modules
 from memenc.storage.results import memenc_version
 
 app = typer.Typer(
@@ -45,6 +46,10 @@ def shared(
     debug: Annotated[
         bool, typer.Option("--debug", envvar="MEMENC_DEBUG", help="Show where an error comes from (a traceback).")
     ] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option("--import", metavar="MODULE", help="Import a module that registers memories; may be repeated."),
+    ] = None,
 ) -> None:
     """Read documents of any length with the encoder you already use.
 
@@ -53,6 +58,7 @@ def shared(
     if not debug:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
+    import_modules(imports or ())
 
 
 for command in (pretrain, train, evaluate, predict, encode, compare, probe, doctor, demo):

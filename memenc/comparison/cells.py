@@ -15,6 +15,7 @@ from memenc.comparison.recipe import Recipe
 from memenc.comparison.settings import ComparisonSettings, EncoderSizes, TaskSettings, Testing
 from memenc.data.memory_tasks import MemoryTask
 from memenc.data.text_tasks import SEGMENT_TASKS
+from memenc.memory import design_named
 from memenc.storage.results import memenc_version, plain, version_of
 
 # Counts up when cells of before are no longer comparable, as with another way of training.
@@ -107,6 +108,8 @@ class Cell:
         if self.task.kind.startswith("decisive"):
             found["prose"] = [version_of(name) for name in ("scipy", "scikit-learn")]
         memory = self.contender.memory
+        if sources := sources_of(memory):
+            found["memory_source"] = sources
         if self.contender.bounded and self.budget is not None and (memory in FINER or "+" in memory):
             found["sizing"] = 2
         if self._has_unseen_words():
@@ -165,6 +168,22 @@ def cells_of(settings: ComparisonSettings) -> list[Cell]:
         for contender in settings.contenders
         for budget in (settings.budgets if contender.has_budget else (None,))
     ]
+
+
+def sources_of(memory: str) -> dict[str, str]:
+    """Hash of the code of each design in a name that is not memenc's own.
+
+    Raises:
+        ValueError: the code of one cannot be read.
+    """
+    found = {part: design_named(part).source for part in memory.split("+")}
+    unread = [part for part, source in found.items() if source is None]
+    if unread:
+        raise ValueError(
+            f"the code of memory {', '.join(unread)} cannot be read, so finished cells could not be told from those of "
+            "changed code; move its class to a file (module) and import it"
+        )
+    return {part: source for part, source in found.items() if source}
 
 
 def identity_of(facts: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from memenc.comparison.typed import typed
-from memenc.memory import MEMORIES, designs_of
+from memenc.memory import design_named, designs_of
 from memenc.readout import READOUTS
 
 Kind = Literal["memory", "baseline", "published"]
@@ -140,7 +140,7 @@ def start_options(memory: str, options: Mapping[str, Any], segment_length: int) 
     opened = {"initial_bias": 0.0, "initial_share": 0.5}
     small = small_options(segment_length)
     return {
-        part: {name: value for name, value in opened.items() if name in MEMORIES[part].options}
+        part: {name: value for name, value in opened.items() if name in design_named(part).options}
         | small.get(part, {})
         | given
         for part, given in designs_of(memory, dict(options)).items()

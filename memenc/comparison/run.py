@@ -38,6 +38,10 @@ class Comparison:
     statements: list[Statement]
     failed: list[tuple[str, str]]
 
+    def __repr__(self) -> str:
+        counts = ("records", "scores", "statements", "failed")
+        return f"Comparison({', '.join(f'{len(getattr(self, name))} {name}' for name in counts)})"
+
 
 def compare(
     settings: ComparisonSettings | Mapping[str, Any] | str | Path,

@@ -15,6 +15,7 @@ from memenc.comparison.recipe import Recipe
 from memenc.comparison.typed import in_range, typed
 from memenc.data.text_tasks import GENERATED_TASKS, SEGMENT_TASKS
 from memenc.memory import MEMORIES
+from memenc.memory.outside import import_modules
 from memenc.saved import require_folder_or_name
 
 PRESETS = Path(__file__).parent / "presets"
@@ -142,6 +143,7 @@ class ComparisonSettings:
         encoder: that all share.
         training: that all share.
         testing: that all share.
+        imports: modules that register memories of your own, imported before the rest is read.
     """
 
     tasks: tuple[TaskSettings, ...]
@@ -154,6 +156,7 @@ class ComparisonSettings:
     encoder: EncoderSizes = field(default_factory=EncoderSizes)
     training: Recipe = field(default_factory=Recipe)
     testing: Testing = field(default_factory=Testing)
+    imports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("tasks", "budgets", "seeds", "lengths"):
@@ -189,7 +192,8 @@ class ComparisonSettings:
             ValueError: a key that is not known, or a name that does not exist.
         """
         given = typed(cls, values, "comparison")
-        for name, (make, all_names) in ENTRIES.items():
+        import_modules(_names("imports", given.get("imports", ())))
+        for name, (make, all_names) in _entries().items():
             given[name] = _made(name, given.get(name, ()), make, all_names)
         for name in ("budgets", "seeds", "lengths"):
             if name in given:
@@ -240,12 +244,14 @@ def _task(entry: Any) -> TaskSettings:
     return TaskSettings(**given, options=tuple(sorted(options.items())))
 
 
-ENTRIES: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
-    "tasks": (_task, tuple(GENERATED_TASKS)),
-    "designs": (design, (*MEMORIES, *VARIANTS)),
-    "baselines": (baseline, BASELINES),
-    "published": (published, tuple(PUBLISHED)),
-}
+def _entries() -> dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]]:
+    """What makes one of each list, and all names that there are now."""
+    return {
+        "tasks": (_task, tuple(GENERATED_TASKS)),
+        "designs": (design, (*MEMORIES, *VARIANTS)),
+        "baselines": (baseline, BASELINES),
+        "published": (published, tuple(PUBLISHED)),
+    }
 
 
 def _made(name: str, entries: Any, make: Callable[[Any], Any], all_names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -256,6 +262,12 @@ def _made(name: str, entries: Any, make: Callable[[Any], Any], all_names: tuple[
     own = {each.name for each in made}
     rest = [make(each) for each in all_names if each not in own] if "all" in entries else []
     return (*rest, *made)
+
+
+def _names(name: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or any(not isinstance(each, str) for each in given):
+        raise ValueError(f"comparison: {name}={given!r}; give a list of names, such as [my_module]")
+    return tuple(given)
 
 
 def _whole_numbers(name: str, given: Any) -> tuple[int, ...]:

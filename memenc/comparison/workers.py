@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -20,6 +20,7 @@ import torch
 from memenc.comparison.cells import Cell
 from memenc.comparison.readers.network import NotRun
 from memenc.comparison.store import Outcome
+from memenc.memory import MEMORIES, Design
 
 Tell = Callable[[float], None]
 Work = Callable[[Cell, Tell], dict[str, Any]]
@@ -99,7 +100,9 @@ def hired(work: Work, cell: Cell) -> Worker:
     # A forked process would inherit threads of torch that are not there any more.
     context = multiprocessing.get_context("spawn")
     pipe, other = context.Pipe()
-    worker = Worker(context.Process(target=serve, args=(other, work), daemon=True), pipe)
+    # Those of a notebook are in no module that another process could import; no cell has them.
+    memories = {name: design for name, design in MEMORIES.items() if design.source is not None}
+    worker = Worker(context.Process(target=serve, args=(other, work, memories), daemon=True), pipe)
     worker.process.start()
     # Without this the end of the process would not be the end of the pipe.
     other.close()
@@ -135,8 +138,9 @@ def heard(worker: Worker) -> float | Outcome:
         return Outcome("failed", {}, reason)
 
 
-def serve(pipe: Connection, work: Work) -> None:
-    """What a process does: cell after cell, until there is none."""
+def serve(pipe: Connection, work: Work, memories: Mapping[str, Design] | None = None) -> None:
+    """What a process does: cell after cell, until there is none; it knows the memories that its parent knows."""
+    MEMORIES.update(memories or {})
     # Whoever stops the comparison stops the process that started this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -6,9 +6,19 @@ import torch
 
 from memenc.backbones.loading import layer_sizes
 from memenc.config import MemencConfig
-from memenc.memory import LayerMemory, LayerSizes, RowSizes, RowTokens, build_memory, build_row_tokens
+from memenc.memory import (
+    MEMORIES,
+    LayerMemory,
+    LayerSizes,
+    RowSizes,
+    RowTokens,
+    build_memory,
+    build_row_tokens,
+    designs_of,
+)
 from memenc.memory.budget import within_budget
 from memenc.memory.learned_start import LearnedStart
+from memenc.memory.trial import try_out
 
 
 def layer_places(config: MemencConfig) -> dict[int, LayerSizes]:
@@ -35,6 +45,21 @@ def choose_sizes(config: MemencConfig, hidden: int) -> None:
     """
     places = [*layer_places(config).values(), top_place(config, hidden)]
     config.memory_options = within_budget(config.memory, places, config.memory_options)
+
+
+def try_designs(config: MemencConfig, hidden: int) -> None:
+    """Try out designs that are not memenc's own in the first of these places and over the top.
+
+    Raises:
+        ValueError: methods of one do not fit each other.
+    """
+    places = [*list(layer_places(config).values())[:1], top_place(config, hidden)]
+    for name, given in designs_of(config.memory, config.memory_options).items():
+        # What is written with tokens in the rows is tried out by `memenc.testing` only.
+        if MEMORIES[name].source != "" and MEMORIES[name].row is None:
+            with torch.random.fork_rng(devices=()):
+                for sizes in places:
+                    try_out(name, build_memory(name, sizes, given))
 
 
 def layer_memories(config: MemencConfig) -> list[LayerMemory]:

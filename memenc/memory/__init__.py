@@ -1,4 +1,4 @@
-"""Memory designs by name. This table is the only list of them."""
+"""Memory designs by name. This table is the only list of them; `register_memory` adds those from outside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from memenc.memory.associative import AssociativeMemory, WrittenTokens
-from memenc.memory.base import LayerMemory
+from memenc.memory.base import (
+    LayerMemory,
+    counter,
+    empty,
+    exact,
+    newest_valid,
+    require_positive,
+    require_weight,
+    start_of_bias,
+)
 from memenc.memory.composite import CompositeMemory
 from memenc.memory.compressive import CompressiveMemory
 from memenc.memory.gated import GatedMemory
@@ -16,12 +25,25 @@ from memenc.memory.linear import LinearMemory
 from memenc.memory.moving_average import MovingAverageMemory
 from memenc.memory.nearest import NearestMemory
 from memenc.memory.none import NoMemory
+from memenc.memory.outside import check_name, check_part, import_installed, installed_designs, source_of
 from memenc.memory.pinned import GlobalMemory
 from memenc.memory.pyramid import PyramidMemory
 from memenc.memory.row_tokens import RowSizes, RowTokens, Standing
 from memenc.memory.summary import SummaryMemory, SummaryTokens
 from memenc.memory.tokens import CarriedTokens, RecurrentTokens, VisibleTokens
-from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
+from memenc.memory.values import (
+    Added,
+    Entries,
+    Joined,
+    LayerSizes,
+    Mixed,
+    Retrieved,
+    Scanned,
+    Segment,
+    SegmentGroup,
+    State,
+    WritePlan,
+)
 from memenc.memory.windowed import WindowedMemory
 
 
@@ -33,11 +55,13 @@ class Design:
         layer: memory of every attention layer that has one.
         top: what is kept of the last layer's states, if that is another class.
         row: tokens that stand beside every segment, if the design has such.
+        source: hash of its code where that is not memenc's own, None if it cannot be read.
     """
 
     layer: type[LayerMemory]
     top: type[LayerMemory] | None = None
     row: type[RowTokens] | None = None
+    source: str | None = ""
 
     def options_of(self, part: type | None) -> list[str]:
         """Names of the options that one of the three takes."""
@@ -63,11 +87,65 @@ MEMORIES: dict[str, Design] = {
     "summary": Design(VisibleTokens, top=SummaryMemory, row=SummaryTokens),
     "associative": Design(AssociativeMemory, row=WrittenTokens),
 }
+OWN = frozenset(MEMORIES)
+
+
+def register_memory(
+    name: str, layer: type[LayerMemory], top: type[LayerMemory] | None = None, row: type[RowTokens] | None = None
+) -> None:
+    """Give a design of your own a name, by which models, commands and comparisons know it as they know memenc's own.
+
+    Call it where the class is defined, so that importing that module is all it takes. A class that is defined anew, as
+    in a notebook, takes its own place.
+
+    Args:
+        name: letters, digits, _ and -.
+        layer: memory of every attention layer that has one.
+        top: what is kept of the last layer's states, if that is another class.
+        row: tokens that stand beside every segment, if the design has such.
+
+    Raises:
+        ValueError: a name that cannot be one or is in use, or a class that is no memory.
+    """
+    check_name(name)
+    given = (("layer", layer, LayerMemory), ("top", top, LayerMemory), ("row", row, RowTokens))
+    for field, part, kind in given:
+        if part is not None or field == "layer":
+            check_part(name, field, part, kind)
+    there = _full_name(MEMORIES[name].layer) if name in MEMORIES else None
+    if name in OWN or there not in (None, _full_name(layer)):
+        raise ValueError(f"memory {name!r} is there already ({there}); choose another name")
+    MEMORIES[name] = Design(layer, top, row, source_of([part for _, part, _ in given if part is not None]))
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def available_memories() -> tuple[str, ...]:
-    """Names that `memory=` accepts."""
-    return tuple(MEMORIES)
+    """Names that `memory=` accepts: memenc's own, those that were registered, those of installed packages."""
+    return tuple(dict.fromkeys((*MEMORIES, *installed_designs())))
+
+
+def design_named(name: str) -> Design:
+    """What a name stands for; the module of an installed package that registers it is imported now.
+
+    Raises:
+        ValueError: no such design.
+    """
+    if name not in MEMORIES and name in (installed := installed_designs()):
+        import_installed(installed[name])
+        if name not in MEMORIES:
+            raise ValueError(
+                f"{installed[name].value} does not register the memory {name!r} that its package announces: it must "
+                f"call memenc.register_memory({name!r}, ...)"
+            )
+    if name not in MEMORIES:
+        raise ValueError(
+            f"unknown memory {name!r}; available: {', '.join(available_memories())}, and any two joined by +. If it is "
+            "one of your own, first import the module that registers it (on the command line: --import MODULE)"
+        )
+    return MEMORIES[name]
 
 
 def build_memory(name: str, sizes: LayerSizes, options: Mapping[str, Any] | None = None) -> LayerMemory:
@@ -121,9 +199,7 @@ def designs_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str,
 
 
 def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    if name not in MEMORIES:
-        raise ValueError(f"unknown memory {name!r}; available: {', '.join(MEMORIES)}, and several joined by +")
-    known = MEMORIES[name].options
+    known = design_named(name).options
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"memory {name!r} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
@@ -142,10 +218,14 @@ def _taken(options: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 __all__ = [
     "MEMORIES",
+    "Added",
     "Design",
     "Entries",
+    "Joined",
     "LayerMemory",
     "LayerSizes",
+    "Mixed",
+    "Retrieved",
     "RowSizes",
     "RowTokens",
     "Scanned",
@@ -157,5 +237,14 @@ __all__ = [
     "available_memories",
     "build_memory",
     "build_row_tokens",
+    "counter",
+    "design_named",
     "designs_of",
+    "empty",
+    "exact",
+    "newest_valid",
+    "register_memory",
+    "require_positive",
+    "require_weight",
+    "start_of_bias",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from memenc.memory import MEMORIES, build_memory, designs_of
+from memenc.memory import build_memory, design_named, designs_of
 from memenc.memory.base import LayerMemory
 from memenc.memory.values import LayerSizes
 
@@ -134,7 +134,7 @@ def _too_small(budget: int, name: str, places: int, least: int) -> ValueError:
 
 
 def _sized(name: str, parts: Sequence[LayerSizes], size: int, options: dict[str, Any]) -> dict[str, Any]:
-    design, chosen = MEMORIES[name], {}
+    design, chosen = design_named(name), {}
     for part in (design.layer, design.top):
         if part is not None:
             chosen |= part.sized(parts[0], size, options)

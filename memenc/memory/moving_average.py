@@ -106,6 +106,9 @@ class MovingAverageMemory(LayerMemory):
         return (torch.arange(self.slots, device=device) + 0.5) * stretch - 0.5 - self.sizes.segment_length
 
     def _take_in(self, summaries: Tensor, tokens: Tensor, seen: Tensor) -> Tensor:
+        if self.slots == 1:
+            # A whole segment is summed up in an order that follows its layout, and that follows the batch.
+            tokens = tokens.contiguous()
         means = reduce(tokens, "batch heads (slots stretch) dim -> batch heads 1 slots dim", "mean", slots=self.slots)
         if self.average == "cumulative":
             return summaries + (means - summaries) / (seen + 1).to(summaries.dtype)[:, None, None, None, None]

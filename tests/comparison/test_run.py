@@ -149,6 +149,11 @@ def test_a_process_that_dies_takes_nothing_along_but_its_cell(tmp_path, monkeypa
     assert [record["contender"] for record in found.records if record.get("accuracy")] == ["linear"]
 
 
+def test_a_comparison_is_shown_in_a_line(tmp_path):
+    found = compare(settings(), tmp_path, work=made_up)
+    assert repr(found) == "Comparison(20 records, 10 scores, 4 statements, 0 failed)"
+
+
 COMPARISON = """
 import sys
 from pathlib import Path

@@ -37,6 +37,8 @@ DESIGNS = {
     "average_unweighted": Design("moving_average", {"average": "unweighted", "segments": 2, "slots": 4}, 2, 4),
     "average_weighted": Design("moving_average", {"average": "weighted", "segments": 3, "slots": 8}, 3, 8),
     "average_cumulative": Design("moving_average", {"average": "cumulative", "slots": 2}, None, 2),
+    "average_weighted_one_slot": Design("moving_average", {"average": "weighted", "segments": 2, "slots": 1}, 2, 1),
+    "average_cumulative_one_slot": Design("moving_average", {"average": "cumulative", "slots": 1}, None, 1),
     "compressive_mean": compressive(2),
     "compressive_max": compressive(2, compression="max"),
     "compressive_convolution": compressive(2, compression="convolution"),

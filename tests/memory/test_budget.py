@@ -4,11 +4,17 @@ import random
 
 import pytest
 
-from memenc.memory import available_memories
+from memenc.memory import MEMORIES, LayerSizes
 from tests.memory.checks import CAPACITY, build, tokens
 from tests.memory.designs import Design
 
-SIZED = [name for name in available_memories() if name not in ("none", "linear")]
+SIZES = LayerSizes(heads=4, key_value_heads=2, head_dim=8, segment_length=16)
+# Designs of one size have nothing that a budget could choose.
+SIZED = [
+    name
+    for name, design in MEMORIES.items()
+    if any(part.sized(SIZES, 1, {}) for part in (design.layer, design.top) if part is not None)
+]
 OPTIONS = {"moving_average": {"slots": 8}, "nearest": {"nearest": 4}, "summary": {"tokens": 2}}
 
 
@@ -16,6 +22,10 @@ def kept_bytes(model):
     """Bytes of one document's state in the layers and over the top."""
     tensors = model.initial_memory(1).tensors
     return sum(t.nbytes for name, t in tensors.items() if name.startswith(("layers.", "top.")))
+
+
+def test_designs_of_one_size_are_told_from_others():
+    assert {"windowed", "tokens"} <= set(SIZED) and not {"none", "linear"} & set(SIZED)
 
 
 @pytest.mark.parametrize("name", SIZED)

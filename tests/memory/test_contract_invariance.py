@@ -13,6 +13,7 @@ from tests.memory.checks import (
     CAPACITY,
     assert_states_equal,
     build,
+    check_any_batch_is_the_same,
     documents_of,
     ragged,
     tokens,
@@ -27,19 +28,9 @@ BATCH = 3
 
 @every_design
 @every_precision
-@torch.no_grad()
 def test_a_document_is_itself_to_the_bit_in_any_batch(design, dtype):
-    model, document = build(design, dtype=dtype), tokens(2 * CAPACITY + random.randrange(1, CAPACITY))
-    wanted = None
-    for _ in range(4):
-        place, width = random.randrange(BATCH), len(document) + 2 * CAPACITY
-        documents = documents_of(*(random.randrange(width) for _ in range(BATCH - 1)))
-        documents.insert(place, document)
-        output = model(*ragged(documents, width, random.choice(("right", "left", "interior"))))
-        found = output.memory.select([place]), output.pooler_output[place]
-        wanted = wanted or found
-        assert_states_equal(found[0], wanted[0])
-        assert torch.equal(found[1], wanted[1])
+    document = tokens(2 * CAPACITY + random.randrange(1, CAPACITY))
+    check_any_batch_is_the_same(build(design, dtype=dtype), document, BATCH)
 
 
 @every_design

@@ -10,7 +10,16 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from memenc import MemencConfig, MemencForSequenceClassification, MemencModel, MemoryState
 from memenc.storage.files import CHECKSUMS
 from tests.backbones import BACKBONES, SEGMENT, VOCABULARY, tiny_backbone
-from tests.memory.checks import CAPACITY, SPECIAL, assert_states_equal, build, documents_of, ragged, tokens
+from tests.memory.checks import (
+    CAPACITY,
+    SPECIAL,
+    assert_states_equal,
+    build,
+    check_a_saved_model_is_the_same,
+    documents_of,
+    ragged,
+    tokens,
+)
 from tests.memory.designs import DESIGNS
 from tests.tiny import save_tiny_backbone
 
@@ -40,11 +49,7 @@ def test_the_state_of_one_document_comes_back(design, tmp_path):
 
 @every_design
 def test_a_saved_model_gives_the_same_numbers(design, tmp_path):
-    model = build(design)
-    model.save_pretrained(tmp_path)
-    again = MemencModel.from_pretrained(tmp_path)
-    assert not again.training
-    assert_same_numbers(again, model)
+    check_a_saved_model_is_the_same(build(design), tmp_path)
 
 
 @every_backbone

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from memenc import MemoryState
-from tests.memory.checks import CAPACITY, assert_states_equal, build, documents_of, feed, ragged, read, tokens
+from tests.memory.checks import (
+    CAPACITY,
+    assert_states_equal,
+    build,
+    check_reading_leaves_the_old_state,
+    documents_of,
+    feed,
+    ragged,
+    tokens,
+)
 
 
 def test_a_model_refuses_the_state_of_another():
@@ -79,9 +88,4 @@ def test_detaching_cuts_the_gradient():
 
 
 def test_reading_leaves_the_old_state_as_it_was():
-    model = build("average_weighted")
-    memory = model(tokens(2, 3 * CAPACITY + 1)).memory.detach()
-    copies = {name: tensor.clone() for name, tensor in memory.tensors.items()}
-    for segments_per_call in (1, 100):
-        read(model, tokens(2, 40), None, segments_per_call, memory=memory)
-        assert all(torch.equal(memory.tensors[name], copy) for name, copy in copies.items())
+    check_reading_leaves_the_old_state(build("average_weighted"))

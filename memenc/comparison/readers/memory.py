@@ -16,7 +16,7 @@ from memenc.comparison.settings import EncoderSizes
 from memenc.config import MemencConfig, plain_backbone_config
 from memenc.data.memory_tasks import MemoryTask
 from memenc.encoder.places import layer_places, top_place
-from memenc.memory import MEMORIES, LayerSizes
+from memenc.memory import LayerSizes, design_named
 from memenc.memory.budget import shared_budget
 from memenc.memory.document import DocumentMemory
 from memenc.readout import READOUTS
@@ -151,7 +151,7 @@ def counted_places(
     name: str, backbone: PreTrainedModel, memory_layers: Any, segment_length: int, reads_top: bool = False
 ) -> list[LayerSizes]:
     """Where the state of a design comes back in from, and what a readout reads over the top."""
-    row = MEMORIES[name].row
+    row = design_named(name).row
     config = MemencConfig(
         backbone=plain_backbone_config(backbone.config),
         memory="none",

@@ -104,6 +104,8 @@ class MemencConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         unknown = sorted(set(kwargs) - ADDED)
+        if "attn_implementation" in unknown:
+            raise ValueError("attn_implementation: memenc brings its own attention; leave it out")
         if unknown:
             raise ValueError(
                 f"this memenc knows no configuration key {', '.join(unknown)}: refused, since some keys could run "
@@ -113,6 +115,21 @@ class MemencConfig(PreTrainedConfig):
             setattr(self, field.name, python_values(getattr(self, field.name)))
         super().__post_init__(**kwargs)
         self.check()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As transformers does, but from a configuration of memenc alone.
+
+        Raises:
+            ValueError: it is another model's.
+        """
+        kind = config_dict.get("model_type", cls.model_type)
+        if kind != cls.model_type:
+            raise ValueError(
+                f"this is a plain {kind}, not a memenc model: MemencModel.from_backbone(...), or that of the class "
+                "for your task, puts a memory into it"
+            )
+        return super().from_dict(config_dict, **kwargs)
 
     def check(self) -> None:
         """Refuse values that no model can be made with.

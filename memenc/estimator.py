@@ -21,10 +21,9 @@ from memenc.baselines.report import compare_with_baselines
 from memenc.config import python_values
 from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels, looks_like
 from memenc.data.report import corpus_report
-from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.saved import ESTIMATOR_FILE, kept_beside, require_folder_or_name
+from memenc.saved import ESTIMATOR_FILE, kept_beside, require_model
 from memenc.storage.files import whole_folder
 from memenc.tasks import MemencForSequenceClassification
 from memenc.texts import checked_texts
@@ -93,7 +92,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         settings, validation_share = self._settings()
         self.seed_ = settings.seed
         set_seed(settings.seed)
-        require_folder_or_name(self.backbone)
+        require_model(self.backbone)
         self.tokenizer_ = AutoTokenizer.from_pretrained(self.backbone)
         documents = TokenizedDocuments.from_texts(
             texts, self.tokenizer_, [self.labels_.encode(value) for value in values], self.verbose
@@ -152,8 +151,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             "parameters": saved_parameters(self.get_params(deep=False)),
         }
         with whole_folder(Path(path)) as folder:
-            self.model_.save_pretrained(folder)
-            tokenizer_to_save(self.tokenizer_).save_pretrained(folder)
+            self.model_.save_pretrained(folder, tokenizer=self.tokenizer_)
             (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
     @classmethod

@@ -18,6 +18,7 @@ RANKS = [
     ["texts", "checks"],
     ["readout"],
     ["saved"],
+    ["starting"],
     ["pretrained"],
     ["model"],
     ["tasks"],

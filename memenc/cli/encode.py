@@ -26,7 +26,7 @@ from memenc.corpus_encoding.ray_engine import ShardsOnRay, encode_on_ray
 from memenc.corpus_encoding.vector_files import WRITERS, Vectors, name_of, write_vectors
 from memenc.data.records import NamedApart
 from memenc.data.sources import Reach
-from memenc.saved import require_folder_or_name
+from memenc.saved import require_model
 
 # Files that are one document, and not one per line.
 ONE_DOCUMENT = (".txt", ".log")
@@ -113,7 +113,7 @@ def encode(
 
 def encoder_of(name: str, new: options.ModelOptions, seed: int, device: str) -> DocumentEncoder:
     """The encoder that a model's name stands for; a plain one gets a memory that was never trained."""
-    require_folder_or_name(name)
+    require_model(name)
     plain = not isinstance(AutoConfig.from_pretrained(name), MemencConfig)
     if plain:
         console.note(f"{name} is a plain encoder: its {new.memory} memory is new and untrained", style="yellow")

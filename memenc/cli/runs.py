@@ -20,7 +20,6 @@ from memenc.training.run import Documents, scored
 from memenc.training.tasks import Examples
 from memenc.training.tasks.objective import Objective
 
-CHECKPOINTS = "checkpoints"
 RUN_FILE = "run.json"
 # Parts of examples from which something is learned.
 LEARNED = {"input_ids", "pair_input_ids", "question_ids", "option_ids", "labels", "spans", "evidence", "firsts"}

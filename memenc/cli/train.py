@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from memenc.cli import console, options
 from memenc.cli.corpus import Corpus, CorpusOptions
 from memenc.cli.outputs import check_output_folder
-from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
+from memenc.cli.runs import check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.cli.trained import Trained, save_trained
 from memenc.data.report import corpus_report
@@ -20,7 +20,7 @@ from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.lockstep import is_first_process
 from memenc.pretrained import MemencPreTrainedModel
-from memenc.saved import require_folder_or_name
+from memenc.saved import CHECKPOINTS, require_model
 from memenc.storage.results import plain, write_results
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import CostCallback
@@ -45,7 +45,7 @@ def train(
     """Fine-tune an encoder with memory on documents of any length."""
     chosen = options.chosen_device(device)
     check_output_folder(output)
-    require_folder_or_name(backbone)
+    require_model(backbone)
     check_checkpoints(output / CHECKPOINTS, resume, overwrite)
     estimator = LongDocumentClassifier(
         backbone,

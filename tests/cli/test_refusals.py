@@ -123,6 +123,27 @@ def test_a_folder_that_is_not_there_is_said_to_be(memenc, lines, tmp_path, comma
     assert f"there is no folder {name}" in said or f"there is no folder {name.removeprefix('./')}" in said
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_model_that_is_not_there_or_not_finished_is_said_to_be(memenc, backbone, lines, tmp_path, command):
+    data = lines(reviews(4))
+    said = memenc(command, "--model", "nomodel", "--data", data, code=1).err
+    assert "there is no folder nomodel; give one written by memenc train" in said
+    (tmp_path / "out" / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+    said = memenc(command, "--model", tmp_path / "out", "--data", data, code=1).err
+    assert "holds checkpoints of a training that was stopped, or still runs, and no model yet" in said
+    assert "memenc train with --resume" in said
+    said = memenc(command, "--model", backbone, "--data", data, code=1).err
+    assert f"{backbone} holds no memenc_estimator.json" in said
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain", "encode"])
+def test_a_name_that_leads_nowhere_is_said(memenc, lines, tmp_path, command):
+    named = {"train": ["--backbone", "tinny", "--train"], "pretrain": ["--backbone", "tinny", "--data"]}
+    arguments = named.get(command, ["--model", "tinny", "--data"])
+    said = memenc(command, *arguments, lines(reviews(4)), "--output", tmp_path / "out", code=1).err
+    assert "there is no folder tinny here" in said and "the hub was not reached" in said
+
+
 @pytest.mark.parametrize("content", ['{"parameters": {', "[]", "\udc80".encode(errors="surrogateescape")])
 def test_a_damaged_description_of_the_earlier_run_is_named(memenc, backbone, lines, tmp_path, content):
     command = ["train", "--train", lines(reviews(12)), "--backbone", backbone, "--output", tmp_path / "out"]

@@ -137,6 +137,7 @@ class MemencConfig(PreTrainedConfig):
         Raises:
             ValueError: there is one.
         """
+        self._check_memory()
         self._check_numbers()
         self._check_layers()
         self._check_tokens()
@@ -145,6 +146,17 @@ class MemencConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {choices}")
         if not isinstance(self.learned_start, bool):
             raise ValueError(f"learned_start={self.learned_start!r}: give true or false")
+
+    def _check_memory(self) -> None:
+        if not isinstance(self.memory, str):
+            raise ValueError(f"memory={self.memory!r}: give the name of a design, such as compressive")
+        if not isinstance(self.memory_options, dict | None):
+            raise ValueError(f'memory_options={self.memory_options!r}: give a dictionary, such as {{"window": 512}}')
+        designs = self.memory.split("+")
+        for name in designs if len(designs) > 1 else ():
+            options = (self.memory_options or {}).get(name)
+            if not isinstance(options, dict | None):
+                raise ValueError(f"memory_options of {name}: {options!r}; give a dictionary of the design's options")
 
     def _check_numbers(self) -> None:
         for name, words in (

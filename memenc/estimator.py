@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,6 +85,7 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: something other than texts, as many labels as texts, at least two classes.
         """
+        self._check_options()
         texts = check_texts(X)
         values = check_labels(y, len(texts))
         self.labels_ = Labels.infer(values, SINGLE)
@@ -192,6 +193,12 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         documents.warn_of_empty(stacklevel=4)
         return predict_logits(self.model_, documents)
 
+    def _check_options(self) -> None:
+        for name in ("memory_options", "model_options", "training"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping | None):
+                raise ValueError(f"{name}={value!r}: give a dictionary, or None")
+
     def _settings(self) -> tuple[TrainingSettings, float]:
         given = dict(self.training or {})
         share = given.pop("validation_share", 0.1)
@@ -244,7 +251,7 @@ def drawn_seed(random_state: Any) -> int | None:
     """
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
-    if random_state is not None and not isinstance(random_state, int | np.integer):
+    if random_state is not None and (isinstance(random_state, bool) or not isinstance(random_state, int | np.integer)):
         raise ValueError(f"random_state={random_state!r}: give a whole number, a numpy.random.RandomState, or None")
     return None if random_state is None else int(random_state)
 

@@ -1,6 +1,7 @@
 """The scikit-learn estimator: learns, persists, refuses, and passes scikit-learn's own checks where they apply."""
 
 import pickle
+import re
 from pathlib import Path
 
 import datasets
@@ -139,12 +140,28 @@ def test_values_of_numpy_and_paths_are_taken_as_they_come(backbone, tmp_path):
     [
         *(({"validation_share": share}, "validation_share=") for share in (-1, 1, 1.5, "a")),
         ({"patience": -1}, "patience="),
+        ({"epochs": "1"}, "training setting epochs='1'; give a number"),
+        ({"learning_rate": "1e-4"}, "training setting learning_rate='1e-4'; give a number"),
+        ({"most_segments": "2"}, "training setting most_segments='2'; give a whole number or null"),
+        ({"bf16": "no"}, "training setting bf16='no'; give true or false"),
+        ({"save_steps": 1.5}, "training setting save_steps=1.5; give a whole number"),
+        ({"seed": "1"}, "training setting seed='1'; give a whole number"),
+        ({"seed": -1}, "training setting seed=-1: give a whole number from 0 to"),
+        ({"learning_rate": float("nan")}, "training setting learning_rate=nan: give a number above 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(backbone, changes, message):
     texts, labels = tiny_documents(12, (5, 20), seed=9)
     with pytest.raises(ValueError, match=message):
-        tiny_classifier(backbone, training=TINY_TRAINING | changes).fit(texts, labels)
+        classifier = tiny_classifier(backbone, training=TINY_TRAINING | changes)
+        classifier.set_params(random_state=None if "seed" in changes else 0).fit(texts, labels)
+
+
+@pytest.mark.parametrize("name", ["training", "model_options", "memory_options"])
+@pytest.mark.parametrize("value", [["epochs"], "epochs=3", 3])
+def test_options_that_are_no_dictionary_are_refused(backbone, name, value):
+    with pytest.raises(ValueError, match=rf"{name}={re.escape(repr(value))}: give a dictionary, or None"):
+        tiny_classifier(backbone, **{name: value}).fit(*tiny_documents(4, (5, 6), seed=10))
 
 
 def test_arrays_are_many_texts_and_one_text_is_explained(fitted):

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = [
     ["memenc_kernels"],
     ["config", "storage"],
-    ["lead"],
+    ["lead", "typed"],
     ["segments", "state"],
     ["lockstep", "output"],
     ["data"],

@@ -123,6 +123,12 @@ def test_zero_token_types_are_accepted():
 
 
 BAD_OPTIONS = {
+    "memory that is no name": ({"memory": 5}, "memory=5: give the name of a design"),
+    "options that are text": ({"memory_options": "window=8"}, "memory_options='window=8': give a dictionary"),
+    "options of a design that are a number": (
+        {"memory": "windowed+linear", "memory_options": {"windowed": 3}},
+        "memory_options of windowed: 3; give a dictionary",
+    ),
     "unknown memory": ({"memory": "infinite"}, ", ".join(available_memories())),
     "unknown option": ({"memory": "windowed", "memory_options": {"windows": 3}}, "no option windows; it has: window"),
     "option of none": ({"memory_options": {"window": 3}}, "no option window"),

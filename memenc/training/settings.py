@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from memenc.config import python_values
+from memenc.typed import check_types
 
 Way = Literal["full", "frozen", "lora", "prefix", "bitfit"]
 # As in the paper's experiments on RoBERTa (Hu et al. 2021, arXiv:2106.09685).
 LORA_RANK = 8
+# As NumPy takes them.
+SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -69,28 +73,8 @@ class TrainingSettings:
     save_steps: int = 0
 
     def __post_init__(self) -> None:
-        for name in (
-            "lora_rank",
-            "epochs",
-            "learning_rate",
-            "new_learning_rate",
-            "gate_learning_rate",
-            "documents_per_step",
-            "tokens_per_batch",
-        ):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
-        for name in ("save_steps", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"training setting {name}={getattr(self, name)}: give a whole number, or 0 for none")
-        if not 0 <= self.warmup_share < 1:
-            raise ValueError(
-                f"training setting warmup_share={self.warmup_share}: give a share of the steps, at least 0 and below 1"
-            )
-        if not isinstance(self.segment_curriculum, str):
-            raise ValueError(
-                f'training setting segment_curriculum={self.segment_curriculum!r}: give text, such as "1,2,4,8"'
-            )
+        check_types(self, "training setting")
+        self._check_numbers()
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
         if self.adapt != "lora" and self.lora_rank != LORA_RANK:
@@ -104,6 +88,28 @@ class TrainingSettings:
                 f"training setting most_segments={self.most_segments}: give at least {longest}, where "
                 f"segment_curriculum={self.segment_curriculum!r} ends, or leave it out"
             )
+
+    def _check_numbers(self) -> None:
+        for name in (
+            "lora_rank",
+            "epochs",
+            "learning_rate",
+            "new_learning_rate",
+            "gate_learning_rate",
+            "documents_per_step",
+            "tokens_per_batch",
+        ):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
+        for name in ("save_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training setting {name}={getattr(self, name)}: give a whole number, or 0 for none")
+        if not 0 <= self.warmup_share < 1:
+            raise ValueError(
+                f"training setting warmup_share={self.warmup_share}: give a share of the steps, at least 0 and below 1"
+            )
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"training setting seed={self.seed}: give a whole number from 0 to {SEEDS - 1}")
 
     def curriculum_stages(self) -> tuple[int, ...]:
         """The stages of `segment_curriculum` as numbers.
@@ -125,12 +131,14 @@ class TrainingSettings:
         """Settings from a dictionary of those that differ from the defaults.
 
         Raises:
-            ValueError: there is no such setting.
+            ValueError: there is no such setting, or it has another type.
         """
         if values is None:
             return cls()
         if isinstance(values, TrainingSettings):
             return values
+        if not isinstance(values, Mapping):
+            raise ValueError(f'training={values!r}: give a dictionary of settings, such as {{"epochs": 3}}')
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:

@@ -7,7 +7,7 @@ import torch
 from memenc.backbones.loading import layer_sizes
 from memenc.config import MemencConfig
 from memenc.memory import LayerMemory, LayerSizes, RowSizes, RowTokens, build_memory, build_row_tokens
-from memenc.memory.budget import within_budget
+from memenc.memory.budget import refuse_idle_budget, within_budget
 from memenc.memory.learned_start import LearnedStart
 
 
@@ -31,10 +31,12 @@ def choose_sizes(config: MemencConfig, hidden: int) -> None:
     """Put into the configuration what a byte budget in its memory options allows.
 
     Raises:
-        ValueError: it allows too little.
+        ValueError: it allows too little, or sizes that are given leave most of it unused.
     """
     places = [*layer_places(config).values(), top_place(config, hidden)]
-    config.memory_options = within_budget(config.memory, places, config.memory_options)
+    chosen = within_budget(config.memory, places, config.memory_options)
+    refuse_idle_budget(config.memory, places, config.memory_options, chosen)
+    config.memory_options = chosen
 
 
 def layer_memories(config: MemencConfig) -> list[LayerMemory]:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import CONFIG_NAME
 from transformers.utils.hub import cached_file
 
-from memenc.config import MemencConfig
+from memenc.config import MemencConfig, python_values
 from memenc.storage.files import CHECKSUMS, check_if_sealed, check_sealed, looks_like_path
 
 LoadedModel = TypeVar("LoadedModel", bound=PreTrainedModel)
@@ -58,6 +59,14 @@ def kept_beside(path: str | Path) -> dict[str, Any]:
     if not isinstance(kept, dict):
         raise damaged(path, f"it holds {type(kept).__name__}")
     return kept
+
+
+def saved_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of an estimator as JSON holds them; a generator of seeds is none."""
+    seed = parameters["random_state"]
+    kept = {"backbone": os.fspath(parameters["backbone"])}
+    kept |= {"random_state": None if isinstance(seed, np.random.RandomState) else seed}
+    return python_values(parameters | kept)
 
 
 def stopped_training(folder: Path) -> bool:

@@ -71,7 +71,7 @@ def test_saved_classifier_predicts_the_same(fitted, tmp_path):
     assert (loaded.predict_proba(texts) == fitted.predict_proba(texts)).all()
     assert loaded.classes_.tolist() == fitted.classes_.tolist()
     assert not list((tmp_path / "saved").glob("*.pkl"))
-    with pytest.raises(ValueError, match="fit it again"):
+    with pytest.raises(ValueError, match=r"training=\(texts, labels\), or fit it again"):
         loaded.report(texts, ["good"] * 10)
     with pytest.raises(ValueError, match="memenc_estimator"):
         LongDocumentClassifier.from_pretrained(tmp_path)
@@ -222,6 +222,18 @@ def test_refuses(backbone, texts, labels, message):
         tiny_classifier(backbone).fit(texts, labels)
 
 
+def test_training_documents_without_a_token_are_named_or_refused(backbone):
+    texts, labels = tiny_documents(12, (5, 20), seed=9)
+    classifier = tiny_classifier(backbone, training=TINY_TRAINING | {"epochs": 1})
+    with pytest.raises(ValueError, match="not one of the 12 training documents has a token"):
+        classifier.fit(["", " "] * 6, labels)
+    said = r"2 of 12 documents have no tokens \(number 3, 5, counted from 0\): nothing but their label is learned"
+    some = [" " if place in (3, 5) else text for place, text in enumerate(texts)]
+    with pytest.warns(UserWarning, match=said) as warned:
+        classifier.fit(some, labels)
+    assert [each.filename for each in warned if "no tokens" in str(each.message)] == [__file__]
+
+
 def test_refuses_settings_that_do_not_exist(backbone):
     texts, labels = tiny_documents(4, (5, 6), seed=10)
     with pytest.raises(ValueError, match="no training setting epoch"):
@@ -284,8 +296,38 @@ def test_fit_changes_no_parameter_and_fitting_again_gives_the_same(backbone):
 
 def test_pickled_copy_predicts_the_same(fitted):
     texts, _ = tiny_documents(6, (5, 60), seed=12)
-    copy = pickle.loads(pickle.dumps(fitted))
+    pickled = pickle.dumps(fitted)
+    copy = pickle.loads(pickled)
     assert (copy.predict_proba(texts) == fitted.predict_proba(texts)).all()
+    # Texts stay where they are, and the fitted one keeps them.
+    assert fitted.training_texts_[0].encode() not in pickled and not hasattr(copy, "training_texts_")
+    assert clone(copy).get_params() == fitted.get_params()
+
+
+def test_a_copy_reports_on_training_documents_that_it_is_given(fitted, tmp_path):
+    texts, labels = tiny_documents(20, (5, 60), seed=8)
+    training = tiny_documents(160, (5, 60), seed=1)
+    wanted = fitted.report(texts, labels, ["tf-idf"])
+    fitted.save_pretrained(tmp_path / "saved")
+    for copy in (pickle.loads(pickle.dumps(fitted)), LongDocumentClassifier.from_pretrained(tmp_path / "saved")):
+        found = copy.report(texts, labels, ["tf-idf"], training=training)
+        assert [(row.name, row.accuracy) for row in found.rows] == [(row.name, row.accuracy) for row in wanted.rows]
+    with pytest.raises(ValueError, match="160 texts but 3 labels"):
+        fitted.report(texts, labels, ["tf-idf"], training=(training[0], ["good"] * 3))
+
+
+def test_a_classifier_goes_to_the_device_that_is_named(fitted, tmp_path, monkeypatch):
+    assert fitted.to("cpu") is fitted and fitted.model_.device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device cuda: torch sees no CUDA device here"):
+        fitted.to("cuda")
+    fitted.save_pretrained(tmp_path / "saved")
+    moved = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(type(fitted.model_), "to", lambda self, device: moved.append(str(device)) or self)
+    for device in (None, "cpu", "cuda:1"):
+        LongDocumentClassifier.from_pretrained(tmp_path / "saved", device)
+    assert moved == ["cuda", "cpu", "cuda:1"]
 
 
 @pytest.mark.parametrize("container", [list, tuple, np.array], ids=["list", "tuple", "array"])

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = [
     ["memenc_kernels"],
     ["config", "storage"],
-    ["lead", "typed"],
+    ["devices", "lead", "typed"],
     ["segments", "state"],
     ["lockstep", "output"],
     ["data"],

@@ -14,7 +14,7 @@ from memenc.cli.progress import document_progress
 from memenc.cli.spread import given_options
 from memenc.cli.trained import chunks_of
 from memenc.data.records import Record
-from memenc.estimator import split_places
+from memenc.training.splits import split_places
 from memenc.training.tasks import Examples, Task, TaskOptions, task_named
 from memenc.training.tasks.base import ProblemType, QuestionPosition
 

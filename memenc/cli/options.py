@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 
+from memenc import devices
 from memenc.cli import key_values
 from memenc.data.records import RecordReader, Understanding, read_records
 from memenc.training.tasks import TASKS, Task
@@ -132,7 +133,4 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         ValueError: "cuda" without one.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu, or ask memenc doctor")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+    return devices.chosen_device(None if name == "auto" else name)

@@ -16,7 +16,7 @@ from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.estimator import DEFAULT_BACKBONE, split_validation
+from memenc.estimator import DEFAULT_BACKBONE
 from memenc.lockstep import is_first_process
 from memenc.saved import CHECKPOINTS, require_model
 from memenc.storage.files import whole_folder
@@ -26,6 +26,7 @@ from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.pretrain import MaskedTokens, PretrainingSettings
 from memenc.training.run import fine_tune, scored
+from memenc.training.splits import split_validation
 from memenc.training.tasks import Examples
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from memenc.config import python_values
 from memenc.typed import check_types
 
@@ -152,3 +154,16 @@ class TrainingSettings:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, to be written beside results."""
         return asdict(self)
+
+
+def drawn_seed(random_state: Any) -> int | None:
+    """A seed from what scikit-learn takes for one.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if random_state is not None and (isinstance(random_state, bool) or not isinstance(random_state, int | np.integer)):
+        raise ValueError(f"random_state={random_state!r}: give a whole number, a numpy.random.RandomState, or None")
+    return None if random_state is None else int(random_state)

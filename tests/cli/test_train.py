@@ -224,6 +224,8 @@ def test_a_quantity_is_learned_with_a_single_document_held_out(train, lines, tmp
 def test_one_class_and_no_documents(train, lines):
     assert "at least 2 classes" in train(lines([{"text": "a", "label": "x"}] * 3), code=1).err
     assert "holds no documents" in train(lines([]), code=1).err
+    empty = [{**row, "text": " "} for row in reviews(12)]
+    assert "training documents has a token; there is nothing to learn" in train(lines(empty), code=1).err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

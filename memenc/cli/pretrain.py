@@ -122,7 +122,9 @@ def corpus_of(
     """Documents to train on and those held out, without the empty ones."""
     training = with_text(documents, tokenizer)
     if held_out.validation is not None or held_out.validation_split is not None:
-        other = replace(documents, data=held_out.validation or documents.data, split=held_out.validation_split)
+        source = held_out.validation or documents.data
+        delimiter = options.delimiter_of(source, documents.delimiter)
+        other = replace(documents, data=source, split=held_out.validation_split, delimiter=delimiter)
         return training, with_text(other, tokenizer)
     return split_validation(training, held_out.validation_share, seed)
 

@@ -59,6 +59,12 @@ def test_options_of_encode_that_change_nothing_are_refused(memenc, options, mess
     assert message in memenc("encode", "--data", NOWHERE, "--model", NOWHERE, *options, code=1).err
 
 
+def test_a_delimiter_without_documents_is_refused(memenc, tmp_path):
+    for command, where in (("probe", "--documents and --facts"), ("doctor", "--data")):
+        said = memenc(command, "--model", NOWHERE, "--output", tmp_path / "out", "--delimiter", ";", code=1).err
+        assert f"--delimiter ; is for {where}; give" in said
+
+
 @pytest.mark.parametrize("option", ["--label-column", "--text-column"])
 def test_columns_of_a_probe_without_documents_are_refused(memenc, tmp_path, option):
     said = memenc("probe", "--model", NOWHERE, "--output", tmp_path / "out", option, "y", code=1).err

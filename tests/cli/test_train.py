@@ -56,6 +56,18 @@ def test_validation_file(train, lines, tmp_path):
     assert results["corpus"]["documents"] == 12
 
 
+def test_a_delimiter_is_that_of_the_files_that_have_one(train, lines, tmp_path):
+    table = tmp_path / "train.csv"
+    rows = [{"text": "text", "label": "label"}, *reviews(12)]
+    table.write_text("".join(f"{row['text']}|{row['label']}\n" for row in rows))
+    validation = lines(reviews(6, seed=1), "validation.jsonl")
+    train(table, "--validation", validation, "--delimiter", "|")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["corpus"]["documents"] == 12 and results["options"]["delimiter"] == "|"
+    said = train(validation, "--delimiter", "|", output="other", code=1).err
+    assert "delimiter='|' is for .csv and .tsv; leave it out" in said
+
+
 def test_multi_label_and_regression(several, regression):
     for folder, kind, score in [
         (several, "multi_label_classification", "micro_f1"),

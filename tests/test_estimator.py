@@ -213,6 +213,7 @@ def test_works_in_cross_validation_and_pipeline(backbone):
         (["a", None], ["x", "y"], "document 1 is NoneType"),
         (["a", "b"], ["x"], "2 texts but 1 labels"),
         (["a", "b"], ["x", "x"], "class"),
+        (["a", "b"], ["x", 3], r"labels of mixed types: .* for example with str\(\)$"),
         (["a", "b"], [0.5, 1.0], r"Unknown label type: y has quantities \(continuous\), 0.5 first"),
         (["a", "b"], [["x"], ["y"]], r"several labels a document, \['x'\] first; .* use memenc train"),
     ],

@@ -178,6 +178,18 @@ def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
         fitted.explain(texts)
 
 
+def test_a_rare_class_may_count_more(backbone):
+    texts, _ = tiny_documents(24, (5, 20), seed=9)
+    labels = [1 if number in (3, 11) else 0 for number in range(24)]
+    training = TINY_TRAINING | {"epochs": 2, "validation_share": 0}
+    plain, balanced = (
+        tiny_classifier(backbone, training=training | more).fit(texts, labels).predict_proba(texts)[:, 1].mean()
+        for more in ({}, {"class_weight": "balanced"})
+    )
+    # Both have seen the same: of two in 24 one says so, the other hardly more than half and half.
+    assert plain < 0.25 < balanced, (plain, balanced)
+
+
 def test_nothing_is_said_of_a_memory_that_is_not_there(backbone):
     texts, labels = tiny_documents(24, (5, 20), seed=9)
     training = TINY_TRAINING | {"epochs": 1}

@@ -24,6 +24,7 @@ from memenc.saved import CHECKPOINTS, require_model
 from memenc.storage.results import plain, write_results
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import CostCallback
+from memenc.training.class_weights import named_weights, refuse_idle_weights
 from memenc.training.run import fine_tune
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks import Examples, Task
@@ -56,6 +57,7 @@ def train(
         random_state=settings.seed,
     )
     read = Corpus.of(corpus)
+    refuse_idle_weights(read.task, settings)
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
     trained = Trained(new_model(estimator, tokenizer, read.task), tokenizer, read.task)
@@ -86,7 +88,8 @@ def train(
         return
     save_trained(output, trained, parameters)
     found = None if validation is None else show_scores(trained.model, trained.task, validation)
-    facts = {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
+    facts = {"class_weights": named_weights(read.task, training, settings)}
+    facts |= {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
     write_results(output / "results", log, seed=settings.seed, **facts)
     console.note(f"saved to {output}; next: memenc predict --model {output} --data FILE")
 

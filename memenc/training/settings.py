@@ -13,6 +13,7 @@ from memenc.config import python_values
 from memenc.typed import check_types
 
 Way = Literal["full", "frozen", "lora", "prefix", "bitfit"]
+ClassWeight = Literal["balanced"]
 # As in the paper's experiments on RoBERTa (Hu et al. 2021, arXiv:2106.09685).
 LORA_RANK = 8
 # As NumPy takes them.
@@ -40,6 +41,8 @@ class TrainingSettings:
             needs, so it bounds the memory without changing the result. Documents of a part are of similar length: small
             parts also mean little padding. On a GPU give it more.
         max_gradient_norm: gradients longer than this are cut to it.
+        class_weight: balanced lets documents of rare classes count more in the loss, in inverse proportion to how often
+            their class is among the training documents, as scikit-learn has it; all count the same if left out.
         patience: epochs without a better validation score after which training stops; 0 never stops early.
         segment_curriculum: rising numbers of segments, such as "1,2,4,8": for the first 60 % of the steps documents are
             read in stretches of at most so many segments, stage by stage, then as a whole; a tenth of all steps reads
@@ -65,6 +68,7 @@ class TrainingSettings:
     documents_per_step: int = 16
     tokens_per_batch: int = 4_096
     max_gradient_norm: float = 1.0
+    class_weight: ClassWeight | None = None
     patience: int = 2
     segment_curriculum: str = ""
     most_segments: int | None = None
@@ -79,6 +83,8 @@ class TrainingSettings:
         self._check_numbers()
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
+        if self.class_weight not in (None, *get_args(ClassWeight)):
+            raise ValueError(f"training setting class_weight={self.class_weight!r}: give 'balanced', or leave it out")
         if self.adapt != "lora" and self.lora_rank != LORA_RANK:
             raise ValueError(
                 f"training setting lora_rank={self.lora_rank} changes nothing with adapt={self.adapt!r}; "

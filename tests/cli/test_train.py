@@ -68,6 +68,18 @@ def test_a_delimiter_is_that_of_the_files_that_have_one(train, lines, tmp_path):
     assert "delimiter='|' is for .csv and .tsv; leave it out" in said
 
 
+def test_rare_classes_count_more_and_results_say_how_much(train, lines, tmp_path, several):
+    rows = [{**row, "label": "rare" if number % 6 == 0 else "common"} for number, row in enumerate(reviews(18))]
+    train(lines(rows), "--class-weight", "balanced", "--validation-share", "0")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["class_weights"] == {"common": 0.6, "rare": 3.0}
+    assert results["parameters"]["training"]["class_weight"] == "balanced"
+    assert json.loads((several / "results.json").read_text())["class_weights"] is None
+    listed = [{**row, "label": [row["label"]]} for row in rows]
+    said = train(lines(listed), "--class-weight", "balanced", output="other", code=1).err
+    assert "class_weight='balanced' is for documents of one class each" in said
+
+
 def test_multi_label_and_regression(several, regression):
     for folder, kind, score in [
         (several, "multi_label_classification", "micro_f1"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -43,6 +46,11 @@ def checked_mask(input_ids: Tensor, attention_mask: Tensor | None, token_type_id
     Raises:
         ValueError: ids that are none, no documents, token types, or a mask that does not fit.
     """
+    given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+    for name, value in given.items():
+        if not isinstance(value, Tensor) and (value is not None or value is input_ids):
+            found = type(value).__name__
+            raise ValueError(f"{name} must be a tensor (batch, tokens), received {found}; give torch.tensor(...)")
     if input_ids.dim() != 2 or input_ids.is_floating_point():
         raise ValueError(
             f"input_ids must be whole numbers of shape (batch, tokens), received {input_ids.dtype} "
@@ -59,3 +67,26 @@ def checked_mask(input_ids: Tensor, attention_mask: Tensor | None, token_type_id
             f"attention_mask {tuple(attention_mask.shape)} does not fit input_ids {tuple(input_ids.shape)}"
         )
     return attention_mask.bool()
+
+
+@contextmanager
+def known_tokens(ids: Tensor, vocabulary: int) -> Iterator[None]:
+    """Name the token that an embedding did not find, where it says so at once, as on CPUs.
+
+    Args:
+        ids: of all tokens that are read inside.
+        vocabulary: how many tokens the embedding has.
+
+    Raises:
+        ValueError: there is such a token.
+    """
+    try:
+        yield
+    except IndexError as error:
+        unknown = ids[(ids < 0) | (ids >= vocabulary)]
+        if not len(unknown):
+            raise
+        raise ValueError(
+            f"input_ids has {int(unknown[0])}, but the backbone knows tokens 0 to {vocabulary - 1}; use the tokenizer "
+            "of this model, or resize_token_embeddings for tokens that were added"
+        ) from error

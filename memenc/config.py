@@ -104,6 +104,8 @@ class MemencConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         unknown = sorted(set(kwargs) - ADDED)
+        if "attn_implementation" in unknown:
+            raise ValueError("attn_implementation: memenc brings its own attention; leave it out")
         if unknown:
             raise ValueError(
                 f"this memenc knows no configuration key {', '.join(unknown)}: refused, since some keys could run "
@@ -114,17 +116,28 @@ class MemencConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         self.check()
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As transformers does, but from a configuration of memenc alone.
+
+        Raises:
+            ValueError: it is another model's.
+        """
+        kind = config_dict.get("model_type", cls.model_type)
+        if kind != cls.model_type:
+            raise ValueError(
+                f"this is a plain {kind}, not a memenc model: MemencModel.from_backbone(...), or that of the class "
+                "for your task, puts a memory into it"
+            )
+        return super().from_dict(config_dict, **kwargs)
+
     def check(self) -> None:
         """Refuse values that no model can be made with.
 
         Raises:
             ValueError: there is one.
         """
-        if not isinstance(self.memory, str):
-            raise ValueError(
-                f'memory={self.memory!r}: give the name of a design, such as "compressive"; a class of your own gets '
-                "one by memenc.register_memory(name, class)"
-            )
+        self._check_memory()
         self._check_numbers()
         self._check_layers()
         self._check_tokens()
@@ -133,6 +146,20 @@ class MemencConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {choices}")
         if not isinstance(self.learned_start, bool):
             raise ValueError(f"learned_start={self.learned_start!r}: give true or false")
+
+    def _check_memory(self) -> None:
+        if not isinstance(self.memory, str):
+            raise ValueError(
+                f"memory={self.memory!r}: give the name of a design, such as compressive; a class of your own gets one by "
+                "memenc.register_memory(name, class)"
+            )
+        if not isinstance(self.memory_options, dict | None):
+            raise ValueError(f'memory_options={self.memory_options!r}: give a dictionary, such as {{"window": 512}}')
+        designs = self.memory.split("+")
+        for name in designs if len(designs) > 1 else ():
+            options = (self.memory_options or {}).get(name)
+            if not isinstance(options, dict | None):
+                raise ValueError(f"memory_options of {name}: {options!r}; give a dictionary of the design's options")
 
     def _check_numbers(self) -> None:
         for name, words in (

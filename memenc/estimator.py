@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,29 +12,30 @@ import numpy as np
 import torch
 from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 from transformers import AutoTokenizer, set_seed
 
 from memenc.baselines.report import compare_with_baselines
-from memenc.config import python_values
 from memenc.data.labels import MULTI, REGRESSION, SINGLE, Labels, looks_like
 from memenc.data.report import corpus_report
-from memenc.data.tokens import tokenizer_to_save
+from memenc.devices import chosen_device
 from memenc.diagnostics.attribution import Explanation, explain
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.saved import ESTIMATOR_FILE, kept_beside, require_folder_or_name
+from memenc.saved import ESTIMATOR_FILE, kept_beside, require_model, saved_parameters
 from memenc.storage.files import whole_folder
 from memenc.tasks import MemencForSequenceClassification
 from memenc.texts import checked_texts
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import Cost, CostCallback
-from memenc.training.documents import TokenizedDocuments
+from memenc.training.documents import TokenizedDocuments, refuse_all_empty
 from memenc.training.run import predict_logits, train_classifier
-from memenc.training.settings import TrainingSettings, Way
+from memenc.training.settings import TrainingSettings, Way, drawn_seed
+from memenc.training.splits import split_validation
 
 DEFAULT_BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_TASK = "sequence-classification"
+# Left out of pickles: texts are large, and may be nobody's business.
+TRAINED_ON = ("training_texts_", "training_labels_")
 
 
 class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
@@ -84,8 +84,9 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         """Fine-tune on texts and their labels.
 
         Raises:
-            ValueError: something other than texts, as many labels as texts, at least two classes.
+            ValueError: something other than texts, or texts without a token; not as many labels as texts, or one class.
         """
+        self._check_options()
         texts = check_texts(X)
         values = check_labels(y, len(texts))
         self.labels_ = Labels.infer(values, SINGLE)
@@ -93,11 +94,14 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         settings, validation_share = self._settings()
         self.seed_ = settings.seed
         set_seed(settings.seed)
-        require_folder_or_name(self.backbone)
+        require_model(self.backbone)
         self.tokenizer_ = AutoTokenizer.from_pretrained(self.backbone)
         documents = TokenizedDocuments.from_texts(
             texts, self.tokenizer_, [self.labels_.encode(value) for value in values], self.verbose
         )
+        refuse_all_empty(documents.token_ids)
+        # Where fit was called.
+        documents.warn_of_empty("nothing but their label is learned", stacklevel=3)
         self.corpus_ = corpus_report(documents.lengths)
         if self.verbose:
             print(self.corpus_)
@@ -128,7 +132,13 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return explain(self.model_, self.tokenizer_, text, documents_per_call)
 
-    def report(self, X: Sequence[str], y: Sequence[Any], baselines: Sequence[str] | None = None) -> Any:
+    def report(
+        self,
+        X: Sequence[str],
+        y: Sequence[Any],
+        baselines: Sequence[str] | None = None,
+        training: tuple[Sequence[str], Sequence[Any]] | None = None,
+    ) -> Any:
         """This model beside TF-IDF, truncation, chunk-and-pool and itself without memory, all trained on the same.
 
         Args:
@@ -136,9 +146,26 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             y: their labels.
             baselines: names, see `memenc.baselines.BASELINES`; None means all. Whether the memory was worth it can be
                 said only beside "without-memory".
+            training: (texts, labels) that it was fitted on; None takes those of `fit`, which neither a saved folder nor
+                a pickle holds.
         """
         check_is_fitted(self, "model_")
-        return compare_with_baselines(self, check_texts(X), check_labels(y, len(X)), baselines)
+        if training is not None:
+            texts, labels = training
+            training = check_texts(texts), check_labels(labels, len(texts))
+        elif hasattr(self, "training_texts_"):
+            training = self.training_texts_, self.training_labels_
+        return compare_with_baselines(self, check_texts(X), check_labels(y, len(X)), training, baselines)
+
+    def to(self, device: str | torch.device | None = None) -> Self:
+        """Predict and explain on this device from now on; None takes CUDA if there is any, else the CPU.
+
+        Raises:
+            ValueError: CUDA, where there is none.
+        """
+        check_is_fitted(self, "model_")
+        self.model_.to(chosen_device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
+        return self
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write model, tokenizer, labels and settings: a folder transformers reads too, without a pickle.
@@ -152,13 +179,16 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             "parameters": saved_parameters(self.get_params(deep=False)),
         }
         with whole_folder(Path(path)) as folder:
-            self.model_.save_pretrained(folder)
-            tokenizer_to_save(self.tokenizer_).save_pretrained(folder)
+            self.model_.save_pretrained(folder, tokenizer=self.tokenizer_)
             (folder / ESTIMATOR_FILE).write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, path: str | Path) -> Self:
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
         """A fitted classifier from a folder written by :meth:`save_pretrained` or `memenc train`.
+
+        Args:
+            path: folder.
+            device: where it predicts, see :meth:`to`.
 
         Raises:
             ValueError: the folder holds no such classifier, or it is damaged.
@@ -178,7 +208,11 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         classifier.model_ = MemencForSequenceClassification.from_pretrained(path)
         classifier.tokenizer_ = AutoTokenizer.from_pretrained(path)
         classifier.n_features_in_ = 1
-        return classifier
+        return classifier.to(device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in TRAINED_ON}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -191,8 +225,14 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         documents = TokenizedDocuments.from_texts(check_texts(X), self.tokenizer_)
         # Where predict was called.
-        documents.warn_of_empty(stacklevel=4)
+        documents.warn_of_empty("nothing was read of them, and the same is predicted for all of them", stacklevel=4)
         return predict_logits(self.model_, documents)
+
+    def _check_options(self) -> None:
+        for name in ("memory_options", "model_options", "training"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping | None):
+                raise ValueError(f"{name}={value!r}: give a dictionary, or None")
 
     def _settings(self) -> tuple[TrainingSettings, float]:
         given = dict(self.training or {})
@@ -212,51 +252,6 @@ class LongDocumentClassifier(ClassifierMixin, BaseEstimator):
             label2id={str(name): index for index, name in enumerate(self.classes_)},
             **options_for(adapt, self.model_options),
         )
-
-
-def split_validation(
-    documents: TokenizedDocuments, share: float, seed: int
-) -> tuple[TokenizedDocuments, TokenizedDocuments | None]:
-    """Training and validation documents, stratified where every class has two; none for validation below ten."""
-    training, validation = split_places(len(documents), share, seed, documents.labels)
-    return documents.subset(training), documents.subset(validation) if validation else None
-
-
-def split_places(
-    count: int, share: float, seed: int, classes: Sequence[Any] | None = None
-) -> tuple[list[int], list[int]]:
-    """Places of training and validation documents, as `split_validation` chooses them."""
-    chosen = round(count * share)
-    if chosen < 1 or count < 10:
-        return list(range(count)), []
-    labels = np.asarray(classes) if classes is not None else np.zeros(0)
-    stratify = None
-    if labels.ndim == 1 and labels.dtype.kind in "iu":
-        present, sizes = np.unique(labels, return_counts=True)
-        stratify = labels if sizes.min() >= 2 and chosen >= len(present) else None
-    training, validation = train_test_split(np.arange(count), test_size=chosen, random_state=seed, stratify=stratify)
-    return list(training), list(validation)
-
-
-def drawn_seed(random_state: Any) -> int | None:
-    """A seed from what scikit-learn takes for one.
-
-    Raises:
-        ValueError: something else.
-    """
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    if random_state is not None and not isinstance(random_state, int | np.integer):
-        raise ValueError(f"random_state={random_state!r}: give a whole number, a numpy.random.RandomState, or None")
-    return None if random_state is None else int(random_state)
-
-
-def saved_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON holds them; a generator of seeds is none."""
-    seed = parameters["random_state"]
-    kept = {"backbone": os.fspath(parameters["backbone"])}
-    kept |= {"random_state": None if isinstance(seed, np.random.RandomState) else seed}
-    return python_values(parameters | kept)
 
 
 def check_texts(texts: Any) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from memenc.backbones.loading import backbone_from_config, find_attention_layers
-from memenc.checks import check_readout_layers, check_segment_length, checked_mask
+from memenc.checks import check_readout_layers, check_segment_length, checked_mask, known_tokens
 from memenc.config import MemencConfig
 from memenc.encoder.encoded import Keep, token_states_at
 from memenc.encoder.places import choose_sizes, try_designs
@@ -157,7 +157,8 @@ class MemencModel(MemencPreTrainedModel):
         per_call = self._segments_per_call(input_ids)
         keep_layers = bool(self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
         keep = Keep(output_token_states, output_segment_states, keep_layers)
-        encoded = self.encoder(segments, state, per_call, keep)
+        with known_tokens(segments.ids, self.backbone.config.vocab_size):
+            encoded = self.encoder(segments, state, per_call, keep)
         layers = tuple(token_states_at(layer, segments.row_index) for layer in encoded.layers)
         token_states, vector = token_states_at(encoded.token_states, segments.row_index), self.read_out(encoded.state)
         # Whatever a head reads has a gradient to all that others wait for.
@@ -203,7 +204,8 @@ class MemencModel(MemencPreTrainedModel):
         mask = checked_mask(input_ids, attention_mask, None)
         state = self._checked_state(memory, len(input_ids))
         segments = self.segments_of(input_ids, mask, self.encoder.initial_state(len(input_ids)), question)
-        rows = self.encoder(segments, state, self._segments_per_call(input_ids)).token_states
+        with known_tokens(segments.ids, self.backbone.config.vocab_size):
+            rows = self.encoder(segments, state, self._segments_per_call(input_ids)).token_states
         return cast(Tensor, token_states_at(rows, segments.row_index))
 
     def segments_of(

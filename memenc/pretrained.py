@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -13,23 +12,23 @@ from torch import nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from memenc.backbones.loading import load_backbone
-from memenc.config import MemencConfig, plain_backbone_config, python_values
-from memenc.data.tokens import instruction_tokens, special_tokens_named
-from memenc.encoder.places import choose_sizes, with_learned_start
+from memenc.config import MemencConfig, plain_backbone_config
+from memenc.data.tokens import instruction_tokens, special_tokens_named, tokenizer_to_save
+from memenc.encoder.places import choose_sizes
 from memenc.encoder.segment_encoder import SegmentEncoder
-from memenc.saved import HUB_OPTIONS, check_downloaded, find_tokenizer, is_memenc_folder, own_weights
+from memenc.saved import check_downloaded, find_tokenizer, is_memenc_folder, own_weights, require_model
+from memenc.starting import (
+    check_loading,
+    check_options,
+    checked_backbone,
+    chosen_type,
+    does_the_same,
+    may_change,
+    put_start_before_memory,
+    with_weights_of,
+)
 from memenc.storage.embedding_files import write_embedding_files
 from memenc.storage.files import check_if_sealed, whole_folder
-
-# Fields of the configuration that choose no weights, or those of the head.
-OF_THE_HEAD = (
-    *("num_labels", "id2label", "label2id", "problem_type", "classifier_dropout"),
-    *("pair_loss", "pair_temperature", "instruction", "question_position"),
-)
-# Fields that choose no weights at all: how a model reads and trains.
-OF_READING = ("bptt_segments", "segments_per_call", "attention_dropout")
-# Those of a head that say what it was trained for, beside its labels.
-OF_THE_LOSS = ("problem_type", "pair_loss", "question_position")
 
 
 @runtime_checkable
@@ -50,6 +49,14 @@ class MemencPreTrainedModel(PreTrainedModel):
     has_head: ClassVar[bool] = True
     # The library's own loss handling would divide by the number of items across accumulation steps a second time.
     accepts_loss_kwargs = False
+
+    def __init__(self, config: MemencConfig, *arguments: Any, **options: Any) -> None:
+        if not isinstance(config, MemencConfig):
+            raise ValueError(
+                f"{type(self).__name__}(config) needs a MemencConfig, received {config!r}; "
+                f"{type(self).__name__}.from_backbone(...) puts a memory into an encoder, from_pretrained(...) loads"
+            )
+        super().__init__(config, *arguments, **options)
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
@@ -97,26 +104,35 @@ class MemencPreTrainedModel(PreTrainedModel):
         is_main_process: bool = True,
         state_dict: dict[str, Any] | None = None,
         push_to_hub: bool = False,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         **options: Any,
     ) -> None:
         """Save as transformers does, but whole or not at all, with the SHA-256 of every file in `checksums.json`.
 
-        The folder is one of sentence-transformers too, once its tokenizer lies in it.
+        With its tokenizer the folder is one of sentence-transformers and AutoTokenizer too.
 
         Args:
             save_directory: folder.
             is_main_process: the others write nothing.
             state_dict: weights to save instead of the model's own.
             push_to_hub: uploads the files without their checksums; `model.push_to_hub(...)` uploads both.
+            tokenizer: of the backbone, to lie beside the model.
             options: of transformers.
+
+        Raises:
+            ValueError: a tokenizer that is to be uploaded, too.
         """
         saved = super().save_pretrained
+        if push_to_hub and tokenizer is not None:
+            raise ValueError("push_to_hub=True uploads the model alone; use tokenizer.push_to_hub for the tokenizer")
         if push_to_hub or not is_main_process:
             saved(save_directory, is_main_process, state_dict, push_to_hub, **options)
             return
         with whole_folder(Path(save_directory)) as folder:
             saved(folder, is_main_process, state_dict, **options)
             write_embedding_files(folder)
+            if tokenizer is not None:
+                tokenizer_to_save(tokenizer).save_pretrained(folder)
 
     @classmethod
     def from_pretrained(
@@ -125,7 +141,7 @@ class MemencPreTrainedModel(PreTrainedModel):
         """Load as transformers does, but safetensors only, and only what fits its `checksums.json` if there is one.
 
         Raises:
-            ValueError: a file is damaged or was changed, or weights in pickles were asked for.
+            ValueError: a file is damaged or was changed, weights in pickles were asked for, or it is no memenc model.
         """
         if options.get("use_safetensors") is False:
             raise ValueError("use_safetensors=False: memenc never reads pickles; save the weights as safetensors")
@@ -133,6 +149,8 @@ class MemencPreTrainedModel(PreTrainedModel):
         here = pretrained_model_name_or_path is not None and folder.is_dir()
         if here:
             check_if_sealed(folder)
+        elif pretrained_model_name_or_path is not None:
+            require_model(pretrained_model_name_or_path, options)
         options["use_safetensors"] = True
         try:
             loaded = super().from_pretrained(pretrained_model_name_or_path, *arguments, **options)
@@ -165,35 +183,31 @@ class MemencPreTrainedModel(PreTrainedModel):
             tokenizer: names the special tokens of every segment; without it a name or path is asked for its tokenizer,
                 and a model gets no special tokens.
             backbone_options: keyword arguments for loading the backbone, such as `dtype`.
-            options: fields of :class:`MemencConfig`; `instruction` may be text.
+            options: fields of :class:`MemencConfig`; `instruction` may be text, and `dtype`, of torch or its name, is
+                the type of all weights, those of the backbone and those of the memory.
 
         Raises:
             ValueError: the backbone would ignore a memory, or an option does not fit.
         """
-        _check_options(options)
-        # A folder may be a path: what follows tells names from models.
-        backbone = os.fspath(backbone) if isinstance(backbone, os.PathLike) else backbone
+        check_options(options)
+        loading, dtype = dict(backbone_options or {}), chosen_type(options.pop("dtype", None))
+        backbone = checked_backbone(backbone, loading)
+        loading |= {} if dtype is None else {"dtype": dtype}
         if tokenizer is None and isinstance(backbone, str):
             tokenizer = find_tokenizer(backbone)
         if isinstance(options.get("instruction"), str):
             options["instruction"] = instruction_tokens(options["instruction"], tokenizer)
         if isinstance(backbone, str) and is_memenc_folder(backbone):
-            loading = backbone_options or {}
-            others = sorted(set(loading) - {"dtype", "torch_dtype", "device_map", *HUB_OPTIONS})
-            if others:
-                raise ValueError(
-                    f"backbone_options {', '.join(others)}: {backbone} is a memenc model, whose backbone is made as it "
-                    "was saved; leave them out"
-                )
+            check_loading(backbone, loading)
             return cls._from_memenc(backbone, memory, memory_options, options, loading)
-        loaded = load_backbone(backbone, **(backbone_options or {}))
+        loaded = load_backbone(backbone, **loading)
         if tokenizer is not None and "special_tokens" not in options:
             types = loaded.config.to_dict().get("type_vocab_size") or 1
             options["special_tokens"] = special_tokens_named(tokenizer, types)
         config = MemencConfig(
             backbone=plain_backbone_config(loaded.config), memory=memory, memory_options=memory_options, **options
         )
-        return beside(cls(config, backbone=loaded).eval(), loaded)
+        return beside(with_weights_of(cls(config, backbone=loaded).eval(), dtype), loaded)
 
     @classmethod
     def _from_memenc(
@@ -216,7 +230,7 @@ class MemencPreTrainedModel(PreTrainedModel):
             sized.memory_options = memory_options
             choose_sizes(sized, saved.backbone_config().hidden_size)
             asked["memory_options"] = sized.memory_options
-        head = _may_change(saved, options)
+        head = may_change(saved, options)
         starts = bool(options.get("learned_start")) and not saved.learned_start
         if starts:
             options.pop("learned_start")
@@ -238,52 +252,12 @@ class MemencPreTrainedModel(PreTrainedModel):
     @classmethod
     def _with_its_head(cls, folder: str, saved: MemencConfig, head: dict[str, Any], loading: dict[str, Any]) -> Any:
         """The saved model with the saved head, or a new one if that was for something else."""
-        if not cls.has_head or cls._does_the_same(saved, head):
+        if not cls.has_head or does_the_same(cls, saved, head):
             return cls.from_pretrained(folder, **head, **loading)
         inside = AutoModel.from_pretrained(folder, **head, **loading)
         model: Any = cls(inside.config, inside.backbone)
         model.memenc = inside
-        return model.to(inside.device, inside.dtype)
-
-    @classmethod
-    def _does_the_same(cls, saved: MemencConfig, head: dict[str, Any]) -> bool:
-        """Whether a saved head is one for this task and these labels."""
-        asked = {name: head[name] for name in ("num_labels", "id2label", *OF_THE_LOSS) if name in head}
-        if isinstance(asked.get("id2label"), dict):
-            asked["id2label"] = {int(number): name for number, name in asked["id2label"].items()}
-        known = saved.architectures is None or bool(set(saved.architectures) & {kind.__name__ for kind in cls.__mro__})
-        return known and all(getattr(saved, name) == value for name, value in asked.items())
-
-
-def put_start_before_memory(model: Any) -> None:
-    """Let the memories of a loaded model's layers start with something learned; what they have learned stays."""
-    # Not while it is loaded: names that transformers changes then it changes back in what is saved.
-    encoder: SegmentEncoder = model.base_model.encoder
-    memories = [with_learned_start(memory) for memory in encoder.layer_memories]
-    encoder.memories = nn.ModuleList(memories).to(model.device, model.dtype)
-    model.config.learned_start = True
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    # A configuration takes any name, so that a slip of the pen would change nothing and say nothing.
-    known = {field.name for field in fields(MemencConfig)} | {"num_labels"}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ValueError(f"from_backbone has no option {', '.join(unknown)}; MemencConfig lists what there is")
-
-
-def _may_change(saved: MemencConfig, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options on which no weights depend, or only the head's.
-
-    Raises:
-        ValueError: a value that no model can be made with.
-    """
-    asked, tried = python_values(options), copy.deepcopy(saved)
-    # A configuration that is loaded from a file takes any value behind its own checks.
-    for name, value in asked.items():
-        setattr(tried, name, value)
-    tried.check()
-    return {name: value for name, value in asked.items() if name in (*OF_THE_HEAD, *OF_READING)}
+        return with_weights_of(model, inside.dtype).to(inside.device)
 
 
 def beside(model: Any, backbone: PreTrainedModel) -> Any:

@@ -1,6 +1,7 @@
 """The scikit-learn estimator: learns, persists, refuses, and passes scikit-learn's own checks where they apply."""
 
 import pickle
+import re
 from pathlib import Path
 
 import datasets
@@ -71,7 +72,7 @@ def test_saved_classifier_predicts_the_same(fitted, tmp_path):
     assert (loaded.predict_proba(texts) == fitted.predict_proba(texts)).all()
     assert loaded.classes_.tolist() == fitted.classes_.tolist()
     assert not list((tmp_path / "saved").glob("*.pkl"))
-    with pytest.raises(ValueError, match="fit it again"):
+    with pytest.raises(ValueError, match=r"training=\(texts, labels\), or fit it again"):
         loaded.report(texts, ["good"] * 10)
     with pytest.raises(ValueError, match="memenc_estimator"):
         LongDocumentClassifier.from_pretrained(tmp_path)
@@ -140,12 +141,28 @@ def test_values_of_numpy_and_paths_are_taken_as_they_come(backbone, tmp_path):
     [
         *(({"validation_share": share}, "validation_share=") for share in (-1, 1, 1.5, "a")),
         ({"patience": -1}, "patience="),
+        ({"epochs": "1"}, "training setting epochs='1'; give a number"),
+        ({"learning_rate": "1e-4"}, "training setting learning_rate='1e-4'; give a number"),
+        ({"most_segments": "2"}, "training setting most_segments='2'; give a whole number or null"),
+        ({"bf16": "no"}, "training setting bf16='no'; give true or false"),
+        ({"save_steps": 1.5}, "training setting save_steps=1.5; give a whole number"),
+        ({"seed": "1"}, "training setting seed='1'; give a whole number"),
+        ({"seed": -1}, "training setting seed=-1: give a whole number from 0 to"),
+        ({"learning_rate": float("nan")}, "training setting learning_rate=nan: give a number above 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(backbone, changes, message):
     texts, labels = tiny_documents(12, (5, 20), seed=9)
     with pytest.raises(ValueError, match=message):
-        tiny_classifier(backbone, training=TINY_TRAINING | changes).fit(texts, labels)
+        classifier = tiny_classifier(backbone, training=TINY_TRAINING | changes)
+        classifier.set_params(random_state=None if "seed" in changes else 0).fit(texts, labels)
+
+
+@pytest.mark.parametrize("name", ["training", "model_options", "memory_options"])
+@pytest.mark.parametrize("value", [["epochs"], "epochs=3", 3])
+def test_options_that_are_no_dictionary_are_refused(backbone, name, value):
+    with pytest.raises(ValueError, match=rf"{name}={re.escape(repr(value))}: give a dictionary, or None"):
+        tiny_classifier(backbone, **{name: value}).fit(*tiny_documents(4, (5, 6), seed=10))
 
 
 def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
@@ -162,6 +179,18 @@ def test_arrays_are_many_texts_and_one_text_is_explained(fitted):
         fitted.explain(texts)
     _, labels = tiny_documents(3, (5, 20), seed=9)
     assert fitted.score(texts, pandas.DataFrame({"label": labels})) == fitted.score(texts, labels)
+
+
+def test_a_rare_class_may_count_more(backbone):
+    texts, _ = tiny_documents(24, (5, 20), seed=9)
+    labels = [1 if number in (3, 11) else 0 for number in range(24)]
+    training = TINY_TRAINING | {"epochs": 2, "validation_share": 0}
+    plain, balanced = (
+        tiny_classifier(backbone, training=training | more).fit(texts, labels).predict_proba(texts)[:, 1].mean()
+        for more in ({}, {"class_weight": "balanced"})
+    )
+    # Both have seen the same: of two in 24 one says so, the other hardly more than half and half.
+    assert plain < 0.25 < balanced, (plain, balanced)
 
 
 def test_nothing_is_said_of_a_memory_that_is_not_there(backbone):
@@ -208,6 +237,7 @@ def test_works_in_cross_validation_and_pipeline(backbone):
         (["a", None], ["x", "y"], "document 1 is None"),
         (["a", "b"], ["x"], "2 texts but 1 labels"),
         (["a", "b"], ["x", "x"], "class"),
+        (["a", "b"], ["x", 3], r"labels of mixed types: .* for example with str\(\)$"),
         (["a", "b"], [0.5, 1.0], r"Unknown label type: y has quantities \(continuous\), 0.5 first"),
         (["a", "b"], [["x"], ["y"]], r"several labels a document, \['x'\] first; .* use memenc train"),
     ],
@@ -215,6 +245,18 @@ def test_works_in_cross_validation_and_pipeline(backbone):
 def test_refuses(backbone, texts, labels, message):
     with pytest.raises(ValueError, match=message):
         tiny_classifier(backbone).fit(texts, labels)
+
+
+def test_training_documents_without_a_token_are_named_or_refused(backbone):
+    texts, labels = tiny_documents(12, (5, 20), seed=9)
+    classifier = tiny_classifier(backbone, training=TINY_TRAINING | {"epochs": 1})
+    with pytest.raises(ValueError, match="not one of the 12 training documents has a token"):
+        classifier.fit(["", " "] * 6, labels)
+    said = r"2 of 12 documents have no tokens \(number 3, 5, counted from 0\): nothing but their label is learned"
+    some = [" " if place in (3, 5) else text for place, text in enumerate(texts)]
+    with pytest.warns(UserWarning, match=said) as warned:
+        classifier.fit(some, labels)
+    assert [each.filename for each in warned if "no tokens" in str(each.message)] == [__file__]
 
 
 def test_refuses_settings_that_do_not_exist(backbone):
@@ -279,8 +321,38 @@ def test_fit_changes_no_parameter_and_fitting_again_gives_the_same(backbone):
 
 def test_pickled_copy_predicts_the_same(fitted):
     texts, _ = tiny_documents(6, (5, 60), seed=12)
-    copy = pickle.loads(pickle.dumps(fitted))
+    pickled = pickle.dumps(fitted)
+    copy = pickle.loads(pickled)
     assert (copy.predict_proba(texts) == fitted.predict_proba(texts)).all()
+    # Texts stay where they are, and the fitted one keeps them.
+    assert fitted.training_texts_[0].encode() not in pickled and not hasattr(copy, "training_texts_")
+    assert clone(copy).get_params() == fitted.get_params()
+
+
+def test_a_copy_reports_on_training_documents_that_it_is_given(fitted, tmp_path):
+    texts, labels = tiny_documents(20, (5, 60), seed=8)
+    training = tiny_documents(160, (5, 60), seed=1)
+    wanted = fitted.report(texts, labels, ["tf-idf"])
+    fitted.save_pretrained(tmp_path / "saved")
+    for copy in (pickle.loads(pickle.dumps(fitted)), LongDocumentClassifier.from_pretrained(tmp_path / "saved")):
+        found = copy.report(texts, labels, ["tf-idf"], training=training)
+        assert [(row.name, row.accuracy) for row in found.rows] == [(row.name, row.accuracy) for row in wanted.rows]
+    with pytest.raises(ValueError, match="160 texts but 3 labels"):
+        fitted.report(texts, labels, ["tf-idf"], training=(training[0], ["good"] * 3))
+
+
+def test_a_classifier_goes_to_the_device_that_is_named(fitted, tmp_path, monkeypatch):
+    assert fitted.to("cpu") is fitted and fitted.model_.device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device cuda: torch sees no CUDA device here"):
+        fitted.to("cuda")
+    fitted.save_pretrained(tmp_path / "saved")
+    moved = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(type(fitted.model_), "to", lambda self, device: moved.append(str(device)) or self)
+    for device in (None, "cpu", "cuda:1"):
+        LongDocumentClassifier.from_pretrained(tmp_path / "saved", device)
+    assert moved == ["cuda", "cpu", "cuda:1"]
 
 
 @pytest.mark.parametrize("container", [list, tuple, np.array], ids=["list", "tuple", "array"])

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = [
     ["memenc_kernels"],
     ["config", "storage", "progress"],
-    ["lead"],
+    ["devices", "lead", "typed"],
     ["segments", "state"],
     ["lockstep", "output"],
     ["data"],
@@ -18,6 +18,7 @@ RANKS = [
     ["texts", "checks"],
     ["readout"],
     ["saved"],
+    ["starting"],
     ["pretrained"],
     ["model"],
     ["testing"],

@@ -79,6 +79,8 @@ BAD_INPUTS = {
     "float ids": (lambda: {"input_ids": torch.rand(2, 9)}, "whole numbers"),
     "one dimension": (lambda: {"input_ids": tokens(9)}, "batch, tokens"),
     "three dimensions": (lambda: {"input_ids": tokens(2, 3, 9)}, "batch, tokens"),
+    "a list of ids": (lambda: {"input_ids": [[1, 2]]}, r"input_ids must be a tensor \(batch, tokens\), received list"),
+    "a list for a mask": (lambda: {"input_ids": tokens(1, 2), "attention_mask": [[1, 1]]}, "attention_mask must be"),
     "mask of another length": (lambda: {"input_ids": tokens(2, 9), "attention_mask": torch.ones(2, 8)}, r"\(2, 8\)"),
     "mask of another batch": (lambda: {"input_ids": tokens(2, 9), "attention_mask": torch.ones(1, 9)}, r"\(1, 9\)"),
     "mask of four dimensions": (
@@ -101,8 +103,11 @@ def test_bad_inputs_are_refused(case):
 
 @pytest.mark.parametrize("token", (VOCABULARY, -1))
 def test_ids_beyond_the_vocabulary_are_no_words(token):
-    with pytest.raises((ValueError, IndexError)):
+    said = rf"input_ids has {token}, but the backbone knows tokens 0 to {VOCABULARY - 1}; use the tokenizer"
+    with pytest.raises(ValueError, match=said):
         make()(torch.full((1, 9), token))
+    # What is padded is not looked at.
+    assert make()(torch.full((1, 9), token), torch.zeros(1, 9)).memory.tokens_seen.item() == 0
 
 
 def test_zero_token_types_are_accepted():
@@ -112,6 +117,12 @@ def test_zero_token_types_are_accepted():
 
 
 BAD_OPTIONS = {
+    "memory that is no name": ({"memory": 5}, "memory=5: give the name of a design"),
+    "options that are text": ({"memory_options": "window=8"}, "memory_options='window=8': give a dictionary"),
+    "options of a design that are a number": (
+        {"memory": "windowed+linear", "memory_options": {"windowed": 3}},
+        "memory_options of windowed: 3; give a dictionary",
+    ),
     "unknown memory": ({"memory": "infinite"}, ", ".join(available_memories())),
     "unknown option": ({"memory": "windowed", "memory_options": {"windows": 3}}, "no option windows; it has: window"),
     "option of none": ({"memory_options": {"window": 3}}, "no option window"),

@@ -61,7 +61,11 @@ class BaselineReport:
 
 
 def compare_with_baselines(
-    classifier: Any, texts: Sequence[str], labels: Sequence[Any], names: Sequence[str] | None = None
+    classifier: Any,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    training: tuple[Sequence[str], Sequence[Any]] | None,
+    names: Sequence[str] | None = None,
 ) -> BaselineReport:
     """Fit the baselines on what `classifier` was fitted on, and score all on these documents.
 
@@ -69,10 +73,11 @@ def compare_with_baselines(
         classifier: a fitted LongDocumentClassifier.
         texts: documents it was not trained on.
         labels: their labels.
+        training: texts and labels that it was fitted on, None if nobody knows them.
         names: of baselines; None means all. One without memory is left out for a classifier that has none itself.
 
     Raises:
-        ValueError: no or an unknown baseline, or a classifier that was loaded and does not hold its training documents.
+        ValueError: no or an unknown baseline, or no training documents.
     """
     names = list(BASELINES) if names is None else list(names)
     unknown = sorted(set(names) - set(BASELINES))
@@ -84,16 +89,18 @@ def compare_with_baselines(
     if not names:
         others = [name for name in BASELINES if classifier.memory != "none" or name != WITHOUT_MEMORY]
         raise ValueError(f"there is nothing to compare with; give baselines, some of {', '.join(others)}, or None")
-    training_texts = getattr(classifier, "training_texts_", None)
-    if training_texts is None:
-        raise ValueError("report needs the training documents, which a loaded classifier does not hold; fit it again")
-    truth = np.asarray(labels)
-    seconds = None if classifier.cost_ is None else classifier.cost_.seconds
+    if training is None:
+        raise ValueError(
+            "report needs the training documents, which a loaded or unpickled classifier does not hold; give them as "
+            "training=(texts, labels), or fit it again"
+        )
+    truth, cost = np.asarray(labels), getattr(classifier, "cost_", None)
+    seconds = None if cost is None else cost.seconds
     rows = [Row.of(f"memenc ({classifier.memory})", truth, classifier.predict(texts), seconds)]
     with on_plain_backbone(classifier) as like:
         for name in names:
             started = time.monotonic()
-            baseline = BASELINES[name](like).fit(training_texts, classifier.training_labels_)
+            baseline = BASELINES[name](like).fit(*training)
             rows.append(Row.of(name, truth, baseline.predict(texts), time.monotonic() - started))
     # Only beside the same model without it can a memory be what made the difference.
     plain = [row for row in rows[1:] if row.name == WITHOUT_MEMORY]

@@ -9,11 +9,11 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from memenc.cli import console
-from memenc.cli.options import BadRecord, DocumentOptions, TaskName
+from memenc.cli.options import BadRecord, DocumentOptions, TaskName, delimiter_of
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import given_options
 from memenc.data.records import Record, batches_of
-from memenc.estimator import split_places
+from memenc.training.splits import split_places
 from memenc.training.tasks import Examples, Task, TaskOptions, task_named
 from memenc.training.tasks.base import ProblemType, QuestionPosition
 
@@ -27,8 +27,8 @@ class CorpusOptions:
     """Where documents to train on come from, and what is learned from them.
 
     Args:
-        train: training documents: .jsonl, .json, .csv (each also .gz), .parquet, a folder saved by datasets, or a
-            datasets name.
+        train: training documents: .jsonl, .json, .csv, .tsv (each also .gz), .parquet, a folder saved by datasets, a
+            datasets name, or - for JSON lines from standard input.
         validation: documents that choose the epoch.
         validation_share: share of --train that does, where there is no --validation; 0 for none.
         train_split: which split of a dataset to train on.
@@ -36,6 +36,7 @@ class CorpusOptions:
         text_column: column of the documents; what the task calls it (text, document or words) if left out.
         label_column: column of the labels; what the task calls it (label, questions, labels or other) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
+        delimiter: what stands between the columns of .csv and .tsv, if no comma and no tab; tab is one, too.
         task: what to learn.
         problem_type: what the labels of sequence- or pair-classification are, if it is not what they look like.
         question_position: where question-answering puts the question: in every segment, for spans of the document, or
@@ -54,6 +55,7 @@ class CorpusOptions:
     text_column: str | None = None
     label_column: str | None = None
     on_bad_record: BadRecord = "error"
+    delimiter: str | None = None
     task: TaskName = "sequence-classification"
     problem_type: ProblemType | None = None
     question_position: QuestionPosition = "every_segment"
@@ -86,7 +88,8 @@ class CorpusOptions:
             ValueError: a bad record, or none at all.
         """
         task = task_named(self.task)
-        documents = DocumentOptions(source, split, self.text_column, self.on_bad_record)
+        delimiter = self.delimiter if source == self.train else delimiter_of(source, self.delimiter)
+        documents = DocumentOptions(source, split, self.text_column, self.on_bad_record, delimiter)
         understanding = task.understanding(True, self.task_options) if known is None else known.knowing_labels(True)
         reader = documents.records(self.label_column or task.label_column, task.text_column, understanding)
         records: list[Record] = []

@@ -64,6 +64,9 @@ def doctor(
     model: Annotated[Path | None, typer.Option(help="Folder of a memenc model whose memory is examined.")] = None,
     data: Annotated[str | None, typer.Option(help="Documents to examine it with; random tokens without.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the documents.")] = "text",
+    delimiter: Annotated[
+        str | None, typer.Option(help="What separates columns of .csv, if no comma; tab is one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="Write the JSON to this file as well; with --model, a plot if it ends in .png.")
@@ -80,11 +83,14 @@ def doctor(
     """
     if model is None and (data is not None or _is_plot(output)):
         raise ValueError("--data and a plot need a model to examine: give --model as well")
+    if delimiter is not None and data is None:
+        raise ValueError(f"--delimiter {delimiter} is for --data; give it, or leave this out")
     if output is not None:
         check_output_file(output)
+    documents = None if data is None else options.DocumentOptions(data, None, text_column, delimiter=delimiter)
     checks, facts_of_device = package_checks(), device_facts()
     with console.err().status("examining the memory") if model is not None else nullcontext():
-        found = None if model is None else examined(model, data, text_column, more_segments, seed, device)
+        found = None if model is None else examined(model, documents, more_segments, seed, device)
     problems = [] if found is None else found.problems()
     installed = all(check.good or check.optional for check in checks)
     facts = {"healthy": installed and not problems, "packages": [asdict(check) for check in checks]}
@@ -117,7 +123,9 @@ def write_out(facts: dict[str, Any], found: Liveness | None, output: Path | None
         write_whole(output, json.dumps(facts, indent=2) + "\n")
 
 
-def examined(folder: Path, data: str | None, text_column: str, more_segments: int, seed: int, device: str) -> Liveness:
+def examined(
+    folder: Path, documents: options.DocumentOptions | None, more_segments: int, seed: int, device: str
+) -> Liveness:
     """What the memory of a saved model does.
 
     Raises:
@@ -130,15 +138,15 @@ def examined(folder: Path, data: str | None, text_column: str, more_segments: in
     model = load_whole(MemencModel, folder)
     model.to(options.chosen_device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
     longest = SEGMENTS * model.own_tokens_per_segment
-    if data is None:
+    if documents is None:
         low, high = ordinary_ids(model)
         return liveness(model, torch.randint(low, high, (EXAMINED, longest)), seed=seed, more_segments=more_segments)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    records = islice(options.DocumentOptions(data, text_column=text_column).records(), READ)
-    documents = [torch.from_numpy(tokenize_document(record.text, tokenizer).astype("int64")) for record in records]
-    if not documents:
-        raise ValueError(f"{data} holds no documents")
-    chosen = sorted(documents, key=len, reverse=True)[:EXAMINED]
+    records = islice(documents.records(), READ)
+    read = [torch.from_numpy(tokenize_document(record.text, tokenizer).astype("int64")) for record in records]
+    if not read:
+        raise ValueError(f"{documents.data} holds no documents")
+    chosen = sorted(read, key=len, reverse=True)[:EXAMINED]
     ids = pad_sequence([document[:longest] for document in chosen], batch_first=True, padding_value=-1)
     return liveness(model, ids.clamp(min=0), ids >= 0, seed=seed, more_segments=more_segments)
 

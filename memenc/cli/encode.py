@@ -24,8 +24,8 @@ from memenc.corpus_encoding.endless import BYTES_PER_BLOCK
 from memenc.corpus_encoding.ray_engine import ShardsOnRay, encode_on_ray
 from memenc.corpus_encoding.vector_files import WRITERS, Vectors, name_of, write_vectors
 from memenc.data.records import NamedApart
-from memenc.data.sources import Reach
-from memenc.saved import require_folder_or_name
+from memenc.data.sources import Reach, text_files
+from memenc.saved import require_model
 
 # Files that are one document, and not one per line.
 ONE_DOCUMENT = (".txt", ".log")
@@ -88,7 +88,7 @@ def encode(
     device: options.Device = "auto",
 ) -> None:
     """Turn every document into one vector; --data - (standard input), .txt and .log are ONE document of any length."""
-    one = documents.data == "-" or documents.data.endswith(ONE_DOCUMENT)
+    one = is_one_document(documents.data)
     in_shards = output.is_dir() or not output.suffix
     if not in_shards and output.suffix not in WRITERS:
         raise ValueError(f"--output {output}: the name must end in {', '.join(WRITERS)}, or be that of a folder")
@@ -110,9 +110,15 @@ def encode(
     write_vectors(output, vectors, encoder.model.config.hidden_size)
 
 
+def is_one_document(source: str) -> bool:
+    """Whether a source is one document, read in a stream; a pattern stands for many files."""
+    pattern = bool(set("*?[") & set(source)) and not Path(source).is_file()
+    return source == "-" or (source.endswith(ONE_DOCUMENT) and not pattern)
+
+
 def encoder_of(name: str, new: options.ModelOptions, seed: int, device: str) -> DocumentEncoder:
     """The encoder that a model's name stands for; a plain one gets a memory that was never trained."""
-    require_folder_or_name(name)
+    require_model(name)
     plain = not isinstance(AutoConfig.from_pretrained(name), MemencConfig)
     if plain:
         console.note(f"{name} is a plain encoder: its {new.memory} memory is new and untrained", style="yellow")
@@ -143,7 +149,8 @@ def encode_all_on_ray(
 ) -> None:
     """All shards of a corpus, wherever Ray runs them."""
     # Workers stand in folders of their own.
-    source = str(Path(documents.data).resolve()) if Path(documents.data).exists() else documents.data
+    here = Path(documents.data).exists() or text_files(documents.data)
+    source = str(Path(documents.data).resolve()) if here else documents.data
     reader = replace(documents, data=source).records(understanding=NamedApart)
     work = ShardsOnRay(encoder, reader, folder.resolve(), shards.num_shards, shards.documents_per_part)
     encode_on_ray(work, shards.workers, graphics_cards=1 if encoder.device == "cuda" else 0)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 
+from memenc import devices
 from memenc.cli import key_values
 from memenc.data.records import RecordReader, Understanding, read_records
 from memenc.training.tasks import TASKS, Task
@@ -43,16 +44,19 @@ class DocumentOptions:
     """Where documents come from.
 
     Args:
-        data: documents: .jsonl, .json, .csv (each also .gz), .parquet, a folder saved by datasets, or a datasets name.
+        data: documents: .jsonl, .json, .csv, .tsv (each also .gz), .parquet, a folder saved by datasets, a datasets
+            name; .txt, a folder or a pattern of them, one document in each; or - for JSON lines from standard input.
         split: which split of a dataset.
         text_column: column of the documents; what the task calls it (text, document or words) if left out.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
+        delimiter: what stands between the columns of .csv and .tsv, if no comma and no tab; tab is one, too.
     """
 
     data: str
     split: str | None = None
     text_column: str | None = None
     on_bad_record: BadRecord = "error"
+    delimiter: str | None = None
 
     def records(
         self,
@@ -68,6 +72,7 @@ class DocumentOptions:
             split=self.split,
             on_bad_record=self.on_bad_record,
             understanding=understanding,
+            delimiter=self.delimiter,
         )
 
     def records_of(self, task: Task, labelled: bool, label_column: str | None = None) -> RecordReader:
@@ -82,10 +87,12 @@ class TextOptions(DocumentOptions):
     """Where documents come from that no task reads.
 
     Args:
-        data: documents: .jsonl, .json, .csv (each also .gz), .parquet, a folder saved by datasets, or a datasets name.
+        data: documents: .jsonl, .json, .csv, .tsv (each also .gz), .parquet, a folder saved by datasets, a datasets
+            name; .txt, a folder or a pattern of them, with one document in each; or - for standard input.
         split: which split of a dataset.
         text_column: column of the documents.
         on_bad_record: stop at a record that cannot be used, or name it and go on.
+        delimiter: what stands between the columns of .csv and .tsv, if no comma and no tab; tab is one, too.
     """
 
     text_column: str | None = "text"
@@ -132,7 +139,9 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         ValueError: "cuda" without one.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu, or ask memenc doctor")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+    return devices.chosen_device(None if name == "auto" else name)
+
+
+def delimiter_of(source: str, delimiter: str | None) -> str | None:
+    """The delimiter, if a source beside the main one has any."""
+    return delimiter if {".csv", ".tsv"} & set(Path(source.lower()).suffixes) else None

@@ -1,8 +1,7 @@
-"""`memenc predict`: what a trained model says of documents, as JSON lines."""
+"""`memenc predict`: what a trained model says of documents."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from transformers import set_seed
 from memenc.cli import console, options
 from memenc.cli.corpus import chunks_of
 from memenc.cli.outputs import check_output_file
+from memenc.cli.predictions import check_format, writer_of
 from memenc.cli.progress import document_progress
 from memenc.cli.spread import spread
 from memenc.trained import Trained, load_trained
@@ -32,7 +32,11 @@ def predict(
     documents: Annotated[options.DocumentOptions, options.DATA],
     model: options.ModelFolder,
     output: Annotated[
-        Path, typer.Option(help="Where to write one JSON line per document or question; - is standard output.")
+        Path,
+        typer.Option(
+            help="Where to write one JSON line per document or question, or one row if the name ends in .csv or .tsv; "
+            "- is standard output."
+        ),
     ] = STANDARD_OUTPUT,
     label_column: Annotated[
         str | None,
@@ -58,6 +62,7 @@ def predict(
     """Label documents, or answer questions about them: any number of them, each of any length."""
     if output != STANDARD_OUTPUT:
         check_output_file(output)
+        check_format(output)
     set_seed(seed)
     trained = load_trained(model, options.chosen_device(device), task, instruction)
     if label_column is not None and not trained.task.predicts_from_labels:
@@ -67,10 +72,11 @@ def predict(
         trained = giving(trained, answers)
     reader = documents.records_of(trained.task, labelled=False, label_column=label_column)
     with opened(output) as file, document_progress() as shown:
+        answers_to = writer_of(output, file)
         for chunk in chunks_of(reader):
             examples, predictions = trained.read(chunk, documents.data, False, reader.leaving_out)
             for line in lines_of(trained.task, examples, predictions):
-                file.write(as_line(line))
+                answers_to.write(line)
             shown.advance(len(chunk), trained.tokens_read(examples), reader.share_read)
     console.note_problems(reader.problems)
 
@@ -90,16 +96,6 @@ def lines_of(task: Task, examples: Examples, predictions: Sequence[Any]) -> Iter
     """What is said of every document."""
     for item, prediction in zip(examples.items, predictions, strict=True):
         yield from (line | seen(item) for line in task.answers(item, prediction))
-
-
-def as_line(answer: dict[str, Any]) -> str:
-    """One line of JSON; half a surrogate pair, which no encoding has, stays the escape that it was read from."""
-    line = json.dumps(answer, ensure_ascii=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        line = json.dumps(answer)
-    return line + "\n"
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from memenc.cli import console, options
 from memenc.cli.outputs import check_output_folder
-from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
+from memenc.cli.runs import check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.data.tokens import tokenizer_to_save
 from memenc.diagnostics.liveness_callback import LivenessCallback
-from memenc.estimator import DEFAULT_BACKBONE, split_validation
+from memenc.estimator import DEFAULT_BACKBONE
 from memenc.lockstep import is_first_process
-from memenc.saved import require_folder_or_name
+from memenc.saved import CHECKPOINTS, require_model
 from memenc.storage.files import whole_folder
 from memenc.storage.results import plain, write_results
 from memenc.tasks import MemencForMaskedLM
@@ -26,6 +26,7 @@ from memenc.training.adaptation.cost import CostCallback
 from memenc.training.documents import TokenizedDocuments
 from memenc.training.pretrain import MaskedTokens, PretrainingSettings
 from memenc.training.run import fine_tune, scored
+from memenc.training.splits import split_validation
 from memenc.training.tasks import Examples
 
 
@@ -65,7 +66,7 @@ def pretrain(
     """Predict masked tokens of documents without labels; then memenc train --backbone OUTPUT."""
     chosen = options.chosen_device(device)
     check_output_folder(output)
-    require_folder_or_name(backbone)
+    require_model(backbone)
     check_checkpoints(output / CHECKPOINTS, resume, overwrite)
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
@@ -121,7 +122,9 @@ def corpus_of(
     """Documents to train on and those held out, without the empty ones."""
     training = with_text(documents, tokenizer)
     if held_out.validation is not None or held_out.validation_split is not None:
-        other = replace(documents, data=held_out.validation or documents.data, split=held_out.validation_split)
+        source = held_out.validation or documents.data
+        delimiter = options.delimiter_of(source, documents.delimiter)
+        other = replace(documents, data=source, split=held_out.validation_split, delimiter=delimiter)
         return training, with_text(other, tokenizer)
     return split_validation(training, held_out.validation_share, seed)
 

@@ -67,6 +67,10 @@ def probe(
     label_column: Annotated[
         str | None, typer.Option(help="Column of their labels, if they have any.", rich_help_panel=options.DATA)
     ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="What separates columns of .csv, if no comma; tab is one.", rich_help_panel=options.DATA),
+    ] = None,
     facts: Annotated[
         str | None,
         typer.Option(
@@ -85,15 +89,19 @@ def probe(
     for option, column, left_out in (("label", label_column, None), ("text", text_column, "text")):
         if documents is None and column != left_out:
             raise ValueError(f"--{option}-column {column} is for --documents; give them, or leave it out")
+    if delimiter is not None and documents is None and facts is None:
+        raise ValueError(f"--delimiter {delimiter} is for --documents and --facts; give some, or leave it out")
     set_seed(settings.seed)
     loaded, words = load_model(model), load_tokenizer(model, tokenizer)
     loaded.to(options.chosen_device(device))  # pyright: ignore[reportArgumentType] transformers hides the signature
     read = (
         generated_documents(words)
         if documents is None
-        else own_documents(loaded, words, documents, text_column, label_column)
+        else own_documents(
+            loaded, words, options.DocumentOptions(documents, None, text_column, delimiter=delimiter), label_column
+        )
     )
-    told_facts = Facts.generated(words, settings.seed) if facts is None else own_facts(words, facts)
+    told_facts = Facts.generated(words, settings.seed) if facts is None else own_facts(words, facts, delimiter)
     with progress() as told:
         found = measured(loaded, read.ids, told_facts, settings, read.labels, words, told)
         told("writing the report")
@@ -141,8 +149,7 @@ def generated_documents(tokenizer: PreTrainedTokenizerBase) -> Read:
 def own_documents(
     model: MemencModel | MemencForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
-    source: str,
-    text_column: str,
+    documents: options.DocumentOptions,
     label_column: str | None,
 ) -> Read:
     """The first documents of a source, and the numbers of their labels.
@@ -150,8 +157,7 @@ def own_documents(
     Raises:
         ValueError: no documents, or labels that the model does not have.
     """
-    reader = options.DocumentOptions(source, text_column=text_column).records(label_column)
-    records = list(islice(reader, READ))
+    source, records = documents.data, list(islice(documents.records(label_column), READ))
     if not records:
         raise ValueError(f"{source} holds no documents")
     if label_column is not None:
@@ -185,9 +191,10 @@ def label_numbers(
     return [numbers[str(record.label)] for record in records]
 
 
-def own_facts(tokenizer: PreTrainedTokenizerBase, source: str) -> Facts:
+def own_facts(tokenizer: PreTrainedTokenizerBase, source: str, delimiter: str | None) -> Facts:
     """Short texts and their classes, in columns that are called text and label."""
-    records = list(options.DocumentOptions(source).records("label"))
+    documents = options.DocumentOptions(source, delimiter=options.delimiter_of(source, delimiter))
+    records = list(documents.records("label"))
     return Facts.of([record.text for record in records], [str(record.label) for record in records], tokenizer)
 
 

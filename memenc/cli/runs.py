@@ -20,7 +20,6 @@ from memenc.training.run import Documents, scored
 from memenc.training.tasks import Examples
 from memenc.training.tasks.objective import Objective
 
-CHECKPOINTS = "checkpoints"
 RUN_FILE = "run.json"
 # Parts of examples from which something is learned.
 LEARNED = {"input_ids", "pair_input_ids", "question_ids", "option_ids", "labels", "spans", "evidence", "firsts"}
@@ -111,9 +110,11 @@ def differences(earlier: Any, now: Any, name: str = "") -> list[str]:
     """What differs between two runs, in words, except for settings that leave the result as it is."""
     if not (isinstance(earlier, dict) and isinstance(now, dict)):
         return [] if earlier == now else [f"{name} {earlier!r}, this one {now!r}"]
-    keys = [key for key in {**earlier, **now} if key not in (*FREE_ON_RESUME, *CONTENT)]
     # Runs of before do not know what they read.
     other = [words for key, words in CONTENT.items() if key in earlier and key in now and earlier[key] != now[key]]
+    # Where documents are others, so are all the numbers of the report on them.
+    passed_over = (*FREE_ON_RESUME, *CONTENT, *(("corpus",) if other else ()))
+    keys = [key for key in {**earlier, **now} if key not in passed_over]
     return other + [text for key in keys for text in differences(earlier.get(key), now.get(key), key)]
 
 

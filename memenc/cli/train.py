@@ -12,18 +12,19 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from memenc.cli import console, options
 from memenc.cli.corpus import Corpus, CorpusOptions
 from memenc.cli.outputs import check_output_folder
-from memenc.cli.runs import CHECKPOINTS, check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
+from memenc.cli.runs import check_checkpoints, digest_of, hint_when_stopped, show_scores, start_run
 from memenc.cli.spread import spread
 from memenc.data.report import corpus_report
 from memenc.diagnostics.liveness_callback import LivenessCallback
 from memenc.estimator import DEFAULT_BACKBONE, LongDocumentClassifier
 from memenc.lockstep import is_first_process
 from memenc.pretrained import MemencPreTrainedModel
-from memenc.saved import require_folder_or_name
+from memenc.saved import CHECKPOINTS, require_model
 from memenc.storage.results import plain, write_results
 from memenc.trained import Trained, save_trained
 from memenc.training.adaptation import options_for
 from memenc.training.adaptation.cost import CostCallback
+from memenc.training.class_weights import named_weights, refuse_idle_weights
 from memenc.training.run import fine_tune
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks import Examples, Task
@@ -45,7 +46,7 @@ def train(
     """Fine-tune an encoder with memory on documents of any length."""
     chosen = options.chosen_device(device)
     check_output_folder(output)
-    require_folder_or_name(backbone)
+    require_model(backbone)
     check_checkpoints(output / CHECKPOINTS, resume, overwrite)
     estimator = LongDocumentClassifier(
         backbone,
@@ -56,6 +57,7 @@ def train(
         random_state=settings.seed,
     )
     read = Corpus.of(corpus)
+    refuse_idle_weights(read.task, settings)
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(backbone)
     trained = Trained(new_model(estimator, tokenizer, read.task), tokenizer, read.task)
@@ -86,7 +88,8 @@ def train(
         return
     save_trained(output, trained, parameters)
     found = None if validation is None else show_scores(trained.model, trained.task, validation)
-    facts = {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
+    facts = {"class_weights": named_weights(read.task, training, settings)}
+    facts |= {"options": asdict(corpus), **run, "adaptation": cost.as_dict(), "validation": found}
     write_results(output / "results", log, seed=settings.seed, **facts)
     console.note(f"saved to {output}; next: memenc predict --model {output} --data FILE")
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from memenc.comparison.typed import typed
 from memenc.memory import design_named, designs_of
 from memenc.readout import READOUTS
+from memenc.typed import typed
 
 Kind = Literal["memory", "baseline", "published"]
 

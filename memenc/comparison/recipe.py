@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from memenc.comparison.averaging import Average
 from memenc.comparison.readers.network import Network, NotRun
-from memenc.comparison.typed import in_range
 from memenc.data.memory_tasks import MemoryTask
 from memenc.training.groups import grouped
+from memenc.typed import in_range
 
 # Test documents of one batch.
 SIDE_BY_SIDE = 128

@@ -12,11 +12,11 @@ from transformers import AutoConfig
 
 from memenc.comparison.contenders import BASELINES, PUBLISHED, VARIANTS, Contender, baseline, design, published
 from memenc.comparison.recipe import Recipe
-from memenc.comparison.typed import in_range, typed
 from memenc.data.text_tasks import GENERATED_TASKS, SEGMENT_TASKS
 from memenc.memory import MEMORIES
 from memenc.memory.outside import import_modules
 from memenc.saved import require_folder_or_name
+from memenc.typed import in_range, typed
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from memenc.data.records import Record, RecordReader, open_dataset
+from memenc.data.sources import text_files
 from memenc.model import MemencModel
 
 
@@ -53,6 +54,8 @@ class DataFiles:
         path = Path(reader.source)
         if path.is_file():
             return cls((path,))
+        if texts := text_files(reader.source):
+            return cls(tuple(texts))
         files = open_dataset(str(reader.source), reader.split).cache_files
         return cls(tuple(Path(file["filename"]) for file in files))
 

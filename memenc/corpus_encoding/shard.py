@@ -80,11 +80,13 @@ class ShardWork:
 
     def _settings(self) -> dict[str, Any]:
         """What all shards of a folder share, beside the data."""
-        return {
+        settings = {
             "model": self.encoder.model_hash,
             "text_column": self.reader.text_column,
             "split": self.reader.split,
         }
+        # Manifests of before name no delimiter.
+        return settings | ({} if self.reader.delimiter is None else {"delimiter": self.reader.delimiter})
 
     def _encode(self, identity: dict[str, Any], stamps: list[list[int]]) -> dict[str, Any]:
         parts = [

@@ -14,6 +14,8 @@ SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classifi
 PROBLEM_TYPES = (SINGLE, MULTI, REGRESSION)
 CLASS_TYPES = (str, int, float)  # bool is an int
 MANY = (list, tuple, set, frozenset)
+# Where labels are lines of a file, somebody may have asked for bad ones to be skipped.
+NONE_SKIPPED = ". Nobody knows which of them are wrong, so none is skipped (--on-bad-record)"
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,8 @@ def distinct(values: Sequence[Any], positions: Sequence[int | str]) -> tuple[Any
         if type(value) is not first:
             raise ValueError(
                 f"labels of mixed types: {values[0]!r} is {first.__name__}, {value!r}{at(position)} is "
-                f"{type(value).__name__}; make them all one type, for example with str(). Nobody knows which of them "
-                "are wrong, so none is skipped (--on-bad-record)"
+                f"{type(value).__name__}; make them all one type, for example with str()"
+                + (NONE_SKIPPED if isinstance(position, str) else "")
             )
     return tuple(sorted(set(values)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from memenc.data.sources import ROWS_OF, Reach, Row, Unreadable, dataset_rows
+from memenc.data.sources import ROWS_OF, STANDARD_INPUT, Reach, Row, Unreadable, csv_rows, dataset_rows, text_files
 from memenc.storage.files import looks_like_path
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class RecordReader:
         split: str | None = None,
         on_bad_record: Literal["error", "skip"] = "error",
         understanding: Callable[[], Understanding] = Understanding,
+        delimiter: str | None = None,
     ):
         if on_bad_record not in ("error", "skip"):
             raise ValueError(f"on_bad_record must be 'error' or 'skip', got {on_bad_record!r}")
@@ -99,6 +100,7 @@ class RecordReader:
         self.problems: list[str] = []
         self.problem_lines: list[int] = []
         self._kind = kind_of_source(source, split)
+        self.delimiter = checked_delimiter(delimiter, self._kind)
         self._reach = Reach()
 
     @property
@@ -131,6 +133,8 @@ class RecordReader:
             raise ValueError(f"not one of {len(self.problems):,} records can be used. {self.problems[0]}")
 
     def _rows(self) -> Iterator[Row]:
+        if self.delimiter is not None:
+            return csv_rows(Path(self.source), self._reach, self.delimiter)
         if self._kind in ROWS_OF:
             return ROWS_OF[self._kind](Path(self.source), self._reach)
         return dataset_rows(open_dataset(os.fspath(self.source), self.split), self._reach)
@@ -169,16 +173,20 @@ def read_records(
     split: str | None = None,
     on_bad_record: Literal["error", "skip"] = "error",
     understanding: Callable[[], Understanding] = Understanding,
+    delimiter: str | None = None,
 ) -> RecordReader:
     """Read documents from a file, a folder saved by `datasets` or a `datasets` name: loop over the result.
 
     Args:
-        source: .jsonl, .json (one object per line), .csv, each also .gz; .parquet; a folder; a hub name.
+        source: .jsonl, .json (one object per line), .csv, .tsv, each also .gz; .parquet; a folder; a hub name; .txt, a
+            pattern such as docs/*.txt, or a folder of such files, of one document each; - for JSON Lines from standard
+            input, which can be looped over once.
         text_column: column of the documents.
         label_column: column of the labels, None for unlabelled documents.
         split: which part of a folder or hub dataset, such as "train".
         on_bad_record: "error" raises at the first bad record, "skip" lists it in `.problems` and goes on.
         understanding: makes what a task expects of the columns.
+        delimiter: between the columns of .csv and .tsv; None is a comma and a tab.
 
     Raises:
         ValueError: no such file, unknown kind of file; in the loop, a bad record: file, line, what was found.
@@ -190,6 +198,7 @@ def read_records(
         split=split,
         on_bad_record=on_bad_record,
         understanding=understanding,
+        delimiter=delimiter,
     )
 
 
@@ -216,16 +225,38 @@ def batches_of(records: Iterable[Record], documents: int, characters: int) -> It
 def kind_of_source(source: str | os.PathLike[str], split: str | None) -> str:
     """Return a file suffix or "dataset"; raise ValueError when the source is neither."""
     path = Path(source)
-    suffix = next((suffix for suffix in ROWS_OF if path.name.lower().endswith(suffix)), None)
+    suffixes = [kind for kind in ROWS_OF if kind != STANDARD_INPUT]
+    suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
+    one = STANDARD_INPUT if os.fspath(source) == STANDARD_INPUT else ".txt" if text_files(source) else None
+    if one is not None:
+        if split is not None:
+            raise ValueError(f"split={split!r} chooses within a dataset, and {source} is none; leave it out")
+        return one
     if path.is_file():
         if suffix is None:
-            raise ValueError(f"{path}: unknown kind of file; memenc reads {', '.join(ROWS_OF)}")
+            raise ValueError(f"{path}: unknown kind of file; memenc reads {', '.join(suffixes)}")
         if split is not None:
             raise ValueError(f"split={split!r} chooses within a dataset, but {path} is one file; leave it out")
         return suffix
     if not path.is_dir() and (suffix is not None or looks_like_path(source)):
         raise ValueError(f"{path}: there is no such file or folder (working directory: {Path.cwd()})")
     return "dataset"
+
+
+def checked_delimiter(delimiter: str | None, kind: str) -> str | None:
+    """A delimiter as it stands in files, which shells hardly write where it is a tab.
+
+    Raises:
+        ValueError: it is no single character, or the kind of source has none.
+    """
+    if delimiter is None:
+        return None
+    found = "\t" if delimiter in ("tab", "\\t") else delimiter
+    if len(found) != 1:
+        raise ValueError(f"delimiter={delimiter!r}: give one character, such as ';', or tab")
+    if not kind.startswith((".csv", ".tsv")):
+        raise ValueError(f"delimiter={delimiter!r} is for .csv and .tsv; leave it out")
+    return found
 
 
 def open_dataset(source: str, split: str | None) -> datasets.Dataset:

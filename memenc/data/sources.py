@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 import json
 import os
+import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +42,11 @@ class Reach:
 
 
 LONGEST_FIELD = 2**31 - 1  # characters; csv itself stops at 131,072, less than many documents have
+# What a file of which a comma makes one column may have between its columns.
+LIKELY_DELIMITERS = (";", "\t")
+# They say that a folder was saved by datasets.
+OF_DATASETS = ("dataset_info.json", "dataset_dict.json", "state.json")
+STANDARD_INPUT = "-"
 PARQUET_ROWS = 16  # decoded at a time, or fewer where they are large:
 PARQUET_BYTES = 64_000_000
 PARQUET_BUFFER = 1_000_000  # bytes of a column read from the file at a time; without it, all of a row group
@@ -47,9 +55,17 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 def json_rows(path: Path, reach: Reach) -> Iterator[Row]:
     """Yield the rows of a JSON Lines file; blank lines are passed over."""
-    for number, line in byte_lines(path, reach):
-        if line.strip():
-            yield number, parse_json_object(line)
+    return json_objects(byte_lines(path, reach))
+
+
+def standard_input_rows(path: Path, reach: Reach) -> Iterator[Row]:
+    """Yield the rows of JSON Lines as they arrive, which can be done once."""
+    return json_objects(enumerate(sys.stdin.buffer, start=1))
+
+
+def json_objects(lines: Iterable[tuple[int, bytes]]) -> Iterator[Row]:
+    """Yield the rows of numbered lines."""
+    return ((number, parse_json_object(line)) for number, line in lines if line.strip())
 
 
 def parse_json_object(line: bytes) -> dict[str, Any] | str:
@@ -66,15 +82,15 @@ def parse_json_object(line: bytes) -> dict[str, Any] | str:
     return value
 
 
-def csv_rows(path: Path, reach: Reach) -> Iterator[Row]:
-    """Yield the rows of a comma-separated file whose first line names the columns.
+def csv_rows(path: Path, reach: Reach, delimiter: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a file whose first line names the columns, with this (None: a comma) between them.
 
     Raises:
-        ValueError: the file is empty or its first line cannot be read.
+        ValueError: the file is empty, or its first line cannot be read or seems to have another delimiter.
     """
     # Bytes that are no UTF-8 become lone surrogates, which UTF-8 itself never gives, and are found below.
     lines = (line.decode("utf-8", "surrogateescape") for _, line in byte_lines(path, reach))
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, delimiter=delimiter or ",")
     header = next_csv_row(reader)
     if not isinstance(header, list) or not header:
         raise ValueError(f"{path}, line 1: {header or 'no columns'}; the first line must name the columns")
@@ -82,6 +98,12 @@ def csv_rows(path: Path, reach: Reach) -> Iterator[Row]:
     if isinstance(columns, str) or len(columns) != len(header):
         found = columns if isinstance(columns, str) else f"the columns {header} are not all different"
         raise ValueError(f"{path}, line 1: {found}; correct the first line")
+    likely = next((each for each in LIKELY_DELIMITERS if len(header) == 1 and each in header[0]), None)
+    if likely is not None and delimiter is None:
+        raise ValueError(
+            f"{path}, line 1: there is one column, {header[0]!r}; is the delimiter {likely!r}? Give it as delimiter "
+            "(--delimiter), or a comma if it is none"
+        )
     while True:
         line = reader.line_num + 1
         fields = next_csv_row(reader)
@@ -116,6 +138,35 @@ def named_fields(header: list[str], fields: list[str]) -> dict[str, Any] | str:
         if damaged is not None:
             return f"invalid UTF-8: byte 0x{ord(damaged) - 0xDC00:02x} in column {name!r}"
     return dict(zip(header, fields, strict=True))
+
+
+def text_rows(path: Path, reach: Reach) -> Iterator[Row]:
+    """Yield one row per file of plain text, called by its name."""
+    files = text_files(path)
+    folder = Path(os.path.commonpath([file.parent for file in files]))
+    reach.total = sum(file.stat().st_size for file in files)
+    for number, file in enumerate(files, start=1):
+        content = file.read_bytes()
+        reach.done += len(content)
+        try:
+            text = content.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+        except UnicodeDecodeError as error:
+            yield number, f"{file.name}: invalid UTF-8: byte 0x{content[error.start]:02x} at byte {error.start + 1}"
+            continue
+        yield number, {"text": text, "id": file.relative_to(folder).as_posix()}
+
+
+def text_files(source: str | os.PathLike[str]) -> list[Path]:
+    """Files of one document each, in order: a .txt file, those in a folder of nobody else, or those of a pattern."""
+    path = Path(source)
+    if path.is_dir():
+        theirs = any((path / name).is_file() for name in OF_DATASETS)
+        return [] if theirs else sorted(file for file in path.iterdir() if file.suffix.lower() == ".txt")
+    if path.suffix.lower() != ".txt":
+        return []
+    # Path.glob takes no pattern that begins at the root.
+    found = glob.glob(os.fspath(source), recursive=True)  # noqa: PTH207
+    return [path] if path.is_file() else sorted(map(Path, found))
 
 
 def parquet_rows(path: Path, reach: Reach) -> Iterator[Row]:
@@ -225,5 +276,9 @@ ROWS_OF: dict[str, Callable[[Path, Reach], Iterator[Row]]] = {
     ".json.gz": json_rows,
     ".csv": csv_rows,
     ".csv.gz": csv_rows,
+    ".tsv": partial(csv_rows, delimiter="\t"),
+    ".tsv.gz": partial(csv_rows, delimiter="\t"),
     ".parquet": parquet_rows,
+    ".txt": text_rows,
+    STANDARD_INPUT: standard_input_rows,
 }

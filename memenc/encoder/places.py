@@ -16,7 +16,7 @@ from memenc.memory import (
     build_row_tokens,
     designs_of,
 )
-from memenc.memory.budget import within_budget
+from memenc.memory.budget import refuse_idle_budget, within_budget
 from memenc.memory.learned_start import LearnedStart
 from memenc.memory.trial import try_out
 
@@ -41,10 +41,12 @@ def choose_sizes(config: MemencConfig, hidden: int) -> None:
     """Put into the configuration what a byte budget in its memory options allows.
 
     Raises:
-        ValueError: it allows too little.
+        ValueError: it allows too little, or sizes that are given leave most of it unused.
     """
     places = [*layer_places(config).values(), top_place(config, hidden)]
-    config.memory_options = within_budget(config.memory, places, config.memory_options)
+    chosen = within_budget(config.memory, places, config.memory_options)
+    refuse_idle_budget(config.memory, places, config.memory_options, chosen)
+    config.memory_options = chosen
 
 
 def try_designs(config: MemencConfig, hidden: int) -> None:

@@ -51,6 +51,39 @@ def within_budget(name: str, parts: Sequence[LayerSizes], options: Mapping[str, 
     return options | _largest(name, parts, options, budget)
 
 
+def refuse_idle_budget(
+    name: str, parts: Sequence[LayerSizes], options: Mapping[str, Any] | None, chosen: Mapping[str, Any] | None
+) -> None:
+    """Refuse a budget beside sizes that leave most of it unused, since it would seem to have chosen them.
+
+    Args:
+        name: of the design.
+        parts: sizes of every layer with a memory, and over the top.
+        options: of the design, as they were given.
+        chosen: options within the budget.
+
+    Raises:
+        ValueError: there is one.
+    """
+    options, chosen, names = options or {}, chosen or {}, name.split("+")
+    if len(names) > 1:
+        for part in names:
+            refuse_idle_budget(part, parts, options.get(part), chosen.get(part))
+    budget = budget_in(options)
+    if budget is None:
+        return
+    by_part = [(part, options, chosen) for part in names]
+    if len(names) > 1:
+        by_part = [(part, options.get(part) or {}, chosen.get(part) or {}) for part in names]
+    sizes = {key: size for part, given, _ in by_part for key, size in _sizes_of(part, parts, given).items()}
+    needed = sum(_needed(part, parts, dict(found)) for part, _, found in by_part)
+    if sizes and 2 * needed < budget:
+        raise ValueError(
+            f"memory {name!r} with {_said(sizes)} takes {needed} of {OPTION}={budget}, which chooses nothing more; "
+            "leave out the sizes, so that it chooses them, or the budget"
+        )
+
+
 def budget_in(options: Mapping[str, Any]) -> int | None:
     """The budget among the options, if there is one.
 
@@ -80,7 +113,9 @@ def shared_budget(
     own = {name: own for name, each in given.items() if (own := budget_in(each)) is not None}
     least = sum((shares | own).values())
     if least > budget:
-        raise _too_small(budget, "+".join(given), max(map(len, places.values())), least)
+        by_part = [_sizes_of(part, places[part], each) for part, each in given.items()]
+        sizes = {name: size for each in by_part for name, size in each.items()}
+        raise _too_small(budget, "+".join(given), max(map(len, places.values())), least, sizes)
     sharing, left = [name for name in given if name not in own], budget - sum(own.values())
     # Whoever needs more than an equal share has what it needs, and the others share the rest: until nobody does.
     while needy := [name for name in sharing if shares[name] > left // len(sharing)]:
@@ -104,7 +139,7 @@ def _largest(name: str, parts: Sequence[LayerSizes], options: dict[str, Any], bu
 
     least, sized = needed(1), _sized(name, parts, 1, options)
     if least > budget:
-        raise _too_small(budget, name, len(parts), least)
+        raise _too_small(budget, name, len(parts), least, _sizes_of(name, parts, options))
     if sized.keys() <= options.keys():
         # One size only: it fits, and there is nothing to choose.
         return {}
@@ -126,10 +161,21 @@ def _sizes_in(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key != OPTION}
 
 
-def _too_small(budget: int, name: str, places: int, least: int) -> ValueError:
+def _sizes_of(name: str, parts: Sequence[LayerSizes], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that a budget would choose."""
+    return {key: options[key] for key in _sized(name, parts, 1, dict(options)) if options.get(key) is not None}
+
+
+def _said(sizes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+
+def _too_small(budget: int, name: str, places: int, least: int, sizes: Mapping[str, Any]) -> ValueError:
+    given = f" with {_said(sizes)}" if sizes else ""
+    other = "leave out the sizes that are given, so that it chooses them; or " if sizes else ""
     return ValueError(
-        f"{OPTION}={budget} is too small for memory {name!r} in {places} places, which needs at least {least} "
-        "bytes per document; give it more, fewer layers (memory_layers), or another design"
+        f"{OPTION}={budget} is too small for memory {name!r}{given} in {places} places, which needs at least {least} "
+        f"bytes per document; {other}give it more, fewer layers (memory_layers), or another design"
     )
 
 

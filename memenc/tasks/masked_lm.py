@@ -15,6 +15,7 @@ from memenc.config import MemencConfig
 from memenc.model import MemencModel
 from memenc.pretrained import MemencPreTrainedModel, beside, leave_weights_alone
 from memenc.saved import find_tokenizer, is_memenc_folder
+from memenc.starting import checked_backbone, chosen_type, with_weights_of
 
 IGNORED = -100
 
@@ -84,7 +85,9 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             ValueError: transformers has no masked language model of this kind, as for decoders, or the model is an
                 encoder without its head, or a memenc model for something else.
         """
-        backbone = os.fspath(backbone) if isinstance(backbone, os.PathLike) else backbone
+        loading, dtype = dict(backbone_options or {}), chosen_type(options.get("dtype"))
+        backbone = checked_backbone(backbone, loading)
+        loading |= {} if dtype is None else {"dtype": dtype}
         made_up = frozenset[str]()
         if isinstance(backbone, str) and is_memenc_folder(backbone):
             saved = MemencConfig.from_pretrained(backbone).architectures
@@ -99,9 +102,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
             try:
                 # Neither code of a repository nor weights in a pickle are read unless somebody asks for them by name.
                 safe = {"use_safetensors": True, "trust_remote_code": False}
-                loaded: Any = AutoModelForMaskedLM.from_pretrained(
-                    backbone, output_loading_info=True, **safe | (backbone_options or {})
-                )
+                loaded: Any = AutoModelForMaskedLM.from_pretrained(backbone, output_loading_info=True, **safe | loading)
                 backbone, report = loaded
                 made_up = frozenset(f"language_model.{name}" for name in report["missing_keys"])
             except ValueError as error:
@@ -116,7 +117,7 @@ class MemencForMaskedLM(MemencPreTrainedModel):
         plain = MemencModel.from_backbone(whole, memory, memory_options, tokenizer, **options)
         model: Any = cls(cast(MemencConfig, plain.config), whole).eval()
         model.made_up = made_up
-        return beside(model, whole)
+        return beside(with_weights_of(model, dtype), whole)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """Which parameters are one: those of the backbone's language model, by their names in here."""

@@ -32,9 +32,9 @@ class MemencForSequenceClassification(Classifier):
     of_tokens: ClassVar[bool] = False
 
     def __init__(self, config: MemencConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config, backbone)
         if config.problem_type not in (None, *PROBLEM_TYPES):
             raise ValueError(f"problem_type={config.problem_type!r}: choose one of {PROBLEM_TYPES}")
-        super().__init__(config, backbone)
 
     def _states(self, read: MemencOutput) -> Tensor:
         return cast(Tensor, read.pooler_output)

@@ -49,15 +49,19 @@ class TokenizedDocuments(Dataset):
         """Tokens of every document."""
         return [len(ids) for ids in self.token_ids]
 
-    def warn_of_empty(self, stacklevel: int = 2) -> None:
-        """Warn of documents without tokens by their numbers, from 0; `stacklevel` as `warnings.warn` has it."""
+    def warn_of_empty(self, so: str, stacklevel: int = 2) -> None:
+        """Warn of documents without tokens by their numbers, from 0, and say what follows.
+
+        Args:
+            so: what follows.
+            stacklevel: as `warnings.warn` has it.
+        """
         empty = [place for place, tokens in enumerate(self.lengths) if not tokens]
         if not empty:
             return
         named = ", ".join(map(str, empty[:EMPTY_NAMED])) + (", ..." if len(empty) > EMPTY_NAMED else "")
         warnings.warn(
-            f"{len(empty):,} of {len(self):,} documents have no tokens (number {named}, counted from 0): nothing was "
-            "read of them, and the same is predicted for all of them",
+            f"{len(empty):,} of {len(self):,} documents have no tokens (number {named}, counted from 0): {so}",
             stacklevel=stacklevel,
         )
 
@@ -78,3 +82,13 @@ class TokenizedDocuments(Dataset):
         if self.labels is not None:
             item["labels"] = self.labels[index]
         return item
+
+
+def refuse_all_empty(token_ids: Sequence[np.ndarray]) -> None:
+    """Refuse documents of which none has a token.
+
+    Raises:
+        ValueError: they are such.
+    """
+    if not any(len(ids) for ids in token_ids):
+        raise ValueError(f"not one of the {len(token_ids):,} training documents has a token; there is nothing to learn")

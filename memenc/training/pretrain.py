@@ -20,6 +20,7 @@ from memenc.training.settings import LORA_RANK, TrainingSettings, Way
 from memenc.training.tasks import Examples
 from memenc.training.tasks.base import documents_collator
 from memenc.training.tasks.objective import Item, Mean, Objective, Parts, Run, part_of_loss
+from memenc.typed import check_types
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class PretrainingSettings:
     save_steps: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self, "pretraining setting")
         if not 0 < self.mask_share < 1:
             raise ValueError(f"--mask-share {self.mask_share}: give a share above 0 and below 1")
         if self.adapt == "prefix":

@@ -36,7 +36,8 @@ from memenc.training.checkpoints import (
     epochs_if_stopped,
     newest_whole,
 )
-from memenc.training.documents import TokenizedDocuments
+from memenc.training.class_weights import weighed
+from memenc.training.documents import TokenizedDocuments, refuse_all_empty
 from memenc.training.progress import ProgressLine
 from memenc.training.settings import TrainingSettings
 from memenc.training.tasks import Examples
@@ -101,6 +102,8 @@ def fine_tune(
     """
     if len(training) == 0:
         raise ValueError("there are no training documents")
+    refuse_all_empty(training.token_ids)
+    task = weighed(task, training, settings)
     set_seed(settings.seed)
     # Set on our own encoder: transformers' training argument for it has another name in every other version.
     encoder = memenc_of(model).encoder

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from memenc.config import python_values
+from memenc.typed import check_types
 
 Way = Literal["full", "frozen", "lora", "prefix", "bitfit"]
+ClassWeight = Literal["balanced"]
 # As in the paper's experiments on RoBERTa (Hu et al. 2021, arXiv:2106.09685).
 LORA_RANK = 8
+# As NumPy takes them.
+SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class TrainingSettings:
             needs, so it bounds the memory without changing the result. Documents of a part are of similar length: small
             parts also mean little padding. On a GPU give it more.
         max_gradient_norm: gradients longer than this are cut to it.
+        class_weight: balanced lets documents of rare classes count more in the loss, in inverse proportion to how often
+            their class is among the training documents, as scikit-learn has it; all count the same if left out.
         patience: epochs without a better validation score after which training stops; 0 never stops early.
         segment_curriculum: rising numbers of segments, such as "1,2,4,8": for the first 60 % of the steps documents are
             read in stretches of at most so many segments, stage by stage, then as a whole; a tenth of all steps reads
@@ -59,6 +68,7 @@ class TrainingSettings:
     documents_per_step: int = 16
     tokens_per_batch: int = 4_096
     max_gradient_norm: float = 1.0
+    class_weight: ClassWeight | None = None
     patience: int = 2
     segment_curriculum: str = ""
     most_segments: int | None = None
@@ -69,30 +79,12 @@ class TrainingSettings:
     save_steps: int = 0
 
     def __post_init__(self) -> None:
-        for name in (
-            "lora_rank",
-            "epochs",
-            "learning_rate",
-            "new_learning_rate",
-            "gate_learning_rate",
-            "documents_per_step",
-            "tokens_per_batch",
-        ):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
-        for name in ("save_steps", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"training setting {name}={getattr(self, name)}: give a whole number, or 0 for none")
-        if not 0 <= self.warmup_share < 1:
-            raise ValueError(
-                f"training setting warmup_share={self.warmup_share}: give a share of the steps, at least 0 and below 1"
-            )
-        if not isinstance(self.segment_curriculum, str):
-            raise ValueError(
-                f'training setting segment_curriculum={self.segment_curriculum!r}: give text, such as "1,2,4,8"'
-            )
+        check_types(self, "training setting")
+        self._check_numbers()
         if self.adapt not in get_args(Way):
             raise ValueError(f"training setting adapt={self.adapt!r}: choose one of {', '.join(get_args(Way))}")
+        if self.class_weight not in (None, *get_args(ClassWeight)):
+            raise ValueError(f"training setting class_weight={self.class_weight!r}: give 'balanced', or leave it out")
         if self.adapt != "lora" and self.lora_rank != LORA_RANK:
             raise ValueError(
                 f"training setting lora_rank={self.lora_rank} changes nothing with adapt={self.adapt!r}; "
@@ -104,6 +96,28 @@ class TrainingSettings:
                 f"training setting most_segments={self.most_segments}: give at least {longest}, where "
                 f"segment_curriculum={self.segment_curriculum!r} ends, or leave it out"
             )
+
+    def _check_numbers(self) -> None:
+        for name in (
+            "lora_rank",
+            "epochs",
+            "learning_rate",
+            "new_learning_rate",
+            "gate_learning_rate",
+            "documents_per_step",
+            "tokens_per_batch",
+        ):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training setting {name}={getattr(self, name)}: give a number above 0")
+        for name in ("save_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training setting {name}={getattr(self, name)}: give a whole number, or 0 for none")
+        if not 0 <= self.warmup_share < 1:
+            raise ValueError(
+                f"training setting warmup_share={self.warmup_share}: give a share of the steps, at least 0 and below 1"
+            )
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"training setting seed={self.seed}: give a whole number from 0 to {SEEDS - 1}")
 
     def curriculum_stages(self) -> tuple[int, ...]:
         """The stages of `segment_curriculum` as numbers.
@@ -125,12 +139,14 @@ class TrainingSettings:
         """Settings from a dictionary of those that differ from the defaults.
 
         Raises:
-            ValueError: there is no such setting.
+            ValueError: there is no such setting, or it has another type.
         """
         if values is None:
             return cls()
         if isinstance(values, TrainingSettings):
             return values
+        if not isinstance(values, Mapping):
+            raise ValueError(f'training={values!r}: give a dictionary of settings, such as {{"epochs": 3}}')
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -144,3 +160,16 @@ class TrainingSettings:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, to be written beside results."""
         return asdict(self)
+
+
+def drawn_seed(random_state: Any) -> int | None:
+    """A seed from what scikit-learn takes for one.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if random_state is not None and (isinstance(random_state, bool) or not isinstance(random_state, int | np.integer)):
+        raise ValueError(f"random_state={random_state!r}: give a whole number, a numpy.random.RandomState, or None")
+    return None if random_state is None else int(random_state)

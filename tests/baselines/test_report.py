@@ -39,7 +39,6 @@ def test_memory_is_judged_beside_none_and_the_model_beside_the_rest():
 
         def __init__(self, right):
             self.right = right
-            self.training_texts_, self.training_labels_ = ["x"], ["a"]
 
         def fit(self, texts, labels):
             return self
@@ -50,7 +49,8 @@ def test_memory_is_judged_beside_none_and_the_model_beside_the_rest():
     good, poor = [True] * 190 + [False] * 10, [True, False] * 100
     monkeypatched = {"tf-idf": lambda ours: Fixed(good), WITHOUT_MEMORY: lambda ours: Fixed(poor)}
     with mock.patch.dict(BASELINES, monkeypatched):
-        found = compare_with_baselines(Fixed(good), ["x"] * 200, ["a"] * 200, ["tf-idf", WITHOUT_MEMORY])
+        names, training = ["tf-idf", WITHOUT_MEMORY], (["x"], ["a"])
+        found = compare_with_baselines(Fixed(good), ["x"] * 200, ["a"] * 200, training, names)
     assert [row.training_seconds for row in found.rows[:1]] == [83] and "83 s" in str(found).splitlines()[1]
     memory, model = found.verdict.split(". ")
     assert memory.startswith("Memory was worth it") and "+45.0 points against without-memory" in memory

@@ -45,6 +45,22 @@ def test_trained_model_in_every_format(encode, model, lines, monkeypatch):
         numpy.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
+def test_files_of_plain_text_are_a_document_each_but_one_alone_is_a_stream(encode, model, tmp_path):
+    rows = reviews(3)
+    for number, row in enumerate(rows):
+        (tmp_path / f"{number}.txt").write_text(row["text"])
+    expected = expected_vectors(model, [row["text"] for row in rows])
+    for source in (tmp_path, f"{tmp_path}/*.txt"):
+        with numpy.load(encode("--model", model, "--data", source)) as arrays:
+            assert arrays["ids"].tolist() == ["0.txt", "1.txt", "2.txt"]
+            numpy.testing.assert_allclose(arrays["vectors"], expected, atol=1e-5)
+    encode("--model", model, "--data", f"{tmp_path}/*.txt", name="shards")
+    parts = [pyarrow.parquet.read_table(part)["id"].to_pylist() for part in (tmp_path / "shards").glob("*.parquet")]
+    assert parts == [["0.txt", "1.txt", "2.txt"]]
+    with numpy.load(encode("--model", model, "--data", tmp_path / "1.txt", "--state", tmp_path / "state")) as arrays:
+        numpy.testing.assert_allclose(arrays["vectors"], expected[1:2], atol=1e-5)
+
+
 def test_plain_backbone_gets_a_memory(encode, memenc, backbone, lines, tmp_path):
     path = lines(reviews(3))
     arguments = ["--model", backbone, "--data", path, *SMALL, "--readout", "mean"]

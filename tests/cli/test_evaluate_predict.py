@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import shutil
@@ -71,6 +72,42 @@ def test_predictions_have_their_name_only_when_complete(memenc, model, lines, tm
     memenc("predict", "--model", model, "--data", path, "--output", output, code=1)
     assert not output.exists()
     assert len((tmp_path / "predictions.jsonl.partial").read_text().splitlines()) == 2
+
+
+def test_predictions_are_a_table_where_the_name_says_so(memenc, model, several, lines, tmp_path):
+    data = lines([*reviews(3, seed=4), {"text": ""}])
+    for folder, name, delimiter in ((model, "out.csv", ","), (several, "out.tsv", "\t")):
+        wanted = memenc("predict", "--model", folder, "--data", data).lines
+        memenc("predict", "--model", folder, "--data", data, "--output", tmp_path / name)
+        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+            found = list(csv.DictReader(file, delimiter=delimiter))
+        assert len(found) == 4
+        for row, line in zip(found, wanted, strict=True):
+            shares = {key: float(value) for key, value in row.items() if key.startswith("probabilities.")}
+            assert shares == {f"probabilities.{name}": share for name, share in line["probabilities"].items()}
+            label = line["label"] if isinstance(line["label"], str) else json.dumps(line["label"])
+            said = [row[name] for name in ("id", "line", "label", "tokens_seen", "empty")]
+            assert said == [line["id"] or "", str(line["line"]), label, str(line["tokens_seen"]), str(line["empty"])]
+    said = memenc("predict", "--model", model, "--data", data, "--output", tmp_path / "out.parquet", code=1).err
+    assert "predictions are JSON lines or tables; give a name in .jsonl, .csv or .tsv" in said
+
+
+def test_documents_come_in_many_ways(memenc, model, lines, tmp_path):
+    rows = reviews(3, seed=4)
+    wanted = [line["probabilities"] for line in memenc("predict", "--model", model, "--data", lines(rows)).lines]
+    piped = memenc("predict", "--model", model, "--data", "-", stdin=lines(rows).read_text())
+    assert [line["probabilities"] for line in piped.lines] == wanted
+    for number, row in enumerate(rows):
+        (tmp_path / f"{number}.txt").write_text(row["text"])
+    found = memenc("predict", "--model", model, "--data", f"{tmp_path}/*.txt").lines
+    assert [(line["id"], line["probabilities"]) for line in found] == [
+        (f"{number}.txt", shares) for number, shares in enumerate(wanted)
+    ]
+    table = tmp_path / "a.csv"
+    table.write_text("".join(f"{text}\n" for text in ("id;text", *(f"{row['id']};{row['text']}" for row in rows))))
+    assert "is the delimiter ';'?" in memenc("predict", "--model", model, "--data", table, code=1).err
+    found = memenc("predict", "--model", model, "--data", table, "--delimiter", ";").lines
+    assert [line["probabilities"] for line in found] == wanted
 
 
 def test_predictions_are_utf8_whatever_the_console_has(model, lines):

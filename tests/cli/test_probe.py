@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from memenc.cli import probe
+from memenc.cli import options, probe
 from tests.cli.documents import reviews
 from tests.tiny import WORDS
 
@@ -80,6 +80,7 @@ def test_labelled_documents_are_read_to_their_end(model, backbone, lines, monkey
     monkeypatch.setattr(probe, "SEGMENTS_READ", 2)
     loaded, words = probe.load_model(model), probe.load_tokenizer(model, None)
     path = lines([{"text": " ".join(WORDS * 3), "label": "good"}], "long.jsonl")
-    whole = probe.own_documents(loaded, words, str(path), "text", "label")
-    first = probe.own_documents(loaded, words, str(path), "text", None)
+    documents = options.DocumentOptions(str(path), text_column="text")
+    whole = probe.own_documents(loaded, words, documents, "label")
+    first = probe.own_documents(loaded, words, documents, None)
     assert len(whole.ids[0]) == 3 * len(WORDS) and len(first.ids[0]) == 2 * loaded.memenc.own_tokens_per_segment

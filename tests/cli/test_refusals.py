@@ -59,6 +59,12 @@ def test_options_of_encode_that_change_nothing_are_refused(memenc, options, mess
     assert message in memenc("encode", "--data", NOWHERE, "--model", NOWHERE, *options, code=1).err
 
 
+def test_a_delimiter_without_documents_is_refused(memenc, tmp_path):
+    for command, where in (("probe", "--documents and --facts"), ("doctor", "--data")):
+        said = memenc(command, "--model", NOWHERE, "--output", tmp_path / "out", "--delimiter", ";", code=1).err
+        assert f"--delimiter ; is for {where}; give" in said
+
+
 @pytest.mark.parametrize("option", ["--label-column", "--text-column"])
 def test_columns_of_a_probe_without_documents_are_refused(memenc, tmp_path, option):
     said = memenc("probe", "--model", NOWHERE, "--output", tmp_path / "out", option, "y", code=1).err
@@ -121,6 +127,27 @@ def test_a_folder_that_is_not_there_is_said_to_be(memenc, lines, tmp_path, comma
     said = memenc(command, *arguments[command], code=1).err
     # As a Path, ./nothing is nothing.
     assert f"there is no folder {name}" in said or f"there is no folder {name.removeprefix('./')}" in said
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_model_that_is_not_there_or_not_finished_is_said_to_be(memenc, backbone, lines, tmp_path, command):
+    data = lines(reviews(4))
+    said = memenc(command, "--model", "nomodel", "--data", data, code=1).err
+    assert "there is no folder nomodel; give one written by memenc train" in said
+    (tmp_path / "out" / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+    said = memenc(command, "--model", tmp_path / "out", "--data", data, code=1).err
+    assert "holds checkpoints of a training that was stopped, or still runs, and no model yet" in said
+    assert "memenc train with --resume" in said
+    said = memenc(command, "--model", backbone, "--data", data, code=1).err
+    assert f"{backbone} holds no memenc_estimator.json" in said
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain", "encode"])
+def test_a_name_that_leads_nowhere_is_said(memenc, lines, tmp_path, command):
+    named = {"train": ["--backbone", "tinny", "--train"], "pretrain": ["--backbone", "tinny", "--data"]}
+    arguments = named.get(command, ["--model", "tinny", "--data"])
+    said = memenc(command, *arguments, lines(reviews(4)), "--output", tmp_path / "out", code=1).err
+    assert "there is no folder tinny here" in said and "the hub was not reached" in said
 
 
 @pytest.mark.parametrize("content", ['{"parameters": {', "[]", "\udc80".encode(errors="surrogateescape")])

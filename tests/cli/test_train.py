@@ -56,6 +56,30 @@ def test_validation_file(train, lines, tmp_path):
     assert results["corpus"]["documents"] == 12
 
 
+def test_a_delimiter_is_that_of_the_files_that_have_one(train, lines, tmp_path):
+    table = tmp_path / "train.csv"
+    rows = [{"text": "text", "label": "label"}, *reviews(12)]
+    table.write_text("".join(f"{row['text']}|{row['label']}\n" for row in rows))
+    validation = lines(reviews(6, seed=1), "validation.jsonl")
+    train(table, "--validation", validation, "--delimiter", "|")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["corpus"]["documents"] == 12 and results["options"]["delimiter"] == "|"
+    said = train(validation, "--delimiter", "|", output="other", code=1).err
+    assert "delimiter='|' is for .csv and .tsv; leave it out" in said
+
+
+def test_rare_classes_count_more_and_results_say_how_much(train, lines, tmp_path, several):
+    rows = [{**row, "label": "rare" if number % 6 == 0 else "common"} for number, row in enumerate(reviews(18))]
+    train(lines(rows), "--class-weight", "balanced", "--validation-share", "0")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["class_weights"] == {"common": 0.6, "rare": 3.0}
+    assert results["parameters"]["training"]["class_weight"] == "balanced"
+    assert json.loads((several / "results.json").read_text())["class_weights"] is None
+    listed = [{**row, "label": [row["label"]]} for row in rows]
+    said = train(lines(listed), "--class-weight", "balanced", output="other", code=1).err
+    assert "class_weight='balanced' is for documents of one class each" in said
+
+
 def test_multi_label_and_regression(several, regression):
     for folder, kind, score in [
         (several, "multi_label_classification", "micro_f1"),
@@ -96,7 +120,8 @@ def test_resume_refuses_another_run(train, lines):
     path = lines(reviews(12))
     train(path)
     assert "learning_rate 5e-05, this one 0.1" in train(path, "--resume", "--learning-rate", "0.1", code=1).err
-    assert "documents 11, this one 13" in train(lines(reviews(14), "more.jsonl"), "--resume", code=1).err
+    said = train(lines(reviews(14), "more.jsonl"), "--resume", code=1).err
+    assert "--resume: the earlier run had other training documents or labels" in said and "documents 11" not in said
     train(path, "--resume", "--tokens-per-batch", "64")
 
 
@@ -224,6 +249,8 @@ def test_a_quantity_is_learned_with_a_single_document_held_out(train, lines, tmp
 def test_one_class_and_no_documents(train, lines):
     assert "at least 2 classes" in train(lines([{"text": "a", "label": "x"}] * 3), code=1).err
     assert "holds no documents" in train(lines([]), code=1).err
+    empty = [{**row, "text": " "} for row in reviews(12)]
+    assert "training documents has a token; there is nothing to learn" in train(lines(empty), code=1).err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

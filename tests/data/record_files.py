@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+from functools import partial
 
 import pandas
 
@@ -26,10 +27,10 @@ def write_json(path, rows):
     return write_lines(path, [json.dumps(row, ensure_ascii=False) + "\n" for row in rows])
 
 
-def write_csv(path, rows):
+def write_csv(path, rows, delimiter=","):
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "wt", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
     return path
@@ -47,6 +48,8 @@ WRITERS = {
     "A.JSONL": write_json,
     "a.csv": write_csv,
     "a.csv.gz": write_csv,
+    "a.tsv": partial(write_csv, delimiter="\t"),
+    "a.tsv.gz": partial(write_csv, delimiter="\t"),
     "a.parquet": write_parquet,
 }
 

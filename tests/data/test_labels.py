@@ -65,7 +65,7 @@ def test_the_problem_type_can_be_given():
     [
         ([], None, "there are no labels"),
         (["a", "a"], None, "at least 2 classes in the data, but the data contains only one class: 'a'"),
-        (["a", 1], None, "mixed types: 'a' is str, 1 of record 1 is int; .* none is skipped"),
+        (["a", 1], None, "mixed types: 'a' is str, 1 of record 1 is int; make them all one type, for .* str\\(\\)$"),
         ([1, True], None, "mixed types: 1 is int, True of record 1 is bool"),
         (["a", float("nan")], None, "nan of record 1 is float"),
         (["a", None], None, "None of record 1 is NoneType"),

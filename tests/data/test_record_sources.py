@@ -104,9 +104,9 @@ def test_a_missing_file_is_refused_at_once(source):
 
 
 def test_other_misuse_is_refused_at_once(tmp_path):
-    (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(ValueError, match=r"unknown kind of file; memenc reads \.jsonl"):
-        read_records(tmp_path / "a.txt")
+    (tmp_path / "a.doc").write_text("a")
+    with pytest.raises(ValueError, match=r"unknown kind of file; memenc reads \.jsonl.*, \.txt$"):
+        read_records(tmp_path / "a.doc")
     path = write_lines(tmp_path / "a.jsonl", [GOOD])
     with pytest.raises(ValueError, match=r"split='train'.*leave it out"):
         read_records(path, split="train")

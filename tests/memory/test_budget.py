@@ -1,6 +1,7 @@
 """Byte budgets: designs at equal state."""
 
 import random
+import re
 
 import pytest
 
@@ -109,6 +110,40 @@ def test_a_design_of_one_size_fits_or_does_not():
     assert build(Design("linear", {"budget_bytes": 50_000})).config.memory_options == {}
     with pytest.raises(ValueError, match="needs at least"):
         build(Design("linear", {"budget_bytes": 500}))
+
+
+@pytest.mark.parametrize(
+    ("memory", "options", "named"),
+    [
+        ("windowed", {"window": 8}, "window=8"),
+        ("compressive", {"window": 8, "slots": 4}, "window=8, slots=4"),
+        ("windowed+linear", {"windowed": {"window": 8}}, "window=8"),
+    ],
+)
+def test_a_size_that_leaves_most_of_a_budget_unused_is_refused(memory, options, named):
+    kept = kept_bytes(build(Design(memory, options)))
+    said = rf"memory '{re.escape(memory)}' with {named} takes {kept} of budget_bytes={3 * kept}, which chooses nothing"
+    with pytest.raises(ValueError, match=said):
+        build(Design(memory, {**options, "budget_bytes": 3 * kept}))
+    # As a bound that the sizes come near it says something.
+    assert kept_bytes(build(Design(memory, {**options, "budget_bytes": kept + kept // 2}))) == kept
+
+
+def test_a_budget_of_its_own_that_chooses_nothing_is_refused():
+    own = {"windowed": {"window": 3, "budget_bytes": 90_000}, "gated": {"budget_bytes": 9_000}}
+    with pytest.raises(ValueError, match=r"memory 'windowed' with window=3 takes \d+ of budget_bytes=90000"):
+        build(Design("windowed+gated", own))
+
+
+@pytest.mark.parametrize(
+    ("memory", "options"), [("windowed", {}), ("compressive", {}), ("windowed+linear", {"linear": {}})]
+)
+def test_a_size_that_is_too_large_for_a_budget_is_named(memory, options):
+    sizes = {"window": 80_000}
+    options = {**options, "windowed": sizes} if options else sizes
+    said = rf"60000 is too small for memory '{re.escape(memory)}' with window=80000 in \d+ places, .* leave out"
+    with pytest.raises(ValueError, match=said):
+        build(Design(memory, {**options, "budget_bytes": 60_000}))
 
 
 @pytest.mark.parametrize("budget", (0, -4, 2.5, "much", True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self, cast, final
@@ -9,6 +10,7 @@ from typing import Any, Self, cast, final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
@@ -18,7 +20,7 @@ from memenc.data.tokens import tokenize_document
 from memenc.tasks import MemencForSequenceClassification
 from memenc.training.metrics import MAIN_SCORE, scores
 from memenc.training.tasks.base import Task, TaskOptions, documents_collator
-from memenc.training.tasks.objective import Item
+from memenc.training.tasks.objective import Item, Mean, Parts, Run
 
 
 @final
@@ -31,6 +33,7 @@ class SequenceClassification(Task):
 
     name = "sequence-classification"
     head = MemencForSequenceClassification
+    class_weights: np.ndarray | None = None
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
@@ -87,6 +90,31 @@ class SequenceClassification(Task):
         item: Item = {"id": record.id, "line": record.line}
         item |= {} if label is None else {"labels": label}
         return [item | {"input_ids": tokenize_document(record.text, tokenizer)}]
+
+    def weighed(self, class_weights: np.ndarray) -> Self:
+        """The same task, each document with the weight of its class (classes,) in the loss."""
+        other = copy.copy(self)
+        other.class_weights = class_weights
+        return other
+
+    def losses(self, parts: Parts, run: Run, items: Sequence[Item], mean: Mean) -> Iterator[Tensor]:
+        """Losses of the parts of a step, documents by the weight of their class."""
+        return super().losses(parts, run if self.class_weights is None else self._weighing(run), items, mean)
+
+    def _weighing(self, run: Run) -> Run:
+        weights = torch.from_numpy(cast(np.ndarray, self.class_weights))
+
+        def weighed(part: dict[str, Tensor]) -> ModelOutput:
+            output = run(part)
+            logits, labels = cast(Tensor, output["logits"]), part["labels"].long()
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            each = functional.cross_entropy(logits, labels, reduction="none") * weights.to(logits)[labels]
+            own = output.get("auxiliary_loss")
+            # Not divided by the sum of the weights, with which a rare class alone in a part would count like any other.
+            output["loss"] = each.mean() if own is None else each.mean() + own
+            return output
+
+        return weighed
 
     def collate(self, model: Any, items: Sequence[Item]) -> dict[str, Tensor]:
         """Documents and their labels."""

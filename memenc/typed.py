@@ -1,4 +1,4 @@
-"""Values of a YAML file against the fields of a dataclass: what is of another type is refused, by name."""
+"""Values against the declared fields of a dataclass: what is of another type is refused, by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+
+from memenc.config import python_values
 
 SAID = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list", NoneType: "null"}
 
@@ -30,6 +32,19 @@ def typed(kind: type, values: Any, where: str) -> dict[str, Any]:
     return {name: _fitting(value, hints[name], f"{where}: {name}") for name, value in values.items()}
 
 
+def check_types(made: Any, where: str) -> None:
+    """Refuse fields of a dataclass that hold another type than they declare; whole numbers are numbers, NumPy's too.
+
+    Raises:
+        ValueError: there is one.
+    """
+    hints = get_type_hints(type(made))
+    for field in fields(made):
+        value, kinds = python_values(getattr(made, field.name)), _kinds(hints[field.name])
+        if not (float in kinds and type(value) is int):
+            _refuse_others(value, kinds, f"{where} {field.name}")
+
+
 def in_range(where: str, values: Mapping[str, Any], least: float, open_below: bool = False) -> None:
     """Refuse a number below the least, or at it where the range is open; None is left alone.
 
@@ -42,9 +57,7 @@ def in_range(where: str, values: Mapping[str, Any], least: float, open_below: bo
 
 
 def _fitting(value: Any, hint: Any, where: str) -> Any:
-    kinds = [get_origin(each) or each for each in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
-    if not all(kind in SAID for kind in kinds):
-        return value
+    kinds = _kinds(hint)
     if isinstance(value, list) and tuple in kinds:
         return tuple(value)
     if float in kinds and isinstance(value, str):
@@ -54,6 +67,16 @@ def _fitting(value: Any, hint: Any, where: str) -> Any:
             pass
     if float in kinds and type(value) is int:
         return float(value)
-    if type(value) not in kinds:
-        raise ValueError(f"{where}={value!r}; give {' or '.join(SAID[kind] for kind in kinds)}")
+    _refuse_others(value, kinds, where)
     return value
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """The types that a field may have."""
+    return [get_origin(each) or each for each in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
+
+
+def _refuse_others(value: Any, kinds: list[Any], where: str) -> None:
+    # Types that have no word, such as mappings and choices, are looked at by whoever declares them.
+    if all(kind in SAID for kind in kinds) and type(value) not in kinds:
+        raise ValueError(f"{where}={value!r}; give {' or '.join(SAID[kind] for kind in kinds)}")

@@ -30,6 +30,19 @@ def test_what_is_compared_is_the_same_function(name, shape):
     assert (results[0] - results[1]).abs().max() < 1e-5
 
 
+def test_bias_and_validity_come_beside_the_same_numbers(shape, monkeypatch):
+    from speed import attention
+
+    monkeypatch.setattr(attention, "require_triton", lambda device: None)
+    drawn = []
+    for implementation in ("triton, bias and validity", "torch"):
+        torch.manual_seed(0)
+        drawn.append(attention.MEMORY_ATTENTION.implementations[implementation](shape).wanted)
+    with_bias, plain = drawn
+    assert len(with_bias) == len(plain) + 2
+    assert all(torch.equal(left, right) for left, right in zip(with_bias, plain, strict=False))
+
+
 def test_corners_of_blocks_tell_all_of_them(shape):
     from speed.attention import BLOCK, block_mask, visible
 

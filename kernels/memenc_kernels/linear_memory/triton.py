@@ -83,6 +83,16 @@ def product(
 
 
 @triton.jit
+def product_with(left, right, like, PRECISION: tl.constexpr):
+    """Product of float32 and of numbers that were loaded in the type of `like`."""
+    if PRECISION != "tf32x3" or like.dtype.element_ty == tl.float32:
+        return tl.dot(left, right, input_precision=PRECISION)
+    # TF32 holds numbers of two bytes as they are: only the other side is cut in two.
+    high = (left.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+    return tl.dot(high, right, tl.dot(left - high, right, input_precision="tf32"), input_precision="tf32")
+
+
+@triton.jit
 def written_kernel(
     keys, values, complete, added, sums, segments, heads, tokens,
     DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
@@ -103,7 +113,7 @@ def written_kernel(
         place = (start + token).to(tl.int64)
         feature = features_at(key_row, key_token, place[None, :], dim[:, None], tokens, DIM)
         value = numbers_of(value_row, value_token, place[:, None], column[None, :], tokens, DIM)
-        product += tl.dot(feature, value, input_precision=PRECISION)
+        product += product_with(feature, value, values.start, PRECISION)
         total += tl.sum(feature, 1)
     tile, inside = tile_of(dim, column, DIM)
     tl.store(added + row * DIM * DIM + tile, product, mask=inside)

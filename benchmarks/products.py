@@ -34,7 +34,7 @@ def linear(narrow: int, wide: int, trained: bool) -> Callable[[], object]:
     three = (inputs.requires_grad_(trained), weight.requires_grad_(trained))
 
     def run() -> object:
-        with fast_products(ROWS * SEGMENT * narrow * wide):
+        with fast_products(ROWS * SEGMENT * narrow * wide, inputs.device):
             output = functional.linear(*three)
         return torch.autograd.grad(output, three, gradient) if trained else output
 

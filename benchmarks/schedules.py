@@ -1,6 +1,7 @@
 """What a memory costs, and how many segments to read at once: time and peak memory by schedule.
 
-    python benchmarks/schedules.py [--backbone PATH] [--device cuda] [--tokens 16384]
+    python benchmarks/schedules.py [--backbone PATH] [--tokens 16384]
+    python benchmarks/schedules.py --device cuda    # 131,072 tokens, up to the 128 segments per call of the default
 
 Times are processor seconds on a CPU and wall seconds on a GPU, medians over rounds in which all configurations take
 turns, so that a noisy machine disturbs all alike; what counts is the ratio to `none` at its own best schedule.
@@ -29,6 +30,11 @@ DESIGNS = {
     "windowed": {"window": 512},
     "moving_average": {"slots": 16},
     "compressive": {"window": 512, "slots": 128, "rate": 4},
+}
+# What is left out on the command line. A GPU reads as many tokens in a moment, and by default 128 segments at once.
+DEFAULTS = {
+    "cpu": {"tokens": 16_384, "rounds": 3, "segments_per_call": [1, 2, 4, 8, 32]},
+    "cuda": {"tokens": 131_072, "rounds": 15, "segments_per_call": [1, 8, 32, 128]},
 }
 
 
@@ -137,18 +143,24 @@ def write(name: str, rows: list[dict]) -> None:
     print(*("  ".join(map(str, row.values())) for row in rows), sep="\n")
 
 
+def with_defaults(arguments: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with those of the device for what was left out."""
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    return argparse.Namespace(**DEFAULTS[arguments.device] | {"backbone": None} | given)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", help="name or path; random weights in the size of MiniLM-L6 if left out")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--tokens", type=int, default=16_384)
-    parser.add_argument("--rounds", type=int, default=3, help="0 leaves the schedules out")
+    parser.add_argument("--device", default="cpu", choices=list(DEFAULTS))
+    parser.add_argument("--tokens", type=int)
+    parser.add_argument("--rounds", type=int, help="0 leaves the schedules out")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--segments-per-call", type=int, nargs="+", default=[1, 2, 4, 8, 32])
+    parser.add_argument("--segments-per-call", type=int, nargs="+")
     parser.add_argument(
         "--streaming", type=int, nargs="*", default=[], help="lengths for peak memory, such as 100000 1000000"
     )
-    arguments = parser.parse_args()
+    arguments = with_defaults(parser.parse_args())
     torch.set_num_threads(arguments.threads)
     suffix = "" if arguments.device == "cpu" else f"_{arguments.device}"
     if arguments.rounds:

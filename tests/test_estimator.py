@@ -4,7 +4,6 @@ import pickle
 import re
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pandas
 import pytest
@@ -20,6 +19,8 @@ from memenc import LongDocumentClassifier
 from memenc.baselines.plain import without_memory
 from memenc.diagnostics.attribution import segments_of_passage
 from tests.tiny import TINY_MEMORY, TINY_MODEL, TINY_TRAINING, save_tiny_backbone, tiny_documents
+
+datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture(scope="module")

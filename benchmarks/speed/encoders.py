@@ -175,7 +175,20 @@ def encoder_step(reading: Reading) -> Callable[[], Tensor]:
     return torch.no_grad()(step)
 
 
-def graphed_step(reading: Reading) -> Callable[[], Any]:
+@dataclass(frozen=True)
+class Captured:
+    """A graph with what it reads and writes: state and inputs are the step's alone, and freed with it."""
+
+    graph: torch.cuda.CUDAGraph
+    step: Callable[[], Tensor]
+    result: Tensor
+
+    def __call__(self) -> Tensor:
+        self.graph.replay()
+        return self.result
+
+
+def graphed_step(reading: Reading) -> Callable[[], Tensor]:
     """That step, captured as a CUDA graph and replayed."""
     step = encoder_step(reading)
     beside = torch.cuda.Stream()
@@ -186,8 +199,8 @@ def graphed_step(reading: Reading) -> Callable[[], Any]:
     torch.cuda.current_stream().wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+        pooled = step()
+    return Captured(graph, step, pooled)
 
 
 def _in_the_middle(reading: Reading) -> tuple[MemencModel, Tensor, Any]:

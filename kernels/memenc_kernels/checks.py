@@ -16,14 +16,19 @@ def require_shape(name: str, tensor: Tensor, **axes: int | None) -> None:
     Raises:
         ValueError: another number of axes, or another length.
     """
-    wanted = ", ".join(axis if length is None else f"{axis}={length}" for axis, length in axes.items())
+    # Every call makes many of these checks: what is said of a fault is made up only where there is one.
     if tensor.dim() != len(axes):
-        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must be ({wanted})")
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must be ({_wanted(axes)})")
     for (axis, length), found in zip(axes.items(), tensor.shape, strict=True):
         if length is not None and found != length:
             raise ValueError(
-                f"{name} has the shape {tuple(tensor.shape)}, which is {found} along {axis}; it must be ({wanted})"
+                f"{name} has the shape {tuple(tensor.shape)}, which is {found} along {axis}; it must be "
+                f"({_wanted(axes)})"
             )
+
+
+def _wanted(axes: Mapping[str, int | None]) -> str:
+    return ", ".join(axis if length is None else f"{axis}={length}" for axis, length in axes.items())
 
 
 def require_alike(tensors: Mapping[str, Tensor]) -> None:
@@ -36,7 +41,19 @@ def require_alike(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in others:
         if tensor.dtype != like.dtype:
             raise ValueError(f"{name} is {tensor.dtype}, {first} is {like.dtype}; convert one of them")
-        if tensor.device != like.device:
+    require_together(tensors)
+
+
+def require_together(tensors: Mapping[str, Tensor | None]) -> None:
+    """Require one device of all that are there, the first of which is.
+
+    Raises:
+        ValueError: a tensor is elsewhere than the first.
+    """
+    first, like = next(iter(tensors.items()))
+    assert like is not None
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.device != like.device:
             raise ValueError(f"{name} is on {tensor.device}, {first} is on {like.device}; move one of them")
 
 

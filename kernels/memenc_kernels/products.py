@@ -24,15 +24,17 @@ from memenc_kernels.dispatch import requested
 FEWEST_MULTIPLICATIONS = 2**22
 
 
-def fast_products(multiplications: int) -> AbstractContextManager:
+def fast_products(multiplications: int, device: torch.device) -> AbstractContextManager:
     """Within the block, `torch.nn.functional.linear` multiplies large float32 matrices by oneDNN, where that is faster.
 
     Its gradient is the same (that of the gradient is refused).
 
     Args:
         multiplications: in the largest layer; where they are few, small calls are spared the detour through Python.
+        device: of the layers; all but a CPU are spared it.
     """
-    return _FastProducts() if multiplications >= FEWEST_MULTIPLICATIONS and _wanted() else nullcontext()
+    here = device.type == "cpu" and multiplications >= FEWEST_MULTIPLICATIONS
+    return _FastProducts() if here and _wanted() else nullcontext()
 
 
 def worthwhile(tensors: Sequence[Tensor], multiplications: int) -> bool:

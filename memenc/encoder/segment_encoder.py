@@ -183,7 +183,7 @@ class SegmentEncoder(nn.Module):
         if keep_layers or self.readout_layers:
             inputs["output_hidden_states"] = True
         # Layers are hardly larger than four squares of their width.
-        with fast_products(4 * group.ids.numel() * self.hidden**2):
+        with fast_products(4 * group.ids.numel() * self.hidden**2, group.ids.device):
             output = self.backbone(**inputs, memory_context=HandedDown(context))
         if len(context.new_states) != len(self.memories):
             raise ValueError(

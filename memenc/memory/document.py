@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal, get_args
 
@@ -85,7 +86,7 @@ class DocumentMemory(nn.Module):
         flat_valid = rearrange(valid, "batch segments tokens -> batch (segments tokens)")
         first_tokens = torch.where(valid[:, :, 0, None], token_states[:, :, 0].to(state["mean"].dtype), 0.0)
         before = state["attention_maximum"]
-        scales = torch.tensor(self.scales, dtype=before.dtype, device=before.device)
+        scales = _on_device(self.scales, before.dtype, before.device)
         found = document_pooling(flat, flat_valid, self.query, before, scales)
         after = (
             self._counts_and_mean(state, found.total, flat_valid.sum(1), own_tokens)
@@ -105,7 +106,7 @@ class DocumentMemory(nn.Module):
         if len(self.scales) == 1:
             return pooled[:, :, 0]
         wanted = state["positions"].clamp(min=1).to(pooled.dtype).log() / math.log(REFERENCE_TOKENS)
-        weights = _interpolation(wanted, torch.tensor(self.scales, dtype=pooled.dtype, device=pooled.device))
+        weights = _interpolation(wanted, _on_device(self.scales, pooled.dtype, pooled.device))
         return einsum(pooled, weights, "batch queries scales hidden, batch scales -> batch queries hidden")
 
     def _counts_and_mean(self, state: State, total: Tensor, new: Tensor, own_tokens: Tensor) -> State:
@@ -140,6 +141,14 @@ class DocumentMemory(nn.Module):
             "attention_sum": torch.where(better[..., None], 1.0, state["attention_sum"]),
             "attention_weighted": weighted,
         }
+
+
+@functools.cache
+def _on_device(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """These numbers where they are needed, copied there once: a copy waits for the device, and no graph captures it."""
+    # What prediction made first, training must be able to keep for its gradient.
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 def _faded(state: State, found: Pooled, scales: Tensor) -> State:

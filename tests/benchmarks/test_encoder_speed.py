@@ -1,5 +1,6 @@
 """The benchmark of whole encoders: its calls read what they say, and rows come out."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,26 @@ def test_the_step_goes_on_where_it_was(reading):
 
     step = encoder_step(reading)
     assert not torch.equal(step(), step())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("memory", ("none", "compressive", "linear", "gated"))
+def test_a_captured_step_goes_on_as_the_step_does(memory):
+    from speed.encoders import Reading, encoder_step, graphed_step, memenc_model
+
+    reading = Reading("bert", memory, "triton", 1, 512, 1, "cuda")
+    memenc_model("bert", memory, "cuda")  # draws its weights
+    torch.manual_seed(0)
+    step = encoder_step(reading)
+    wanted = [step() for _ in range(5)]
+    torch.manual_seed(0)
+    captured = graphed_step(reading)
+    # What the graph reads must outlive whoever made it.
+    del step
+    memenc_model.cache_clear(), gc.collect(), torch.cuda.empty_cache()
+    # Three steps were made before the capture, which makes none.
+    for expected in wanted[3:]:
+        assert (captured() - expected).abs().max() < 0.05
 
 
 def test_every_mode_gives_a_row(reading):

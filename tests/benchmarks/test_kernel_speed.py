@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,6 +29,19 @@ def test_what_is_compared_is_the_same_function(name, shape):
         results.append(problem.compared(problem.call()))
     assert results[0].shape == (8, 3, 48, 16)
     assert (results[0] - results[1]).abs().max() < 1e-5
+
+
+def test_bias_and_validity_come_beside_the_same_numbers(shape, monkeypatch):
+    from speed import attention
+
+    monkeypatch.setattr(attention, "require_triton", lambda device: None)
+    drawn = []
+    for implementation in ("triton, bias and validity", "torch"):
+        torch.manual_seed(0)
+        drawn.append(attention.MEMORY_ATTENTION.implementations[implementation](shape).wanted)
+    with_bias, plain = drawn
+    assert len(with_bias) == len(plain) + 2
+    assert all(torch.equal(left, right) for left, right in zip(with_bias, plain, strict=False))
 
 
 def test_corners_of_blocks_tell_all_of_them(shape):
@@ -69,3 +83,15 @@ def test_a_row_that_fails_is_a_row_and_not_the_end(tmp_path):
     again = Table(tmp_path / "rows.csv", ("name",), ("median_ms", "note"), retry=True)
     assert [row["name"] for row in again.rows] == ["good"]
     assert run(again, jobs, deadline=0.0) == 1, "time is up"
+
+
+def test_every_file_of_tests_on_a_gpu_has_a_row_the_important_ones_first(monkeypatch):
+    from speed import tests_on_gpu
+
+    files = sorted(Path(__file__).parents[1].glob("kernels/gpu/test_*.py"))
+    names = [job.name["function"] for job in tests_on_gpu.jobs(("function", "tokens"), "cuda", 0.0)]
+    assert names[:2] == ["memory_attention", "linear_memory"]
+    assert sorted(names) == [file.stem.removeprefix("test_") for file in files]
+    for several in (True, False):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, several=several: several or None)
+        assert ("-n" in tests_on_gpu.command_of(files[0])) is several

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from memenc import LongDocumentClassifier
 from tests.cli.documents import FAST, SMALL, reviews
+
+datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture

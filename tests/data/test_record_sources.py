@@ -1,11 +1,12 @@
 import random
 
-import datasets
 import pytest
 
 from memenc.data import Record, RecordReader, read_records
 from memenc.data.sources import Reach
 from tests.data.record_files import GOOD, WRITERS, some_rows, write_lines
+
+datasets = pytest.importorskip("datasets")
 
 
 def labelled_dataset():

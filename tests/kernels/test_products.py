@@ -16,6 +16,7 @@ from tests.kernels.test_memory_attention import SIZES, naive_attention, random_i
 from tests.tiny import save_tiny_backbone
 
 pytestmark = pytest.mark.skipif(products._fault() is not None, reason=f"{products._fault()}")
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_numbers_and_gradients_are_those_of_the_formula(everywhere, calls, biase
         inputs = torch.randn(tokens, rows, wide, requires_grad=True).transpose(0, 1)
     weight, bias = torch.randn(narrow, wide, requires_grad=True), torch.randn(narrow, requires_grad=True)
     given = (inputs, weight, bias) if biased else (inputs, weight)
-    with fast_products(121):
+    with fast_products(121, CPU):
         found = functional.linear(*given)
     assert len(calls) == 1
     gradient = torch.randn_like(found)
@@ -81,14 +82,14 @@ def test_numbers_and_gradients_are_those_of_the_formula(everywhere, calls, biase
 
 def test_what_needs_no_gradient_gets_none(everywhere, calls):
     inputs, weight = torch.randn(6, 5), torch.randn(4, 5, requires_grad=True)
-    with fast_products(121):
+    with fast_products(121, CPU):
         functional.linear(inputs, weight).sum().backward()
     assert weight.grad is not None and len(calls) == 2
 
 
 def test_gradients_of_gradients_are_refused(everywhere):
     inputs, weight = torch.randn(6, 5, requires_grad=True), torch.randn(4, 5, requires_grad=True)
-    with fast_products(121):
+    with fast_products(121, CPU):
         found = functional.linear(inputs, weight)
     (first,) = torch.autograd.grad(found.pow(2).sum(), inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
@@ -98,7 +99,7 @@ def test_gradients_of_gradients_are_refused(everywhere):
 def test_bad_shapes_are_refused_as_ever(everywhere):
     shapes = [((6, 5), (4, 7), (4,)), ((6, 5), (4, 5), (3,)), ((6, 5), (2, 4, 5), (4,))]
     for inputs, weight, bias in shapes:
-        with fast_products(121), pytest.raises(RuntimeError, match=r"shape|size|must match|dim"):
+        with fast_products(121, CPU), pytest.raises(RuntimeError, match=r"shape|size|must match|dim"):
             functional.linear(torch.randn(inputs), torch.randn(weight), torch.randn(bias))
 
 
@@ -114,24 +115,30 @@ def test_where_it_is_not_wanted_nothing_changes(everywhere, calls, case, monkeyp
     if case == "outside":
         functional.linear(inputs, weight)
     elif case == "autocast":
-        with fast_products(121), torch.autocast("cpu", torch.bfloat16):
+        with fast_products(121, CPU), torch.autocast("cpu", torch.bfloat16):
             assert functional.linear(inputs, weight).dtype == torch.bfloat16
     elif case == "counted":
-        with fast_products(121), FlopCounterMode(display=False) as counter:
+        with fast_products(121, CPU), FlopCounterMode(display=False) as counter:
             functional.linear(inputs, weight)
         assert counter.get_total_flops() == 2 * 6 * 5 * 4
     elif case == "asked for torch":
-        with use_implementation("torch"), fast_products(121):
+        with use_implementation("torch"), fast_products(121, CPU):
             functional.linear(inputs, weight)
     else:
-        with fast_products(0 if case == "no large layer" else 121):
+        with fast_products(0 if case == "no large layer" else 121, torch.device(device)):
             functional.linear(inputs, weight)
     assert not calls
 
 
+@pytest.mark.parametrize(("device", "modes"), [("cpu", 1), ("cuda", 0), ("meta", 0)])
+def test_only_layers_on_a_cpu_take_the_detour(everywhere, device, modes):
+    with fast_products(121, torch.device(device)):
+        assert torch._C._len_torch_function_stack() == modes
+
+
 def test_the_fewest_multiplications_are_enough(everywhere, calls, monkeypatch):
     monkeypatch.setattr(products, "FEWEST_MULTIPLICATIONS", 120)
-    with fast_products(121):
+    with fast_products(121, CPU):
         functional.linear(torch.randn(6, 5), torch.randn(4, 5))
     assert len(calls) == 1
 
@@ -180,7 +187,7 @@ def test_attention_that_would_not_be_faster_is_torchs_own(everywhere, calls, why
 def test_numbers_that_are_none_stay_in_their_row(everywhere):
     """Of a matrix, and of a batch of attention."""
     inputs, weight = torch.randn(40, 33), torch.randn(20, 33)
-    with fast_products(121):
+    with fast_products(121, CPU):
         right = functional.linear(inputs, weight)
         inputs[7] = torch.nan
         found = functional.linear(inputs, weight)

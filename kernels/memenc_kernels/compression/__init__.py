@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_shape, width_refusal
+from memenc_kernels.checks import require_alike, require_shape, require_together, width_refusal
 from memenc_kernels.compression import reference
 from memenc_kernels.compression.configurations import WIDEST
 from memenc_kernels.compression.operators import forward
@@ -96,10 +96,12 @@ def _check(
         raise ValueError(f"rate={rate} does not divide the {tokens} tokens of keys; give whole slots")
     require_shape("values", values, batch=batch, heads=heads, tokens=tokens, dim=dim)
     require_alike({"keys": keys, "values": values})
+    require_together({"keys": keys, "query": query})
     if query is not None:
         require_shape("query", query, heads=heads, dim=dim)
     for kernel in kernels or ():
         require_shape("kernels", kernel, rate=rate, dim=dim, out=dim)
+        require_together({"keys": keys, "kernels": kernel})
 
 
 __all__ = ["Compression", "compress"]

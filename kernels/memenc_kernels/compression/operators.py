@@ -29,9 +29,9 @@ def _backward(keys_gradient: Tensor, values_gradient: Tensor, *arguments: Any) -
 
 def _backward_shapes(*arguments: Any) -> tuple[Tensor, ...]:
     keys, values, _, _, query, *_ = arguments[2:]
-    return *(x.new_empty(x.shape) for x in (keys, values)), keys.new_empty((0,)) if query is None else query.new_empty(
-        query.shape
-    )
+    # As the launcher has it: what no query asks for is summed up in float32 too.
+    to_query = keys.new_empty(0, dtype=torch.float32) if query is None else query.new_empty(query.shape)
+    return *(x.new_empty(x.shape) for x in (keys, values)), to_query
 
 
 ARGUMENTS = (

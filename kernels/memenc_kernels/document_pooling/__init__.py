@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_bool, require_shape, type_refusal
+from memenc_kernels.checks import require_bool, require_shape, require_together, type_refusal
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.document_pooling import reference
 from memenc_kernels.document_pooling.configurations import MOST_HEADS
@@ -64,6 +64,7 @@ def document_pooling(
     require_shape("query", query, queries=None, hidden=hidden)
     require_shape("before", before, batch=batch, queries=len(query))
     require_shape("scales", scales, scales=None)
+    require_together({"states": states, "valid": valid, "query": query, "before": before, "scales": scales})
     tensors = (states, valid, query, before, scales)
     if choose("document_pooling", implementation, states.device, _refusal(states, query, before, scales)) == "triton":
         return Pooled(*run(*tensors))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_bool, require_shape, type_refusal, width_refusal
+from memenc_kernels.checks import (
+    require_alike,
+    require_bool,
+    require_shape,
+    require_together,
+    type_refusal,
+    width_refusal,
+)
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.gated_update import reference
 from memenc_kernels.gated_update.arguments import Update
@@ -51,6 +58,7 @@ def gated_update(
     require_shape("longest", longest, batch=batch, kinds=kinds, heads=heads)
     require_alike({"slots": slots, "content": content})
     given = Update(slots, content, keep, take, fresh, longest)
+    require_together(given._asdict())
     if choose("gated_update", implementation, slots.device, _refusal(slots, keep, longest)) == "triton":
         return forward(*given)
     return reference.gated_update(given)

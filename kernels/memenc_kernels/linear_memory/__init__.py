@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_bool, require_shape, width_refusal
+from memenc_kernels.checks import require_alike, require_bool, require_shape, require_together, width_refusal
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.linear_memory import reference
 from memenc_kernels.linear_memory.arguments import Given
@@ -92,6 +92,7 @@ def _check(given: Given, cuts: Sequence[bool]) -> None:
         require_bool(name, mask)
     require_alike({"queries": queries, "keys": keys, "values": values})
     require_alike({"matrix": matrix, "normaliser": normaliser})
+    require_together({"queries": queries, "matrix": matrix, "complete": complete, "known": known})
     if cuts and len(cuts) != segments:
         raise ValueError(f"cuts has {len(cuts)} entries for {segments} segments; give one for each, or none")
 

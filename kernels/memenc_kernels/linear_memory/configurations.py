@@ -9,6 +9,8 @@ from memenc_kernels.architectures import Architecture
 from memenc_kernels.tiles import block_of, precision_of
 
 WIDEST = 128
+# Matrices of so many segments lie in shared memory at once, 64 KiB each.
+SCAN_STAGES_OF_WIDE_HEADS = {"sm_80": 2, "sm_90": 3, "gfx942": 1}
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Tiles:
         inner: numbers of a head that one product of matrices sums up.
         tokens: per tile.
         warps: per program.
-        stages: of loops whose loads run ahead.
+        stages: of loops whose loads run ahead, of those along the segments too.
     """
 
     columns: int
@@ -68,6 +70,7 @@ class Configuration:
             "BLOCK_INNER": tiles.inner,
             "BLOCK_TOKENS": tiles.tokens,
             "PRECISION": self.precision,
+            "STAGES": tiles.stages,
             "num_warps": tiles.warps,
             "num_stages": tiles.stages,
         }
@@ -81,7 +84,7 @@ class Configuration:
         if kernel == "look_up_backward_kernel":
             return self.asked
         if kernel in ("normaliser_kernel", "normaliser_backward_kernel"):
-            return Tiles(columns=0, inner=0, tokens=0, warps=1)
+            return Tiles(columns=0, inner=0, tokens=0, warps=1, stages=4)
         if kernel == "queries_backward_kernel" and block_of(self.dim) > 32:
             # With wider tiles it spills.
             return replace(self.tokens, columns=16)
@@ -96,8 +99,9 @@ def configuration_of(architecture: Architecture, dim: int) -> Configuration:
         tokens = Tiles(columns=narrow, inner=width, tokens=64, warps=8)
         keys = Tiles(columns=16, inner=narrow, tokens=32, warps=8, stages=1)
         asked = Tiles(columns=narrow, inner=width, tokens=32, warps=8)
-        return Configuration(dim, precision, tokens, keys, asked, Tiles(16, width, 0, warps=4, stages=1))
+        return Configuration(dim, precision, tokens, keys, asked, Tiles(16, 0, 0, warps=4, stages=3))
     tokens = Tiles(columns=32, inner=32, tokens=32, warps=8)
     keys = Tiles(columns=16, inner=32, tokens=16, warps=8, stages=1)
     asked = Tiles(columns=32, inner=32, tokens=32, warps=8, stages=1)
-    return Configuration(dim, precision, tokens, keys, asked, Tiles(16, 32, 0, warps=8, stages=1))
+    scan = Tiles(16, 0, 0, warps=8, stages=SCAN_STAGES_OF_WIDE_HEADS[architecture.name])
+    return Configuration(dim, precision, tokens, keys, asked, scan)

@@ -1,7 +1,7 @@
 """Triton kernels of linear memory, forward; sizes and names as in README.md beside this file."""
 
 # Kernels are written in Triton's language, whose types differ from Python's.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
@@ -70,19 +70,26 @@ def features_at(rows, stride, place, dim, limit, DIM: tl.constexpr):
 @triton.jit
 def product(
     rows, stride, place, limit, matrix, column,
-    FEATURES: tl.constexpr, DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr,
+    DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Columns of the product of rows, or of their features, and a matrix (DIM, DIM); zeros from `limit` on."""
+    """Columns of the product of features of rows and a matrix (DIM, DIM); zeros from `limit` on."""
     result = tl.zeros([place.shape[0], column.shape[0]], tl.float32)
     for start in range(0, DIM, BLOCK_INNER):
         inner = start + tl.arange(0, BLOCK_INNER)
-        if FEATURES:
-            left = features_at(rows, stride, place[:, None], inner[None, :], limit, DIM)
-        else:
-            left = numbers_of(rows, stride, place[:, None], inner[None, :], limit, DIM)
+        left = features_at(rows, stride, place[:, None], inner[None, :], limit, DIM)
         right = numbers_of(matrix, DIM, inner[:, None], column[None, :], DIM, DIM)
         result += tl.dot(left, right, input_precision=PRECISION)
     return result
+
+
+@triton.jit
+def product_with(left, right, like, PRECISION: tl.constexpr):
+    """Product of float32 and of numbers that were loaded in the type of `like`."""
+    if PRECISION != "tf32x3" or like.dtype.element_ty == tl.float32:
+        return tl.dot(left, right, input_precision=PRECISION)
+    # TF32 holds numbers of two bytes as they are: only the other side is cut in two.
+    high = (left.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+    return tl.dot(high, right, tl.dot(left - high, right, input_precision="tf32"), input_precision="tf32")
 
 
 @triton.jit
@@ -106,7 +113,7 @@ def written_kernel(
         place = (start + token).to(tl.int64)
         feature = features_at(key_row, key_token, place[None, :], dim[:, None], tokens, DIM)
         value = numbers_of(value_row, value_token, place[:, None], column[None, :], tokens, DIM)
-        product += tl.dot(feature, value, input_precision=PRECISION)
+        product += product_with(feature, value, values.start, PRECISION)
         total += tl.sum(feature, 1)
     tile, inside = tile_of(dim, column, DIM)
     tl.store(added + row * DIM * DIM + tile, product, mask=inside)
@@ -117,18 +124,18 @@ def written_kernel(
 @triton.jit
 def normaliser_kernel(
     start, sums, complete, before, after,
-    segments, heads, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+    segments, heads, STAGES: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
     """Normalisers of one head before each segment and after the last."""
     program = tl.program_id(0).to(tl.int64)
     batch, head = program // heads, program % heads
     dim = tl.arange(0, BLOCK_DIM)
     normaliser = tl.load(start + program * DIM + dim, mask=dim < DIM, other=0.0)
-    for segment in range(segments):
+    for segment in tl.range(0, segments, num_stages=STAGES):
         row = (batch * segments + segment) * heads + head
         tl.store(before + row * DIM + dim, normaliser, mask=dim < DIM)
-        if tl.load(complete + row // heads) != 0:
-            normaliser += tl.load(sums + row * DIM + dim, mask=dim < DIM, other=0.0)
+        new = tl.load(sums + row * DIM + dim, mask=dim < DIM, other=0.0)
+        normaliser = tl.where(tl.load(complete + row // heads) != 0, normaliser + new, normaliser)
     tl.store(after + program * DIM + dim, normaliser, mask=dim < DIM)
 
 
@@ -160,30 +167,25 @@ def removed_kernel(
 @triton.jit
 def matrix_kernel(
     start, removed, added, complete, before, after,
-    segments, heads, DELTA: tl.constexpr,
-    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    segments, heads, DELTA: tl.constexpr, STAGES: tl.constexpr,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """``M <- M - removed M + added`` of one head, before each segment and after the last, a block of columns."""
     program = tl.program_id(0).to(tl.int64)
     batch, head = program // heads, program % heads
     dim = tl.arange(0, BLOCK_DIM)
-    column = columns_of_program(BLOCK_COLUMNS)
-    tile, inside = tile_of(dim, column, DIM)
+    tile, inside = tile_of(dim, columns_of_program(BLOCK_COLUMNS), DIM)
+    square, within = tile_of(dim, dim, DIM)
     matrix = tl.load(start + program * DIM * DIM + tile, mask=inside, other=0.0)
-    for segment in range(segments):
+    for segment in tl.range(0, segments, num_stages=STAGES):
         row = (batch * segments + segment) * heads + head
         tl.store(before + row * DIM * DIM + tile, matrix, mask=inside)
-        if tl.load(complete + row // heads) != 0:
-            change = tl.load(added + row * DIM * DIM + tile, mask=inside, other=0.0)
-            if DELTA:
-                # The other threads of this program stored parts of what it reads again.
-                tl.debug_barrier()
-                offset = row * DIM * DIM
-                change -= product(
-                    removed + offset, DIM, dim, DIM, before + offset, column, False, DIM, BLOCK_INNER, PRECISION
-                )
-            matrix += change
+        # Read whether or not it is written, so that loads can run ahead of the segments.
+        change = tl.load(added + row * DIM * DIM + tile, mask=inside, other=0.0)
+        if DELTA:
+            gone = tl.load(removed + row * DIM * DIM + square, mask=within, other=0.0)
+            change -= tl.dot(gone, matrix, input_precision=PRECISION)
+        matrix = tl.where(tl.load(complete + row // heads) != 0, matrix + change, matrix)
     tl.store(after + program * DIM * DIM + tile, matrix, mask=inside)
 
 

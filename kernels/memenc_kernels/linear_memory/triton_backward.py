@@ -1,7 +1,7 @@
 """Triton kernels of linear memory, backward; sizes and names as in README.md beside this file."""
 
 # Kernels are written in Triton's language, whose types differ from Python's.
-# pyright: reportArgumentType=false, reportOperatorIssue=false
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
@@ -94,32 +94,27 @@ def look_up_backward_kernel(
 
 @triton.jit
 def matrix_backward_kernel(
-    last, removed, asked, complete, cuts, after, start_gradient,
-    segments, heads, DELTA: tl.constexpr, CUT: tl.constexpr,
-    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_INNER: tl.constexpr, BLOCK_COLUMNS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    last, removed, asked, cuts, after, start_gradient,
+    segments, heads, DELTA: tl.constexpr, CUT: tl.constexpr, STAGES: tl.constexpr,
+    DIM: tl.constexpr, BLOCK_DIM: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the matrices of one head after each segment, from the last to the start, a block of columns."""
     program = tl.program_id(0).to(tl.int64)
     batch, head = program // heads, program % heads
     dim = tl.arange(0, BLOCK_DIM)
-    column = columns_of_program(BLOCK_COLUMNS)
-    tile, inside = tile_of(dim, column, DIM)
+    tile, inside = tile_of(dim, columns_of_program(BLOCK_COLUMNS), DIM)
+    square, within = tile_of(dim, dim, DIM)
     gradient = tl.load(last + program * DIM * DIM + tile, mask=inside, other=0.0)
-    for step in range(segments):
+    for step in tl.range(0, segments, num_stages=STAGES):
         segment = segments - 1 - step
         row = (batch * segments + segment) * heads + head
         tl.store(after + row * DIM * DIM + tile, gradient, mask=inside)
-        if DELTA:  # noqa: SIM102
-            if tl.load(complete + row // heads) != 0:
-                # The other threads of this program stored parts of what it reads again.
-                tl.debug_barrier()
-                # What is removed is symmetric, and so its own transpose.
-                offset = row * DIM * DIM
-                gradient -= product(
-                    removed + offset, DIM, dim, DIM, after + offset, column, False, DIM, BLOCK_INNER, PRECISION
-                )
-        gradient += tl.load(asked + row * DIM * DIM + tile, mask=inside, other=0.0)
+        change = tl.load(asked + row * DIM * DIM + tile, mask=inside, other=0.0)
+        if DELTA:
+            # What is removed is symmetric, and so its own transpose; 0 where nothing is written.
+            gone = tl.load(removed + row * DIM * DIM + square, mask=within, other=0.0)
+            change -= tl.dot(gone, gradient, input_precision=PRECISION)
+        gradient += change
         if CUT:
             gradient = tl.where(tl.load(cuts + segment) != 0, 0.0, gradient)
     tl.store(start_gradient + program * DIM * DIM + tile, gradient, mask=inside)
@@ -150,11 +145,9 @@ def known_backward_kernel(
             column = first + tl.arange(0, BLOCK_COLUMNS)
             offset = row * DIM * DIM
             retrieved = product(
-                key_row, key_token, place, tokens, matrices + offset, column, True, DIM, BLOCK_INNER, PRECISION
+                key_row, key_token, place, tokens, matrices + offset, column, DIM, BLOCK_INNER, PRECISION
             )
-            moved = product(
-                key_row, key_token, place, tokens, after + offset, column, True, DIM, BLOCK_INNER, PRECISION
-            )
+            moved = product(key_row, key_token, place, tokens, after + offset, column, DIM, BLOCK_INNER, PRECISION)
             slope += tl.sum(retrieved * moved, 1)
         slope *= inverse * inverse
         tl.store(slopes + row * tokens + place, slope, mask=place < tokens)
@@ -166,14 +159,14 @@ def known_backward_kernel(
 @triton.jit
 def normaliser_backward_kernel(
     last, asked, cuts, after, start_gradient,
-    segments, heads, CUT: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+    segments, heads, CUT: tl.constexpr, STAGES: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the normalisers of one head after each segment, from the last to the start."""
     program = tl.program_id(0).to(tl.int64)
     batch, head = program // heads, program % heads
     dim = tl.arange(0, BLOCK_DIM)
     gradient = tl.load(last + program * DIM + dim, mask=dim < DIM, other=0.0)
-    for step in range(segments):
+    for step in tl.range(0, segments, num_stages=STAGES):
         segment = segments - 1 - step
         row = (batch * segments + segment) * heads + head
         tl.store(after + row * DIM + dim, gradient, mask=dim < DIM)
@@ -212,10 +205,10 @@ def keys_backward_kernel(
         here = (place[:, None] < tokens) & (column[None, :] < DIM)
         value = numbers_of(value_row, value_token, place[:, None], column[None, :], limit, DIM)
         offset = row * DIM * DIM
-        moved = product(key_row, key_token, place, limit, after + offset, column, True, DIM, BLOCK_INNER, PRECISION)
+        moved = product(key_row, key_token, place, limit, after + offset, column, DIM, BLOCK_INNER, PRECISION)
         if DELTA:
             retrieved = product(
-                key_row, key_token, place, limit, matrices + offset, column, True, DIM, BLOCK_INNER, PRECISION
+                key_row, key_token, place, limit, matrices + offset, column, DIM, BLOCK_INNER, PRECISION
             )
             value -= retrieved * inverse[:, None]
             matrix = numbers_of(matrices + offset, DIM, dim[None, :], column[:, None], DIM, DIM)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_bool, require_shape
+from memenc_kernels.checks import require_alike, require_bool, require_shape, require_together
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.memory_attention import operators, reference
 from memenc_kernels.memory_attention.gather import gathered
@@ -138,6 +138,7 @@ def _checked(
     if not groups or heads % groups:
         raise ValueError(f"queries have {heads} heads, which {groups} heads of keys cannot share evenly")
     require_alike({"queries": queries, "keys": keys, "values": values})
+    require_together({"queries": queries, "valid": valid})
     if valid is not None:
         require_bool("valid", valid)
         require_shape("valid", valid, rows=rows, tokens=tokens)
@@ -147,6 +148,8 @@ def _checked(
     for line in present:
         line.check(queries, groups)
         require_alike({"queries": queries, **line.entry_tensors()})
+        beside = {"valid": line.valid, "bias": line.bias, "positions": line.positions}
+        require_together({"queries": queries, **beside})
     scale = float(dim**-0.5) if scaling is None else scaling
     kept = tuple(line.of_segments(rows // len(line.head_keys)) for line in present)
     return _Call(queries, keys, values, valid, kept, scale, *others)

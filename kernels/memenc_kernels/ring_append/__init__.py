@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_alike, require_shape, width_refusal
+from memenc_kernels.checks import require_alike, require_shape, require_together, width_refusal
 from memenc_kernels.compression import Compression
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.ring_append import reference
@@ -95,6 +95,9 @@ def _check(rings: Rings, tokens: Tensor, keys: Tensor, values: Tensor, lengths: 
         require_shape(name, ring, batch=batch, heads=heads, places=None, dim=dim)
         if not ring.is_contiguous():
             raise ValueError(f"{name} has strides {ring.stride()}; a buffer that is changed in place must be dense")
+    require_together({"keys": keys, "tokens": tokens, "lengths": lengths, "query": how.query})
+    for kernel in how.kernels or ():
+        require_together({"keys": keys, "kernels": kernel})
     for name, count in {"tokens": tokens, "lengths": lengths}.items():
         require_shape(name, count, batch=batch)
     places, rate = rings.window_keys.shape[2], how.rate

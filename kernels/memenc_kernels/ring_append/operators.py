@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from memenc_kernels import launch
 from memenc_kernels.arrays import of_vectors
@@ -47,6 +48,8 @@ def _append(
         heads=heads, places=places, groups=groups, slots=slot_keys.shape[2], window=window, rate=rate, KIND=kind,
         turn=turn_of(rotation), **configuration_of(dim, kind),
     )  # fmt: skip
+    # Autograd refuses what was kept for a gradient and changed since, but does not see what kernels write.
+    increment_version((window_keys, window_values, slot_keys, slot_values))
 
 
 def _nothing(*arguments: Any) -> None:

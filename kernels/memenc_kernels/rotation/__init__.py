@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memenc_kernels.checks import require_shape, width_refusal
+from memenc_kernels.checks import require_shape, require_together, width_refusal
 from memenc_kernels.dispatch import Implementation, choose
 from memenc_kernels.rotation import reference
 from memenc_kernels.rotation.configurations import MOST_AXES, WIDEST
@@ -50,6 +50,7 @@ def require_rows(rotation: Rotation, tokens: Tensor) -> None:
 
 def _check(tokens: Tensor, rotation: Rotation) -> None:
     cosine, sine = rotation.cosine, rotation.sine
+    require_together({"tokens": tokens, "cosine": cosine, "sine": sine})
     if cosine.shape != sine.shape or cosine.dim() < 2 or 2 * cosine.shape[-1] > tokens.shape[-1]:
         raise ValueError(
             f"a rotation has a cosine {tuple(cosine.shape)} and a sine {tuple(sine.shape)}; both must be (..., tokens, "

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from memenc_kernels import compress
-from memenc_kernels.compression.operators import forward
+from memenc_kernels.compression.operators import backward, forward
 from tests.kernels.compare import OPERATOR_CHECKS, differences
 from tests.kernels.compression_cases import KINDS, SIZES, random_inputs, rotated, with_kernels
 from tests.kernels.guards import far_apart
@@ -74,6 +74,11 @@ def test_torch_knows_the_operator():
     tensors = [x.requires_grad_() for x in inputs.values()]
     arguments = (*tensors[:2], 2, "learned_query", tensors[2], *rotated((2, 1, 3, 2, 4), True))
     torch.library.opcheck(forward, arguments, test_utils=OPERATOR_CHECKS)
+    halves = [torch.randn(2, 1, slots, 4, dtype=torch.float16) for slots in (3, 3, 6, 6)]
+    for query in (None, torch.randn(1, 4)):
+        kind = "mean" if query is None else "learned_query"
+        given = (*halves, 2, kind, query, None, None, False)
+        torch.library.opcheck(backward, given, test_utils=("test_schema", "test_faketensor"))
     compiled = torch.compile(compress, fullgraph=True, backend="aot_eager")
     options = {"rate": 2, "kind": "learned_query"}
     both = [

@@ -51,6 +51,18 @@ def test_torch_knows_the_operator():
     torch.library.opcheck(append, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
+@pytest.mark.parametrize("implementation", ("torch", "triton"))
+def test_gradients_of_buffers_that_changed_since_are_refused(implementation):
+    size = SIZES["odd"]
+    rings, (keys, values, lengths) = empty_rings(size), random_segment(size)
+    products = [ring * torch.ones(ring.shape, requires_grad=True) for ring in rings]
+    tokens, written = torch.full((3,), 6), torch.full_like(lengths, 9)
+    ring_append(rings, tokens, keys, values, written, window=6, how=How(3), implementation=implementation)
+    for product in products:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            product.sum().backward()
+
+
 @pytest.mark.parametrize("fault", ("rate", "window"))
 def test_a_planted_fault_is_noticed(fault):
     def faulty(rings, *arguments, implementation, window, how, **options):

@@ -150,8 +150,8 @@ class MemencConfig(PreTrainedConfig):
     def _check_memory(self) -> None:
         if not isinstance(self.memory, str):
             raise ValueError(
-                f"memory={self.memory!r}: give the name of a design, such as compressive; a class of your own gets one by "
-                "memenc.register_memory(name, class)"
+                f"memory={self.memory!r}: give the name of a design, such as compressive; a class of your own gets one "
+                "by memenc.register_memory(name, class)"
             )
         if not isinstance(self.memory_options, dict | None):
             raise ValueError(f'memory_options={self.memory_options!r}: give a dictionary, such as {{"window": 512}}')

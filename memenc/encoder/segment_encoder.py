@@ -25,7 +25,7 @@ from memenc.lockstep import gathers_weights, in_step
 from memenc.memory import LayerMemory, SegmentGroup, build_memory
 from memenc.memory.document import DocumentMemory
 from memenc.memory.none import NoMemory
-from memenc.memory.scan import detached
+from memenc.memory.parts.scan import detached
 from memenc.segments import Pending, Segments
 from memenc.state import part_of
 from memenc_kernels.dispatch import as_asked_now

@@ -26,9 +26,9 @@ from memenc.memory.moving_average import MovingAverageMemory
 from memenc.memory.nearest import NearestMemory
 from memenc.memory.none import NoMemory
 from memenc.memory.outside import check_name, check_part, import_installed, installed_designs, source_of
+from memenc.memory.parts.row_tokens import RowSizes, RowTokens, Standing
 from memenc.memory.pinned import GlobalMemory
 from memenc.memory.pyramid import PyramidMemory
-from memenc.memory.row_tokens import RowSizes, RowTokens, Standing
 from memenc.memory.summary import SummaryMemory, SummaryTokens
 from memenc.memory.tokens import CarriedTokens, RecurrentTokens, VisibleTokens
 from memenc.memory.values import (

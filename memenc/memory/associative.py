@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memenc.memory.base import LayerMemory, require_positive, require_weight
-from memenc.memory.delta import exact, few_tokens
-from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
+from memenc.memory.parts.delta import exact, few_tokens
+from memenc.memory.parts.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
 from memenc.memory.values import Added, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 # Products of a feature with its neighbours that the feature map makes: DPFP-3.

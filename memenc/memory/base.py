@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from memenc.memory.scan import scan_in_order
+from memenc.memory.parts.scan import scan_in_order
 from memenc.memory.values import Entries, LayerSizes, Retrieved, Scanned, Segment, SegmentGroup, State, WritePlan
 
 # What all entries of a fresh memory together weigh against the tokens of the segment that reads them.

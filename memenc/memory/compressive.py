@@ -20,8 +20,8 @@ from memenc.memory.base import (
     require_weight,
     start_of_bias,
 )
-from memenc.memory.compression import Compression, Compressor
-from memenc.memory.scan import after_line, detached, line_of_window, scan_in_order
+from memenc.memory.parts.compression import Compression, Compressor
+from memenc.memory.parts.scan import after_line, detached, line_of_window, scan_in_order
 from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
 
 

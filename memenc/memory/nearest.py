@@ -9,11 +9,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from memenc.memory.archive import append, archived, filled_after
 from memenc.memory.base import LayerMemory, counter, empty, require_positive
 from memenc.memory.linear import start_of_share
-from memenc.memory.room import Store, append_in_place
-from memenc.memory.search import SEARCHES, import_faiss, nearest_entries
+from memenc.memory.parts.archive import append, archived, filled_after
+from memenc.memory.parts.room import Store, append_in_place
+from memenc.memory.parts.search import SEARCHES, import_faiss, nearest_entries
 from memenc.memory.values import Joined, LayerSizes, Mixed, Retrieved, Segment, State
 
 Join = Literal["gate", "softmax"]

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from memenc.memory.base import LayerMemory
-from memenc.memory.row_tokens import RowTokens
+from memenc.memory.parts.row_tokens import RowTokens
 
 # Of installed packages: the name of a design -> the module that registers it.
 GROUP = "memenc.memories"

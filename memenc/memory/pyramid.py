@@ -11,7 +11,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory, counter, empty, exact, newest_valid, require_positive, start_of_bias
-from memenc.memory.compression import Compression, Compressor
+from memenc.memory.parts.compression import Compression, Compressor
 from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from memenc.memory.archive import append, archived, filled_after
 from memenc.memory.base import LayerMemory, counter, empty, require_positive
-from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
+from memenc.memory.parts.archive import append, archived, filled_after
+from memenc.memory.parts.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
 from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory, counter, empty, require_positive, start_of_bias
-from memenc.memory.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
+from memenc.memory.parts.row_tokens import RowSizes, RowTokens, Standing, learned, reset_embeddings
 from memenc.memory.values import Entries, LayerSizes, Segment, State
 
 

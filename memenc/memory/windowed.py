@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memenc.memory.base import LayerMemory, counter, empty, newest_valid, require_positive, start_of_bias
-from memenc.memory.scan import after_line, detached, line_of_window, scan_in_order
+from memenc.memory.parts.scan import after_line, detached, line_of_window, scan_in_order
 from memenc.memory.values import Entries, LayerSizes, Scanned, Segment, SegmentGroup, State, WritePlan
 
 

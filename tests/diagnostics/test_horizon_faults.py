@@ -45,8 +45,8 @@ def test_a_fresh_memory_with_a_horizon_has_no_problems(design):
 
 # A window is cut by itself where its segments come one by one, and by the usual scan within a group.
 DETACHED = {
-    WINDOW: ("memenc.memory.windowed.detached", "memenc.memory.scan.detached"),
-    GATED: ("memenc.memory.scan.detached",),
+    WINDOW: ("memenc.memory.windowed.detached", "memenc.memory.parts.scan.detached"),
+    GATED: ("memenc.memory.parts.scan.detached",),
     "tokens": ("memenc.encoder.segment_encoder.detached",),
 }
 

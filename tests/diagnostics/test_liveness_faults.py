@@ -92,7 +92,7 @@ def test_state_recomputed_from_the_initial_one(monkeypatch, design, kind):
 
 def test_padding_that_is_written(monkeypatch):
     monkeypatch.setattr(WindowedMemory, "scan", LayerMemory.scan)
-    monkeypatch.setattr("memenc.memory.scan.keep_where", lambda written, after, before: after)
+    monkeypatch.setattr("memenc.memory.parts.scan.keep_where", lambda written, after, before: after)
     found = examine(build(WINDOW))
     assert {"layers.0.keys", "layers.1.values", "top.keys"} <= set(found.padding)
     assert told(found, "Padding is written", "layers.0.keys")

@@ -6,9 +6,10 @@ import threading
 import pytest
 import torch
 
-from memenc.memory import LayerSizes, Segment, build_memory, room
-from memenc.memory.room import ROOMS, append_in_place
-from memenc.memory.search import nearest_entries
+from memenc.memory import LayerSizes, Segment, build_memory
+from memenc.memory.parts import room
+from memenc.memory.parts.room import ROOMS, append_in_place
+from memenc.memory.parts.search import nearest_entries
 from tests.memory.checks import CAPACITY, assert_close, assert_states_close, build, documents_of, feed, ragged, tokens
 from tests.memory.designs import Design
 

@@ -7,7 +7,7 @@ import torch
 
 import memenc.encoder.segment_encoder
 from memenc import MemencForSequenceClassification
-from memenc.memory.scan import detached
+from memenc.memory.parts.scan import detached
 from memenc_kernels.dispatch import requested, use_implementation
 from tests.backbones import BACKBONES
 from tests.memory.checks import (

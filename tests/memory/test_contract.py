@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from memenc import available_memories
-from memenc.memory.scan import line_of_entries
+from memenc.memory.parts.scan import line_of_entries
 from memenc.memory.windowed import WindowedMemory
 from tests.backbones import LAYERS, SEGMENT
 from tests.memory.checks import (

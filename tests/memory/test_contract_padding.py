@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memenc.memory.scan import after_line
+from memenc.memory.parts.scan import after_line
 from tests.memory.checks import (
     CAPACITY,
     OTHER_SHAPE,
@@ -48,7 +48,7 @@ def all_written(line, plan):
 
 
 PADDING_WRITES = {
-    "average_weighted": ("memenc.memory.scan.keep_where", lambda written, after, before: after),
+    "average_weighted": ("memenc.memory.parts.scan.keep_where", lambda written, after, before: after),
     "windowed_one_segment": ("memenc.memory.windowed.after_line", all_written),
 }
 

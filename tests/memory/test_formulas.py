@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from memenc.memory import LayerSizes, Segment, build_memory
-from memenc.memory.compression import Compressor
+from memenc.memory.parts.compression import Compressor
 
 HEADS, GROUPS, DIM, LENGTH = 4, 2, 3, 8
 SIZES = LayerSizes(HEADS, GROUPS, DIM, LENGTH)

@@ -102,7 +102,7 @@ def test_the_archive_is_searched_block_by_block(monkeypatch):
     state = list(states_along(memory, read))[-1]
     whole = memory.retrieve(state, queries)[0].values
     for block in (1, 7, 48):
-        monkeypatch.setattr("memenc.memory.search.BLOCK", block)
+        monkeypatch.setattr("memenc.memory.parts.search.BLOCK", block)
         assert (memory.retrieve(state, queries)[0].values - whole).abs().max() < 1e-12
 
 

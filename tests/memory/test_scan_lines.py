@@ -8,8 +8,8 @@ import torch
 
 from memenc.backbones.placement import begins, placed, share_entries
 from memenc.memory import LayerSizes, SegmentGroup, WritePlan, build_memory
-from memenc.memory import scan as scanning
-from memenc.memory.scan import scan_in_order
+from memenc.memory.parts import scan as scanning
+from memenc.memory.parts.scan import scan_in_order
 from memenc_kernels import Rotation, rotate
 from memenc_kernels.memory_attention.gather import gathered
 

@@ -18,6 +18,7 @@ from memenc.cli.outputs import check_output_folder
 from memenc.comparison import Comparison, ComparisonSettings, presets
 from memenc.comparison import compare as run_comparison
 from memenc.comparison.cells import Cell, cells_of
+from memenc.comparison.known import take_known
 from memenc.comparison.store import CellStore
 from memenc.progress import NowAndThen, TimeLeftColumn, left
 
@@ -30,6 +31,10 @@ def compare(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes of one thread each; 0: one cell after the other in this one.")
     ] = os.cpu_count() or 1,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(help="results.csv of a finished comparison, or its folder: its cells are taken over; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Added to every seed of the comparison.")] = 0,
     finished_only: Annotated[
         bool, typer.Option("--finished-only", help="Compute nothing; report what is finished so far.")
@@ -50,6 +55,10 @@ def compare(
     settings = replace(settings, seeds=tuple(seed + each for each in settings.seeds))
     check_output_folder(output)
     cells, store = cells_of(settings), CellStore(output)
+    for table in known or ():
+        taken = take_known(store, cells, [table])
+        why = "" if taken else ": none that is missing here was measured there with these settings and this memenc"
+        console.note(f"{taken:,} cells taken from {table}{why}", "yellow" if why else "")
     missing = [cell for cell in cells if store.finished(cell) is None]
     console.note(f"{len(cells):,} cells, {len(cells) - len(missing):,} of them finished before")
     with Watcher(missing).shown() as watcher:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memenc.comparison.cells import Cell, cells_of
+from memenc.comparison.known import take_known
 from memenc.comparison.measure import measure
 from memenc.comparison.recommendation import Statement, recommend
 from memenc.comparison.report import write_report
@@ -51,6 +52,7 @@ def compare(
     work: Work | None = None,
     finished_only: bool = False,
     keep_weights: bool = True,
+    known: Sequence[str | Path] = (),
 ) -> Comparison:
     """Train and test every contender on every task, and write tables, plots and a recommendation.
 
@@ -65,9 +67,12 @@ def compare(
         finished_only: compute nothing, and report what is finished.
         keep_weights: of finished cells, too, so that further test lengths cost no training; False keeps those alone
             that are not tested yet.
+        known: tables of finished comparisons (`results.csv`, or the folder it lies in): cells in them are taken over
+            and not computed again, see :func:`memenc.comparison.known.take_known`.
 
     Raises:
-        ValueError: settings that do not fit.
+        FileNotFoundError: a table is not there.
+        ValueError: settings or tables that do not fit.
     """
     if isinstance(settings, str | Path):
         settings = ComparisonSettings.load(settings)
@@ -75,6 +80,7 @@ def compare(
         settings = ComparisonSettings.of(settings)
     folder, cells = Path(output), cells_of(settings)
     store, weights = CellStore(folder), WeightStore(folder)
+    take_known(store, cells, known)
     kept = {cell.identity: store.finished(cell) for cell in cells}
     outcomes = {identity: outcome for identity, outcome in kept.items() if outcome is not None}
     missing = [] if finished_only else [cell for cell in cells if cell.identity not in outcomes]

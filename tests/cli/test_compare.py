@@ -35,6 +35,15 @@ def test_a_comparison_says_what_to_take_and_where_everything_is(memenc, config, 
     assert "Under 2,100 bytes take" in reported.out and reported.err.count("/2 ") == 0
 
 
+def test_finished_cells_of_another_comparison_are_taken_over(memenc, config, tmp_path):
+    memenc("compare", "--config", config, "--output", tmp_path / "published")
+    taking = ("compare", "--config", config, "--output", tmp_path / "mine", "--known", tmp_path / "published")
+    done = memenc(*taking)
+    assert "8 cells taken from" in done.err and "10 cells, 8 of them finished before" in done.err
+    again = memenc(*taking)
+    assert "0 cells taken from" in again.err and "none that is missing here" in again.err
+
+
 def test_what_failed_is_named_and_the_exit_code_says_so(memenc, config, tmp_path, monkeypatch):
     monkeypatch.setenv("FAILING", "linear")
     done = memenc("compare", "--config", config, "--output", tmp_path / "out", code=1)

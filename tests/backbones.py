@@ -45,12 +45,17 @@ class Kind:
     biases: bool = True
     key_value_heads: int = HEADS
     sliding_windows: tuple = (None, None)
-    # Gemma normalises, and takes its softmax, in float32 whatever the type of its weights.
+    # Gemma 2 mixes float32 with whatever type its weights have.
     precision: torch.dtype = torch.float64
+    # How far two ways of the same sums may be apart in that precision.
+    exact: float = 1e-12
     # By which inner products are multiplied, if it is not the usual.
     scaling: float | None = None
 
 
+# Their norms, or rotations, are computed in float32 whatever the type of the weights. Where two ways of the same sums
+# fall on two sides of a rounding, which is rare, a number differs by 6e-8 of itself.
+SINGLE = 1e-6
 GROUPED = {"num_key_value_heads": 2}
 
 BACKBONES = {
@@ -71,19 +76,25 @@ BACKBONES = {
         },
         rotary=True,
         biases=False,
+        exact=SINGLE,
         # Four tokens to either side and the token itself.
         sliding_windows=(None, 5, None),
     ),
-    "eurobert": Kind({**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, biases=False, key_value_heads=2),
+    "eurobert": Kind(
+        {**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, biases=False, exact=SINGLE, key_value_heads=2
+    ),
     "gte": Kind(rotary=True),
     "nomic_bert": Kind(rotary=True),
-    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, biases=False, key_value_heads=2),
-    "qwen3": Kind({**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, biases=False, key_value_heads=2),
+    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, biases=False, exact=SINGLE, key_value_heads=2),
+    "qwen3": Kind(
+        {**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, biases=False, exact=SINGLE, key_value_heads=2
+    ),
     "mistral": Kind(
         {**TOKENS, **GROUPED, "sliding_window": 6},
         causal=True,
         rotary=True,
         biases=False,
+        exact=SINGLE,
         key_value_heads=2,
         sliding_windows=(6, 6),
     ),
@@ -95,6 +106,7 @@ BACKBONES = {
         key_value_heads=2,
         sliding_windows=(6, None),
         precision=torch.float32,
+        exact=1e-5,
         scaling=1 / 16,
     ),
 }

@@ -10,9 +10,8 @@ from memenc.state import MemoryState, same_shape
 
 Gradients = dict[str, Tensor | None]
 
-# Gradients pass through more sums than outputs do, and random backbones may amplify what rounding does to them:
-# 3e-5 was seen in float32, 6e-14 in float64 with BERT, once 5e-12 with ModernBERT.
-EXACT_GRADIENTS = {torch.float64: 1e-11, torch.float32: 1e-4}
+# Gradients pass through more sums than outputs do, and random backbones amplify what rounding does to them.
+OF_GRADIENTS = 10
 # Another shape of the call sums in another order, here in float32.
 OTHER_SHAPE = 1e-6
 # Why a document may differ in its last bits from batch to batch.

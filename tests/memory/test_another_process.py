@@ -11,7 +11,7 @@ import torch
 
 from memenc import MemoryState
 from tests.backbones import BACKBONES
-from tests.memory.checks import CAPACITY, EXACT, assert_close, assert_states_close, build, tokens
+from tests.memory.checks import CAPACITY, assert_close, assert_states_close, build, tokens
 from tests.memory.designs import DESIGNS
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_another_process_reads_on(tmp_path):
     wanted = {pair: begun(*pair, folder) for pair, folder in folders.items()}
     read_on(folders.values())
     for (design, kind), folder in folders.items():
-        tolerance, whole = EXACT[BACKBONES[kind].precision], wanted[design, kind]
+        tolerance, whole = BACKBONES[kind].exact, wanted[design, kind]
         assert_states_close(MemoryState.load(folder / "final"), whole.memory, tolerance)
         vector = torch.load(folder / "vector.pt")
         assert_close(vector, whole.pooler_output, tolerance, f"pooler_output of {design} on {kind}")

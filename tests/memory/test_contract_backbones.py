@@ -10,7 +10,6 @@ from memenc import MemencModel
 from tests.backbones import BACKBONES, CAUSAL, SEGMENT, tiny_backbone
 from tests.memory.checks import (
     CAPACITY,
-    EXACT,
     SPECIAL,
     assert_close,
     build,
@@ -42,17 +41,15 @@ every_bidirectional = pytest.mark.parametrize("kind", [kind for kind in BACKBONE
 @few_designs
 def test_schedules_agree(kind, design):
     ids, mask = ragged(documents_of(3 * CAPACITY + 3, CAPACITY, 0))
-    precision = BACKBONES[kind].precision
-    check_schedules_agree(build(design, kind, precision), ids, mask, EXACT[precision])
+    check_schedules_agree(build(design, kind, BACKBONES[kind].precision), ids, mask, BACKBONES[kind].exact)
 
 
 @every_backbone
 @one_of_each_kind
 def test_pieces_equal_the_whole(kind, design, tmp_path):
-    precision = BACKBONES[kind].precision
-    model = build(design, kind, precision, segments_per_call=random.choice([1, 2, 100]))
+    model = build(design, kind, BACKBONES[kind].precision, segments_per_call=random.choice([1, 2, 100]))
     documents = documents_of(3 * CAPACITY + 5, 2 * CAPACITY + 1)
-    check_pieces_equal_the_whole(model, documents, EXACT[precision], tmp_path / "state.safetensors")
+    check_pieces_equal_the_whole(model, documents, BACKBONES[kind].exact, tmp_path / "state.safetensors")
 
 
 @every_backbone
@@ -131,8 +128,7 @@ def segment_by_segment(backbone, document):
 @pytest.mark.parametrize("segments_per_call", (1, 2, 100))
 @torch.no_grad()
 def test_none_equals_the_original_backbone_on_each_segment(kind, segments_per_call):
-    precision = BACKBONES[kind].precision
-    original = tiny_backbone(kind).to(precision)
+    original = tiny_backbone(kind).to(BACKBONES[kind].precision)
     model = MemencModel.from_backbone(
         copy.deepcopy(original),
         memory="none",
@@ -140,26 +136,25 @@ def test_none_equals_the_original_backbone_on_each_segment(kind, segments_per_ca
         segments_per_call=segments_per_call,
         special_tokens=SPECIAL,
     )
-    model.to(precision).eval()
+    model.to(BACKBONES[kind].precision).eval()
     documents = documents_of(3 * CAPACITY + 4, CAPACITY - 3)
     ids, mask = ragged(documents)
     states = model(ids, mask).last_hidden_state
     for index, document in enumerate(documents):
         wanted = segment_by_segment(original, document)
-        assert_close(states[index, : len(document)], wanted, EXACT[precision], f"document {index}")
+        assert_close(states[index, : len(document)], wanted, BACKBONES[kind].exact, f"document {index}")
 
 
 @every_backbone
 @torch.no_grad()
 def test_a_backbone_taken_over_still_works_alone(kind):
-    precision = BACKBONES[kind].precision
-    original = tiny_backbone(kind).to(precision)
+    original = tiny_backbone(kind).to(BACKBONES[kind].precision)
     taken = MemencModel.from_backbone(copy.deepcopy(original), memory="none", segment_length=SEGMENT).backbone
     ids, mask = tokens(3, 20), torch.ones(3, 20, dtype=torch.long)
     mask[1, 11:], mask[2, :7] = 0, 0
     left, right = (model(input_ids=ids, attention_mask=mask).last_hidden_state for model in (taken, original))
-    assert_close(left[mask.bool()], right[mask.bool()], EXACT[precision], kind)
-    assert_close(taken(ids).last_hidden_state, original(ids).last_hidden_state, EXACT[precision], kind)
+    assert_close(left[mask.bool()], right[mask.bool()], BACKBONES[kind].exact, kind)
+    assert_close(taken(ids).last_hidden_state, original(ids).last_hidden_state, BACKBONES[kind].exact, kind)
 
 
 @every_bidirectional

@@ -43,6 +43,12 @@ class MemoryState:
         """The states of single documents."""
         return (self[index] for index in range(len(self)))
 
+    def __repr__(self) -> str:
+        """Sizes, not numbers: a state has millions of them."""
+        parts = ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in self.tensors))
+        documents = "1 document" if len(self) == 1 else f"{len(self)} documents"
+        return f"MemoryState({documents}, {self.nbytes:,} bytes in {parts}; fingerprint {self.fingerprint})"
+
     def __getitem__(self, index: int) -> MemoryState:
         return self.select([index])
 

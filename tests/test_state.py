@@ -50,6 +50,13 @@ def test_folders_on_the_way_are_made_and_documents_can_be_looped_over(tmp_path):
     assert len(list(state)) == 3
 
 
+def test_a_state_is_shown_by_its_sizes():
+    state = small_state(1)
+    shown = "1 document, 165 bytes in layers.0, document, current, top; fingerprint fingerprint of a model"
+    assert repr(state) == f"MemoryState({shown})"
+    assert repr(state.fork(12)) == f"MemoryState({shown.replace('1 document, 165', '12 documents, 1,980')})"
+
+
 def test_gradients_and_views_are_no_obstacle(tmp_path):
     state = build()(tokens(3, 40)).memory
     assert any(tensor.requires_grad for tensor in state.tensors.values())

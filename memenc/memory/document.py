@@ -143,9 +143,16 @@ class DocumentMemory(nn.Module):
         }
 
 
-@functools.cache
 def _on_device(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """These numbers where they are needed, copied there once: a copy waits for the device, and no graph captures it."""
+    """These numbers where they are needed; `torch.compile`, which cannot look into a cache, makes them a constant."""
+    if torch.compiler.is_compiling():
+        return torch.tensor(numbers, dtype=dtype, device=device)
+    return _kept_on_device(numbers, dtype, device)
+
+
+@functools.cache
+def _kept_on_device(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Copied there once: a copy waits for the device, and no graph captures it."""
     # What prediction made first, training must be able to keep for its gradient.
     with torch.inference_mode(False):
         return torch.tensor(numbers, dtype=dtype, device=device)

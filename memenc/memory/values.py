@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Literal, Self, cast, final
 
 import torch
@@ -185,6 +185,8 @@ class SegmentGroup:
     ) -> None:
         self.rotated_queries, self.rotated_keys, self.values = queries, keys, values
         self.extra, self.rotation = extra, rotation
+        self._queries: Tensor | None = None
+        self._keys: Tensor | None = None
 
     @classmethod
     def of_one(cls, segment: Segment) -> Self:
@@ -192,15 +194,20 @@ class SegmentGroup:
         extra = None if segment.extra is None else cls.of_one(segment.extra)
         return cls(segment.queries[:, None], segment.keys[:, None], segment.values[:, None], extra)
 
-    @cached_property
+    @property
     def queries(self) -> Tensor:
         """Queries without the rotation."""
-        return self._unrotated(self.rotated_queries)
+        # By hand: torch.compile breaks its graph at a cached_property.
+        if self._queries is None:
+            self._queries = self._unrotated(self.rotated_queries)
+        return self._queries
 
-    @cached_property
+    @property
     def keys(self) -> Tensor:
         """Keys without the rotation."""
-        return self._unrotated(self.rotated_keys)
+        if self._keys is None:
+            self._keys = self._unrotated(self.rotated_keys)
+        return self._keys
 
     @property
     def count(self) -> int:
@@ -215,7 +222,7 @@ class SegmentGroup:
     def last_keys(self, count: int) -> Tensor:
         """Keys of the last `count` segments without the rotation, which is taken off no others."""
         first = self.count - count
-        return self.keys[:, first:] if "keys" in vars(self) else self._unrotated(self.rotated_keys[:, first:])
+        return self._unrotated(self.rotated_keys[:, first:]) if self._keys is None else self._keys[:, first:]
 
     def _unrotated(self, tokens: Tensor) -> Tensor:
         return tokens if self.rotation is None else rotate(tokens, self.rotation.inverse())

@@ -45,8 +45,9 @@ def _head_by_head(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | 
     """Whether products are faster: measured on one and two threads, with all tokens under the same mask."""
     alike = mask is None or (mask.shape[-2] == 1 and not mask.requires_grad)
     multiplications = queries.shape[2] * keys.shape[2] * queries.shape[3]
-    few = torch.get_num_threads() <= 2
-    return alike and few and dropout == 0 and products.worthwhile((queries, keys, values), multiplications)
+    # Threads are counted last: torch.compile breaks its graph there, and has fallen out before.
+    worthwhile = dropout == 0 and products.worthwhile((queries, keys, values), multiplications)
+    return alike and worthwhile and torch.get_num_threads() <= 2
 
 
 class _HeadByHead(torch.autograd.Function):

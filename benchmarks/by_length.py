@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from schedules import write
+from common import RESULTS, write
 
 ROOT = Path(__file__).parents[1]
 # Both scripts read made-up words through a tiny backbone: tokens, not weights, are what could pile up.
@@ -57,4 +57,4 @@ def main(name: str, description: str | None, script: str, lengths: list[int]) ->
         rows[-1]["ratio"] = round(rows[-1]["peak_kilobytes"] / rows[0]["peak_kilobytes"], 4)
         print(rows[-1], file=sys.stderr, flush=True)
         # Each time: the last length takes the longest.
-        write(name, rows)
+        write(RESULTS / f"{name}.csv", rows)

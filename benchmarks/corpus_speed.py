@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from schedules import write
+from common import RESULTS, write
 from transformers import AutoModel, AutoTokenizer
 
 from memenc import MemencModel
@@ -252,9 +252,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.two_processes:
-        write("two_processes", two_processes(arguments))
+        write(RESULTS / "two_processes.csv", two_processes(arguments))
     else:
-        write("corpus_speed", speed(arguments))
+        write(RESULTS / "corpus_speed.csv", speed(arguments))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from schedules import write
+from common import RESULTS, write
 from transformers import AutoTokenizer
 
 from memenc import MemencModel
@@ -49,7 +49,7 @@ def main() -> None:
             relative, cosine = change(model, without, documents)
             start = "default" if bias is None else bias
             rows.append({"design": name, "bias": start, "change": round(relative, 4), "cosine": round(cosine, 4)})
-    write("fresh_memory", rows)
+    write(RESULTS / "fresh_memory.csv", rows)
 
 
 if __name__ == "__main__":

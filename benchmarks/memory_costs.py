@@ -10,28 +10,16 @@ second half of a document is read, when windows are full. A multiplication and a
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
 import torch
+from common import RESULTS, backbone, write
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, AutoModel
 
 from memenc import MemencModel, available_memories
-from memenc.storage.results import environment_columns
 from memenc_kernels.dispatch import use_implementation
-
-RESULTS = Path(__file__).parent / "results" / "memory_costs.csv"
-
-
-def backbone(path: str | None) -> str | torch.nn.Module:
-    """The backbone at `path`, or random weights in the size of MiniLM-L6: what is counted does not depend on them."""
-    if path:
-        return path
-    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-    return AutoModel.from_config(AutoConfig.for_model("bert", **sizes))
 
 
 @torch.no_grad()
@@ -65,17 +53,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", help="name or folder; random weights in the size of MiniLM-L6 without")
     parser.add_argument("--segments", type=int, default=16)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "memory_costs.csv")
     arguments = parser.parse_args()
     rows = []
     for memory in (*available_memories(), "windowed+linear"):
         rows.append(costs(memory, arguments))
         rows[-1]["beside_none"] = round(rows[-1]["flops_per_token"] / rows[0]["flops_per_token"], 3)
         print(rows[-1], file=sys.stderr)
-    with arguments.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], *(common := environment_columns())])
-        writer.writeheader()
-        writer.writerows(row | common for row in rows)
+    write(arguments.output, rows)
 
 
 if __name__ == "__main__":

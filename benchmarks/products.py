@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from schedules import backbone, write
+from common import RESULTS, backbone, write
 from torch.nn import functional
 
 from memenc import MemencModel
@@ -107,7 +107,7 @@ def main() -> None:
                 "why_not": why_not() or "",
             }
         )
-    write("products", rows)
+    write(RESULTS / "products.csv", rows)
 
 
 if __name__ == "__main__":

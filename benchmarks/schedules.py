@@ -10,7 +10,6 @@ turns, so that a noisy machine disturbs all alike; what counts is the ratio to `
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import subprocess
@@ -19,12 +18,10 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel
+from common import RESULTS, backbone, write
 
 from memenc import MemencModel
-from memenc.storage.results import environment_columns
 
-RESULTS = Path(__file__).parent / "results"
 DESIGNS = {
     "none": {},
     "windowed": {"window": 512},
@@ -36,14 +33,6 @@ DEFAULTS = {
     "cpu": {"tokens": 16_384, "rounds": 3, "segments_per_call": [1, 2, 4, 8, 32]},
     "cuda": {"tokens": 131_072, "rounds": 15, "segments_per_call": [1, 8, 32, 128]},
 }
-
-
-def backbone(path: str | None) -> str | torch.nn.Module:
-    """The backbone at `path`, or random weights in the size of MiniLM-L6: speed does not depend on the values."""
-    if path:
-        return path
-    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-    return AutoModel.from_config(AutoConfig.for_model("bert", **sizes))
 
 
 def seconds(model: MemencModel, ids: torch.Tensor) -> float:
@@ -102,7 +91,7 @@ def schedules(arguments: argparse.Namespace) -> list[dict]:
 STREAM = """
 import json, resource, sys, torch
 from memenc import MemencModel
-from schedules import backbone
+from common import backbone
 torch.set_num_threads(1)
 model = MemencModel.from_backbone(backbone({path!r}), memory="compressive", segment_length=512).eval()
 memory = None
@@ -131,18 +120,6 @@ def streaming_memory(path: str | None, lengths: list[int]) -> list[dict]:
     return [row | {"ratio": round(row["peak_kilobytes"] / rows[0]["peak_kilobytes"], 4)} for row in rows]
 
 
-def write(name: str, rows: list[dict]) -> None:
-    """Rows with versions and hardware as CSV, and a short table on the screen."""
-    facts = environment_columns()
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0] | facts)
-        writer.writeheader()
-        writer.writerows(row | facts for row in rows)
-    print("  ".join(rows[0]))
-    print(*("  ".join(map(str, row.values())) for row in rows), sep="\n")
-
-
 def with_defaults(arguments: argparse.Namespace) -> argparse.Namespace:
     """The arguments with those of the device for what was left out."""
     given = {name: value for name, value in vars(arguments).items() if value is not None}
@@ -164,9 +141,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     suffix = "" if arguments.device == "cpu" else f"_{arguments.device}"
     if arguments.rounds:
-        write(f"schedules{suffix}", schedules(arguments))
+        write(RESULTS / f"schedules{suffix}.csv", schedules(arguments))
     if arguments.streaming:
-        write("streaming_memory", streaming_memory(arguments.backbone, arguments.streaming))
+        write(RESULTS / "streaming_memory.csv", streaming_memory(arguments.backbone, arguments.streaming))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from schedules import write
+from common import RESULTS, write
 
 STEP = """
 import json, resource, torch
 from memenc import MemencForSequenceClassification
-from schedules import backbone
+from common import backbone
 torch.set_num_threads(1)
 torch.manual_seed(0)
 model = MemencForSequenceClassification.from_backbone(
@@ -68,7 +68,7 @@ def main() -> None:
                 }
             )
             print(rows[-1], file=sys.stderr)
-    write("training_memory", rows)
+    write(RESULTS / "training_memory.csv", rows)
 
 
 if __name__ == "__main__":

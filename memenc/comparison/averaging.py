@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 
@@ -31,6 +32,15 @@ class Average:
         except Exception as error:  # packages of others may hold anything
             raise NotRun(f"its weights cannot be averaged, as it cannot be copied: {error}") from error
         self.decay, self.steps = decay, 0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"network": dict(self.network.state_dict()), "steps": self.steps}
+
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.network.load_state_dict(state["network"])
+        self.steps = state["steps"]
 
     @torch.no_grad()
     def follow(self, network: Network) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from memenc.comparison.cells import Cell
+from memenc.comparison.checkpoints import Checkpoints
 from memenc.comparison.readers.base import Reader, Tell
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.recipe import answered
@@ -46,11 +47,12 @@ def trained(cell: Cell, reader: Reader, tell: Tell, store: WeightStore | None) -
     kept = None if store is None else store.kept(cell)
     if kept is not None and reader.take(kept[0]):
         return kept[1]
-    started = time.monotonic()
-    facts = reader.train(tell) | {"training_seconds": round(time.monotonic() - started, 1)}
+    checkpoints = Checkpoints(store and store.of_trainings(), cell)
+    facts = reader.train(tell, checkpoints) | {"training_seconds": round(checkpoints.seconds, 1)}
     weights = reader.weights()
     if store is not None and weights:
         store.keep(cell, weights, facts)
+        checkpoints.drop()
     return facts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from memenc.comparison.averaging import Average
-from memenc.comparison.readers.network import Network, NotRun
+from memenc.comparison.readers.network import Network
 from memenc.data.memory_tasks import MemoryTask
 from memenc.training.groups import grouped
 from memenc.typed import in_range
@@ -140,59 +137,14 @@ class Curriculum:
         if self.accuracy >= self.mastered and self.now < self.longest:
             self.now, self.accuracy = min(self.longest, -(-self.now * 3 // 2)), 0.0
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"now": self.now, "accuracy": self.accuracy, "random": self.random.getstate()}
 
-def train(
-    network: Network, task: MemoryTask, recipe: Recipe, seed_of: Callable[[str], int], tell: Callable[[float], None]
-) -> dict[str, Any]:
-    """Train a network, leave it at its best checkpoint, and say how it went.
-
-    Args:
-        network: to train, on its device.
-        task: gives the documents.
-        recipe: settings.
-        seed_of: seeds by purpose, the same for all contenders: they see the same documents.
-        tell: is told the share that is done.
-
-    Raises:
-        NotRun: it cannot read documents as long as it is trained on.
-    """
-    longest = longest_trained(recipe, task)
-    reason = network.why_not(longest)
-    if reason is not None:
-        raise NotRun(f"training documents of {longest} segments: {reason}")
-    seed = seed_of("curriculum")
-    curriculum = Curriculum(longest, recipe.mastered, seed, task.least_segments, recipe.first_segments)
-    optimizers = optimizers_of(network, recipe)
-    schedules = [LambdaLR(each, lambda step: min(1.0, (step + 1) / (recipe.warm_up + 1))) for each in optimizers]
-    generator = torch.Generator().manual_seed(seed_of("training"))
-    averaged = None if recipe.weight_average is None else Average(network, recipe.weight_average)
-    tested = network if averaged is None else averaged.network
-    best, best_step, kept, step, perfect = -1.0, 0, network.state_dict(), 0, 0
-    for step in range(1, recipe.steps + 1):
-        segments = curriculum.next()
-        ids, labels = task.batch(generator, recipe.documents, segments)
-        curriculum.learn_from(segments, learn(network, optimizers, ids, labels, recipe))
-        for schedule in schedules:
-            schedule.step()
-        if averaged is not None:
-            averaged.follow(network)
-        tell(step / recipe.steps)
-        if step % recipe.check == 0 or step == recipe.steps:
-            accuracy = validated(tested, task, longest, recipe, seed_of("validation"))
-            if accuracy >= best:
-                best, best_step, kept = accuracy, step, copy.deepcopy(tested.state_dict())
-            perfect += accuracy == 1.0
-            learned = perfect >= recipe.perfect_checks and curriculum.now == longest
-            if learned or (step >= recipe.steps // 2 and curriculum.hopeless):
-                break
-    network.load_state_dict(kept)
-    return {
-        "steps": step,
-        "best_step": best_step,
-        "validation_accuracy": best,
-        "reached_segments": curriculum.now,
-        "trained_segments": longest,
-    }
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.now, self.accuracy = state["now"], state["accuracy"]
+        self.random.setstate(state["random"])
 
 
 def longest_trained(recipe: Recipe, task: MemoryTask) -> int:

@@ -20,14 +20,15 @@ FORMAT = "memenc.comparison-weights"
 
 
 class WeightStore:
-    """The folder `weights` of a comparison.
+    """The folder `weights` of a comparison, or that of trainings under way.
 
     Args:
         folder: of the comparison.
+        kind: name of the folder in it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "weights"
+    def __init__(self, folder: Path, kind: str = "weights") -> None:
+        self.folder = folder / kind
 
     def path(self, cell: Cell) -> Path:
         """File of a cell's weights: cells that differ in their tests alone share it."""
@@ -54,6 +55,10 @@ class WeightStore:
             return None
         whole = metadata.get("format") == FORMAT and metadata.get("checksum") == _checksum(cell, tensors, facts)
         return (tensors, facts) if whole else None
+
+    def of_trainings(self) -> WeightStore:
+        """The folder `trainings` beside this one: checkpoints of trainings that are not finished."""
+        return WeightStore(self.folder.parent, "trainings")
 
     def drop(self, cell: Cell) -> None:
         """Remove a cell's weights."""

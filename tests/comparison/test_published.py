@@ -67,6 +67,15 @@ def test_what_is_not_installed_is_not_run(name, monkeypatch):
         reader_for(cell, cell.new_task())
 
 
+def test_what_a_package_forgot_to_ask_for_is_named(tmp_path, monkeypatch):
+    (tmp_path / "titans_pytorch.py").write_text("import quite_another.part\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "titans_pytorch", raising=False)
+    cell = cell_of("titans-pytorch")
+    with pytest.raises(NotRun, match="not installed: pip install quite-another "):
+        reader_for(cell, cell.new_task())
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_installed_packages_learn_from_their_logits(name):
     pytest.importorskip(name.replace("-", "_"))

@@ -4,11 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from memenc.comparison import recipe as training
+from memenc.comparison import recipe as recipes
+from memenc.comparison import training as trainings
+from memenc.comparison.checkpoints import Checkpoints
 from memenc.comparison.readers.build import reader_for
 from memenc.comparison.readers.network import NotRun
-from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups, train
+from memenc.comparison.recipe import Curriculum, Recipe, optimizers_of, parameter_groups
+from memenc.comparison.training import Training
 from tests.comparison.tiny_cells import cell_of
+
+
+def trained(cell, network, recipe):
+    """How it went."""
+    return Training(network, cell.new_task(), recipe, cell.seed_of).run(lambda _: None, Checkpoints(None, cell))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("windowed", "designs"), ("truncate-first", "baselines")])
@@ -66,11 +74,11 @@ def test_documents_grow_when_they_are_mastered():
 @pytest.mark.parametrize(("checks", "steps"), [(1, 2), (3, 5)])
 def test_training_ends_after_so_many_perfect_validations(monkeypatch, checks, steps):
     accuracies = iter([0.5, 1.0, 1.0, 0.9, 1.0, 1.0])
-    monkeypatch.setattr(training, "validated", lambda *_: next(accuracies))
+    monkeypatch.setattr(trainings, "validated", lambda *_: next(accuracies))
     cell = cell_of("windowed")
     task = cell.new_task()
     recipe = Recipe(steps=6, segments=3, documents=4, check=1, perfect_checks=checks)
-    facts = train(reader_for(cell, task).network, task, recipe, cell.seed_of, lambda _: None)
+    facts = trained(cell, reader_for(cell, task).network, recipe)
     assert (facts["steps"], facts["best_step"], facts["validation_accuracy"]) == (steps, steps, 1.0)
 
 
@@ -85,7 +93,7 @@ def test_validation_is_on_the_longest_trained_and_on_longer_documents(monkeypatc
 
     monkeypatch.setattr(network, "answers", answers)
     recipe = Recipe(segments=3, validation_documents=4, validation_segments=segments)
-    training.validated(network, cell.new_task(), 3, recipe, seed=0)
+    recipes.validated(network, cell.new_task(), 3, recipe, seed=0)
     assert seen == lengths
 
 
@@ -103,7 +111,7 @@ def test_the_average_of_the_weights_is_what_is_tested():
         torch.manual_seed(0)
         network = reader_for(cell, task).network
         recipe = Recipe(steps=steps, segments=3, documents=4, check=steps, weight_average=weight_average)
-        train(network, task, recipe, cell.seed_of, lambda _: None)
+        trained(cell, network, recipe)
         return {name: value.detach().clone() for name, value in network.named_parameters()}
 
     steps = [weights_after(None, count) for count in (1, 2, 3, 4)]
@@ -127,4 +135,4 @@ def test_who_cannot_read_what_it_would_be_trained_on_is_not_run(monkeypatch):
     network = reader_for(cell, cell.new_task()).network
     monkeypatch.setattr(network, "why_not", lambda segments: f"{segments} are too many")
     with pytest.raises(NotRun, match="training documents of 3 segments: 3 are too many"):
-        train(network, cell.new_task(), Recipe(steps=2, segments=3), cell.seed_of, lambda _: None)
+        Training(network, cell.new_task(), Recipe(steps=2, segments=3), cell.seed_of)

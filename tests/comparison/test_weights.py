@@ -29,9 +29,9 @@ def trainings(monkeypatch):
     """Cells that were trained."""
     cells, train = [], NetworkReader.train
 
-    def counted(reader, tell):
+    def counted(reader, tell, checkpoints):
         cells.append(reader.cell)
-        return train(reader, tell)
+        return train(reader, tell, checkpoints)
 
     monkeypatch.setattr(NetworkReader, "train", counted)
     return cells

@@ -28,6 +28,8 @@ def published_network(
     try:
         importlib.import_module(name.replace("-", "_"))
     except ImportError as error:
-        raise NotRun(f"not installed: pip install {name} ({error})") from error
+        # Some packages do not ask for all that they import.
+        missing = (error.name or name).partition(".")[0].replace("_", "-")
+        raise NotRun(f"not installed: pip install {missing} ({error})") from error
     build: Callable[[Shape], Network] = importlib.import_module(f"{__name__}.{PUBLISHED[name]}").build
     return build(Shape.of(task, sizes, budget, testing))

@@ -13,9 +13,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from memenc.comparison.cells import Cell
+from memenc.comparison.checkpoints import Checkpoints
 from memenc.comparison.readers.network import Network, Told, nobody
 from memenc.comparison.readers.peak import PeakMemory
-from memenc.comparison.recipe import SIDE_BY_SIDE, train
+from memenc.comparison.recipe import SIDE_BY_SIDE
+from memenc.comparison.training import Training
 from memenc.data.memory_tasks import MemoryTask
 from memenc_kernels.dispatch import use_implementation
 
@@ -36,8 +38,13 @@ class Reader(ABC):
         self.cell, self.task = cell, task
 
     @abstractmethod
-    def train(self, tell: Tell) -> dict[str, Any]:
-        """Train within the budget, telling the share that is done; returns how it went."""
+    def train(self, tell: Tell, checkpoints: Checkpoints) -> dict[str, Any]:
+        """Train within the budget, telling the share that is done; returns how it went.
+
+        Args:
+            tell: is told the share.
+            checkpoints: where a training goes on from, and is kept.
+        """
 
     @abstractmethod
     def answers(self, ids: Tensor, told: Told = nobody) -> Tensor:
@@ -78,9 +85,10 @@ class NetworkReader(Reader):
         super().__init__(cell, task)
         self.network = network.to(cell.training.device)
 
-    def train(self, tell: Tell) -> dict[str, Any]:
+    def train(self, tell: Tell, checkpoints: Checkpoints) -> dict[str, Any]:
         """By the recipe."""
-        return train(self.network, self.task, self.cell.training, partial(self.cell.seed_of, shared=True), tell)
+        seed_of = partial(self.cell.seed_of, shared=True)
+        return Training(self.network, self.task, self.cell.training, seed_of).run(tell, checkpoints)
 
     def weights(self) -> dict[str, Tensor]:
         """Of the network."""

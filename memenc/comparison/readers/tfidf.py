@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from torch import Tensor
 
 from memenc.comparison.cells import Cell
+from memenc.comparison.checkpoints import Checkpoints
 from memenc.comparison.readers.base import Reader, Tell
 from memenc.comparison.readers.embedding import similar_by_counts
 from memenc.comparison.readers.network import Told, nobody
@@ -36,8 +37,8 @@ class TfidfReader(Reader):
         self.vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
         self.pipeline = make_pipeline(self.vectorizer, self.head)
 
-    def train(self, tell: Tell) -> dict[str, Any]:
-        """On documents of random lengths."""
+    def train(self, tell: Tell, checkpoints: Checkpoints) -> dict[str, Any]:
+        """On documents of random lengths, in a moment."""
         recipe, draws = self.cell.training, random.Random(self.cell.seed_of("curriculum"))
         generator = torch.Generator().manual_seed(self.cell.seed_of("training"))
         longest = longest_trained(recipe, self.task)

@@ -11,7 +11,7 @@ from memenc.comparison.store import CellStore, Outcome
 from memenc.storage.results import environment_columns, read_rows
 
 NAMES = {"task", "contender", "kind", "budget", "seed", "identity"}
-NEEDED = ("identity", "task", "segments", "documents", "right", "accuracy", "not_run")
+NEEDED = ("identity", "task", "segments", "not_run")
 # What differs between the tasks of a joint one.
 OF_PARTS = ("documents", "right", "accuracy", "chance")
 
@@ -31,16 +31,15 @@ def take_known(store: CellStore, cells: Iterable[Cell], tables: Iterable[str | P
         FileNotFoundError: there is no such table.
         ValueError: it is not one of results, or a number in it is none.
     """
-    known: dict[str, list[dict[str, Any]]] = {}
+    missing, taken = [cell for cell in cells if store.finished(cell) is None], 0
     for table in tables:
-        for identity, rows in rows_of(Path(table)).items():
-            known.setdefault(identity, rows)
-    taken = 0
-    for cell in cells:
-        outcome = None if store.finished(cell) else outcome_of(cell, known.get(cell.identity, []))
-        if outcome is not None:
-            store.keep(cell, outcome)
-            taken += 1
+        known = rows_of(Path(table))
+        found = [(cell, outcome_of(cell, known.get(cell.identity, []))) for cell in missing]
+        missing = [cell for cell, outcome in found if outcome is None]
+        for cell, outcome in found:
+            if outcome is not None:
+                store.keep(cell, outcome)
+                taken += 1
     return taken
 
 

@@ -55,6 +55,13 @@ def test_what_is_new_or_was_not_run_is_computed(tmp_path, published):
     assert len(computed) == FINISHED + 2
 
 
+def test_what_one_table_lacks_another_may_have(tmp_path, published):
+    compare(settings(published=[]), tmp_path / "empty", finished_only=True)
+    tables = [tmp_path / "empty", published]
+    found = compare(settings(published=[]), tmp_path / "mine", work=nothing, known=tables)
+    assert not found.failed and all(record["accuracy"] for record in found.records)
+
+
 def test_parts_of_a_joint_task_come_along(tmp_path):
     compare(settings(**TINY), tmp_path / "published")
     assert not compare(settings(**TINY), tmp_path / "mine", work=nothing, known=[tmp_path / "published"]).failed

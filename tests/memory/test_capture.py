@@ -50,7 +50,7 @@ def test_a_step_does_not_wait(design):
 
 
 def test_what_is_kept_in_inference_serves_training():
-    document._on_device.cache_clear()
+    document._kept_on_device.cache_clear()
     memory = document.DocumentMemory(5, queries=3)
     states, valid = torch.randn(2, 1, 4, 5), torch.ones(2, 1, 4, dtype=torch.bool)
     given = memory.initial_state(2, states), states, valid, valid.sum((1, 2))

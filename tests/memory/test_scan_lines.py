@@ -10,6 +10,7 @@ from memenc.backbones.placement import begins, placed, share_entries
 from memenc.memory import LayerSizes, SegmentGroup, WritePlan, build_memory
 from memenc.memory.parts import scan as scanning
 from memenc.memory.parts.scan import scan_in_order
+from memenc.testing.comparing import difference
 from memenc_kernels import Rotation, rotate
 from memenc_kernels.memory_attention.gather import gathered
 
@@ -62,7 +63,8 @@ def logits(lines, segments):
 def differences(memory, state, segments, plan):
     """What a scan gives otherwise than segment by segment, by name."""
     found, wanted = memory.scan(state, segments, plan), scan_in_order(memory, state, segments, plan)
-    same = {f"state {name}": torch.equal(found.state[name], wanted.state[name]) for name in wanted.state}
+    # I1: slots of several segments are compressed in one call, whose shape rounds otherwise.
+    same = {f"state {name}": difference(found.state[name], wanted.state[name]) < 1e-12 for name in wanted.state}
     left, right = (logits(scanned.lines, segments) for scanned in (found, wanted))
     # Behind the last segment that a document writes and the one that follows, nothing is read.
     reads = torch.cat([torch.ones_like(plan.complete[:, :1]), plan.complete[:, :-1]], 1).flatten()

@@ -1,5 +1,7 @@
 """Tiny random backbones of every supported kind, and of the kinds that must be refused."""
 
+import functools
+import importlib
 from dataclasses import dataclass, field
 
 import pytest
@@ -45,17 +47,12 @@ class Kind:
     biases: bool = True
     key_value_heads: int = HEADS
     sliding_windows: tuple = (None, None)
-    # Gemma 2 mixes float32 with whatever type its weights have.
+    # Gemma normalises, and takes its softmax, in float32 whatever the type of its weights.
     precision: torch.dtype = torch.float64
-    # How far two ways of the same sums may be apart in that precision.
-    exact: float = 1e-12
     # By which inner products are multiplied, if it is not the usual.
     scaling: float | None = None
 
 
-# Their norms, or rotations, are computed in float32 whatever the type of the weights. Where two ways of the same sums
-# fall on two sides of a rounding, which is rare, a number differs by 6e-8 of itself.
-SINGLE = 1e-6
 GROUPED = {"num_key_value_heads": 2}
 
 BACKBONES = {
@@ -76,25 +73,19 @@ BACKBONES = {
         },
         rotary=True,
         biases=False,
-        exact=SINGLE,
         # Four tokens to either side and the token itself.
         sliding_windows=(None, 5, None),
     ),
-    "eurobert": Kind(
-        {**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, biases=False, exact=SINGLE, key_value_heads=2
-    ),
+    "eurobert": Kind({**TOKENS, **GROUPED, "mask_token_id": 3}, rotary=True, biases=False, key_value_heads=2),
     "gte": Kind(rotary=True),
     "nomic_bert": Kind(rotary=True),
-    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, biases=False, exact=SINGLE, key_value_heads=2),
-    "qwen3": Kind(
-        {**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, biases=False, exact=SINGLE, key_value_heads=2
-    ),
+    "llama": Kind({**TOKENS, **GROUPED}, causal=True, rotary=True, biases=False, key_value_heads=2),
+    "qwen3": Kind({**TOKENS, **GROUPED, "head_dim": 8}, causal=True, rotary=True, biases=False, key_value_heads=2),
     "mistral": Kind(
         {**TOKENS, **GROUPED, "sliding_window": 6},
         causal=True,
         rotary=True,
         biases=False,
-        exact=SINGLE,
         key_value_heads=2,
         sliding_windows=(6, 6),
     ),
@@ -106,7 +97,6 @@ BACKBONES = {
         key_value_heads=2,
         sliding_windows=(6, None),
         precision=torch.float32,
-        exact=1e-5,
         scaling=1 / 16,
     ),
 }
@@ -125,6 +115,43 @@ REFUSED = {
     "convbert": ({"embedding_size": 32}, DISPATCH),
     "longformer": ({"attention_window": [8, 8]}, DISPATCH),
 }
+
+
+# Norms that are computed in float32 whatever the type of their weights.
+IN_SINGLE = {
+    "llama": "LlamaRMSNorm",
+    "qwen3": "Qwen3RMSNorm",
+    "mistral": "MistralRMSNorm",
+    "eurobert": "EuroBertRMSNorm",
+}
+
+
+def compute_in_double(replace=setattr):
+    """Let float64 be float64 all through transformers' models, from now on.
+
+    Llama, Qwen3, Mistral and EuroBERT normalise, and ModernBERT rotates, in float32: where two ways of the same sums
+    fall on two sides of a rounding there, a number differs by 6e-8 of itself, which has nothing to do with memories.
+    """
+    for kind, name in IN_SINGLE.items():
+        if kind in CONFIG_MAPPING:
+            norm = getattr(importlib.import_module(f"transformers.models.{kind}.modeling_{kind}"), name)
+            replace(norm, "forward", functools.partialmethod(_norm, norm.forward))
+    modernbert = importlib.import_module("transformers.models.modernbert.modeling_modernbert")
+    replace(modernbert, "apply_rotary_pos_emb", functools.partial(_rotated, modernbert.apply_rotary_pos_emb))
+
+
+def _norm(module, usual, states):
+    if states.dtype != torch.float64:
+        return usual(module, states)
+    return torch.nn.functional.rms_norm(states, module.weight.shape, module.weight, module.variance_epsilon)
+
+
+def _rotated(usual, queries, keys, cos, sin, **options):
+    if queries.dtype != torch.float64:
+        return usual(queries, keys, cos, sin, **options)
+    cos, sin = (x.unsqueeze(options.get("unsqueeze_dim", 1)).double() for x in (cos, sin))
+    turned = (torch.cat([-x[..., x.shape[-1] // 2 :], x[..., : x.shape[-1] // 2]], dim=-1) for x in (queries, keys))
+    return tuple(x * cos + y * sin for x, y in zip((queries, keys), turned, strict=True))
 
 
 def tiny_config(kind, **overrides):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from memenc import MemoryState
-from tests.backbones import BACKBONES
-from tests.memory.checks import CAPACITY, assert_close, assert_states_close, build, tokens
+from tests.backbones import BACKBONES, compute_in_double
+from tests.memory.checks import CAPACITY, EXACT, assert_close, assert_states_close, build, tokens
 from tests.memory.designs import DESIGNS
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +29,8 @@ READ_ON = """
 import sys, torch
 from pathlib import Path
 from memenc import MemencModel, MemoryState
+from tests.backbones import compute_in_double
+compute_in_double()
 for folder in map(Path, sys.argv[1:]):
     given = torch.load(folder / "given.pt")
     model = MemencModel.from_pretrained(folder / "model").to(given["precision"])
@@ -67,12 +69,13 @@ def test_pairs_leave_out_nothing(designs, kinds):
     assert {design for design, _ in found} == set(designs) and {kind for _, kind in found} == set(kinds)
 
 
-def test_another_process_reads_on(tmp_path):
+def test_another_process_reads_on(tmp_path, monkeypatch):
+    compute_in_double(monkeypatch.setattr)
     folders = {pair: tmp_path / "-".join(pair) for pair in PAIRS}
     wanted = {pair: begun(*pair, folder) for pair, folder in folders.items()}
     read_on(folders.values())
     for (design, kind), folder in folders.items():
-        tolerance, whole = BACKBONES[kind].exact, wanted[design, kind]
+        tolerance, whole = EXACT[BACKBONES[kind].precision], wanted[design, kind]
         assert_states_close(MemoryState.load(folder / "final"), whole.memory, tolerance)
         vector = torch.load(folder / "vector.pt")
         assert_close(vector, whole.pooler_output, tolerance, f"pooler_output of {design} on {kind}")

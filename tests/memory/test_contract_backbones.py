@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from memenc import MemencModel
-from tests.backbones import BACKBONES, CAUSAL, SEGMENT, tiny_backbone
+from tests.backbones import BACKBONES, CAUSAL, SEGMENT, compute_in_double, tiny_backbone
 from tests.memory.checks import (
     CAPACITY,
+    EXACT,
     SPECIAL,
     assert_close,
     build,
@@ -37,19 +38,27 @@ one_of_each_kind = pytest.mark.parametrize("design", ONE_OF_EACH_KIND)
 every_bidirectional = pytest.mark.parametrize("kind", [kind for kind in BACKBONES if kind not in CAUSAL])
 
 
+@pytest.fixture(autouse=True)
+def double(monkeypatch):
+    """No float32 within float64."""
+    compute_in_double(monkeypatch.setattr)
+
+
 @every_backbone
 @few_designs
 def test_schedules_agree(kind, design):
     ids, mask = ragged(documents_of(3 * CAPACITY + 3, CAPACITY, 0))
-    check_schedules_agree(build(design, kind, BACKBONES[kind].precision), ids, mask, BACKBONES[kind].exact)
+    precision = BACKBONES[kind].precision
+    check_schedules_agree(build(design, kind, precision), ids, mask, EXACT[precision])
 
 
 @every_backbone
 @one_of_each_kind
 def test_pieces_equal_the_whole(kind, design, tmp_path):
-    model = build(design, kind, BACKBONES[kind].precision, segments_per_call=random.choice([1, 2, 100]))
+    precision = BACKBONES[kind].precision
+    model = build(design, kind, precision, segments_per_call=random.choice([1, 2, 100]))
     documents = documents_of(3 * CAPACITY + 5, 2 * CAPACITY + 1)
-    check_pieces_equal_the_whole(model, documents, BACKBONES[kind].exact, tmp_path / "state.safetensors")
+    check_pieces_equal_the_whole(model, documents, EXACT[precision], tmp_path / "state.safetensors")
 
 
 @every_backbone
@@ -128,7 +137,8 @@ def segment_by_segment(backbone, document):
 @pytest.mark.parametrize("segments_per_call", (1, 2, 100))
 @torch.no_grad()
 def test_none_equals_the_original_backbone_on_each_segment(kind, segments_per_call):
-    original = tiny_backbone(kind).to(BACKBONES[kind].precision)
+    precision = BACKBONES[kind].precision
+    original = tiny_backbone(kind).to(precision)
     model = MemencModel.from_backbone(
         copy.deepcopy(original),
         memory="none",
@@ -136,25 +146,26 @@ def test_none_equals_the_original_backbone_on_each_segment(kind, segments_per_ca
         segments_per_call=segments_per_call,
         special_tokens=SPECIAL,
     )
-    model.to(BACKBONES[kind].precision).eval()
+    model.to(precision).eval()
     documents = documents_of(3 * CAPACITY + 4, CAPACITY - 3)
     ids, mask = ragged(documents)
     states = model(ids, mask).last_hidden_state
     for index, document in enumerate(documents):
         wanted = segment_by_segment(original, document)
-        assert_close(states[index, : len(document)], wanted, BACKBONES[kind].exact, f"document {index}")
+        assert_close(states[index, : len(document)], wanted, EXACT[precision], f"document {index}")
 
 
 @every_backbone
 @torch.no_grad()
 def test_a_backbone_taken_over_still_works_alone(kind):
-    original = tiny_backbone(kind).to(BACKBONES[kind].precision)
+    precision = BACKBONES[kind].precision
+    original = tiny_backbone(kind).to(precision)
     taken = MemencModel.from_backbone(copy.deepcopy(original), memory="none", segment_length=SEGMENT).backbone
     ids, mask = tokens(3, 20), torch.ones(3, 20, dtype=torch.long)
     mask[1, 11:], mask[2, :7] = 0, 0
     left, right = (model(input_ids=ids, attention_mask=mask).last_hidden_state for model in (taken, original))
-    assert_close(left[mask.bool()], right[mask.bool()], BACKBONES[kind].exact, kind)
-    assert_close(taken(ids).last_hidden_state, original(ids).last_hidden_state, BACKBONES[kind].exact, kind)
+    assert_close(left[mask.bool()], right[mask.bool()], EXACT[precision], kind)
+    assert_close(taken(ids).last_hidden_state, original(ids).last_hidden_state, EXACT[precision], kind)
 
 
 @every_bidirectional

@@ -111,8 +111,9 @@ def test_every_backbone_reads_the_same_from_the_cache(kind, memory, tmp_path):
             first, again = model(ids, mask).logits, model(ids, mask).logits
             other = model(ids[[4, 0]], mask[[4, 0]]).logits
     assert constant == (0 if kind == "albert" and memory != "none" else 4 if memory == "none" else 2)
+    tolerance = 1e-12 if BACKBONES[kind].precision == torch.float64 else 1e-5
     for got, want in ((first, wanted), (again, wanted), (other, wanted[[4, 0]])):
-        assert_close(got, want, BACKBONES[kind].exact, "logits")
+        assert_close(got, want, tolerance, "logits")
 
 
 @pytest.mark.parametrize("memory", ("windowed", "none"))
